@@ -1,0 +1,1 @@
+"""So'OMS: ten services on one kernel."""

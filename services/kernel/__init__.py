@@ -1,0 +1,1 @@
+"""The service without a business: event store, feeds, processes, servers, command line."""

@@ -1,0 +1,95 @@
+"""Domain events to stored bytes and back, under explicit versioned names."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+type Upcast = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class UnknownEventTypeError(LookupError):
+    """A stored name that no class of this version knows: newer code wrote it."""
+
+
+class EventCodec:
+    """Maps stored type names (``order.placed.v1``) to frozen dataclasses.
+
+    State is JSON, so that an analyst reads it without us. The class always has the shape of the
+    newest version; an older version is brought up to it in steps, one ``Upcast`` per version.
+
+    Args:
+        types: Newest stored name of every event class: ``{"order.placed.v2": OrderPlaced}``.
+        upcasts: For each older name still in some log, the step to the *next* version:
+            ``{"order.placed.v1": add_currency}``; it maps the decoded fields of v1 to those of v2.
+
+    Raises:
+        ValueError: A name has no version, a class has two names, or a step leads nowhere.
+    """
+
+    def __init__(
+        self, types: Mapping[str, type[Any]], upcasts: Mapping[str, Upcast] | None = None
+    ) -> None:
+        self._names = {event_type: name for name, event_type in types.items()}
+        if len(self._names) != len(types):
+            raise ValueError("an event class has two names")
+        self._encode = msgspec.json.Encoder().encode
+        self._decoders: dict[str, Callable[[bytes], Any]] = {
+            name: msgspec.json.Decoder(event_type).decode for name, event_type in types.items()
+        }
+        for name in (*types, *(upcasts or {})):
+            _next_version(name)
+        self._fields = msgspec.json.Decoder(dict[str, Any]).decode
+        for name in upcasts or {}:
+            self._decoders[name] = self._upcasting(name, dict(types), dict(upcasts or {}))
+
+    def name_of(self, event: object) -> str:
+        """Return the stored name of an event."""
+        return self._names[type(event)]
+
+    def names(self) -> frozenset[str]:
+        """Return every name that can be decoded, old versions included."""
+        return frozenset(self._decoders)
+
+    def encode(self, event: object) -> tuple[str, bytes]:
+        """Return name and state."""
+        return self._names[type(event)], self._encode(event)
+
+    def decode(self, name: str, state: bytes) -> Any:
+        """Return the event.
+
+        Raises:
+            UnknownEventTypeError: The name is not known to this version of the service.
+            msgspec.ValidationError: The state does not fit the class.
+        """
+        try:
+            decoder = self._decoders[name]
+        except KeyError:
+            raise UnknownEventTypeError(name) from None
+        return decoder(state)
+
+    def _upcasting(
+        self, name: str, types: dict[str, type[Any]], upcasts: dict[str, Upcast]
+    ) -> Callable[[bytes], Any]:
+        steps: list[Upcast] = []
+        while name in upcasts:
+            steps.append(upcasts[name])
+            name = _next_version(name)
+        if name not in types:
+            raise ValueError(f"upcasting ends at {name}, which no class has")
+        event_type = types[name]
+
+        def decode(state: bytes) -> Any:
+            fields = self._fields(state)
+            for step in steps:
+                fields = step(fields)
+            return msgspec.convert(fields, event_type)
+
+        return decode
+
+
+def _next_version(name: str) -> str:
+    stem, _, version = name.rpartition(".v")
+    if not stem or not version.isdigit():
+        raise ValueError(f"{name!r} does not end in a version such as '.v1'")
+    return f"{stem}.v{int(version) + 1}"

@@ -1,0 +1,65 @@
+"""Public events as they travel, and who listens to them. No bus is known here."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from services.kernel.application.work import Work
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One public event with its CloudEvents attributes.
+
+    Attributes:
+        topic: ``oms.order.v1.events``.
+        key: Stream id; order is kept per key.
+        value: The wrapper message of the feed, protobuf.
+        event_id: Unique for ever; the same on every redelivery.
+        type: ``oms.order.v1.OrderPlaced``.
+        tenant: The retailer it belongs to.
+        stream_version: Version of the stream at this event.
+        position: Place in the source's log; grows within one partition.
+        recorded_at: When the source's database took it, aware, UTC.
+        causation_id: Id of the event or command that led to it.
+        correlation_id: Id shared by all that follows from one request.
+        traceparent: W3C trace context stored with the event, or empty.
+    """
+
+    topic: str
+    key: str
+    value: bytes
+    event_id: str
+    type: str
+    tenant: str
+    stream_version: int
+    position: int
+    recorded_at: datetime
+    causation_id: str
+    correlation_id: str
+    traceparent: str
+
+
+type Hear = Callable[[Any, Envelope, Work], Awaitable[None]]
+type Prepare = Callable[[Sequence[tuple[Any, Envelope]], Work], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """What one group does with one feed. Made by ``listen`` only.
+
+    Attributes:
+        topic: The feed.
+        group: Who listens, for example ``sourcing``; holds the watermark.
+        decode: Bytes of a value to the feed's wrapper message.
+        hear: Called once per message, in the order of its stream, inside the batch's unit of
+            work. Whatever it raises parks the message after the tries are used up.
+        prepare: Called once per batch before ``hear``, to read what the batch needs in bulk.
+    """
+
+    topic: str
+    group: str
+    decode: Callable[[bytes], Any]
+    hear: Hear
+    prepare: Prepare | None

@@ -1,0 +1,64 @@
+"""Running a use case as one unit of work: load, decide, append, and again when a race is lost."""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from services.kernel.application.work import Sql, Work
+from services.kernel.domain.messages import Cause
+
+type UseCase[T] = Callable[[Work], Awaitable[T]]
+
+
+class ConcurrentAppend(Exception):  # noqa: N818 - a lost race, not a fault
+    """Another writer appended first, and again after every try. Retry with the same id."""
+
+
+class Overloaded(Exception):  # noqa: N818 - a state, not a fault
+    """A bounded queue or pool is full, or the database is away. Nothing was recorded.
+
+    Attributes:
+        retry_after_ms: When to try again.
+    """
+
+    def __init__(self, what: str, retry_after_ms: int) -> None:
+        super().__init__(what)
+        self.retry_after_ms = retry_after_ms
+
+
+class Runner(Protocol):
+    async def execute[T](self, cause: Cause, use_case: UseCase[T]) -> T:
+        """Run ``use_case`` as one durable unit of work and return what it returns.
+
+        When this returns, every event of the unit is on disk. Repeating a call with the same
+        ``cause.command_id`` records nothing twice, whether or not the first one was answered.
+
+        Raises:
+            Rejected: A rule forbids it, or the command id was used for something else
+                (``IDEMPOTENCY_MISMATCH``).
+            ConcurrentAppend: Lost the race on every try.
+            Overloaded: Shed; nothing was recorded.
+        """
+
+
+class Reader(Protocol):
+    """Answers from the service's read models."""
+
+    @property
+    def sql(self) -> Sql:
+        """The service's tables, read outside of any unit of work; every query is bounded in time."""
+
+    async def at_least(self, stream: str, version: int) -> None:
+        """Return once the read models know event ``version`` of ``stream``: read your own writes.
+
+        Raises:
+            Overloaded: They did not within the time allowed.
+        """
+
+    async def changed(self, stream: str, after_version: int, timeout_s: float) -> int:
+        """Return the version of ``stream`` once it is above ``after_version`` (0: not begun).
+
+        Returns the present version, possibly ``after_version``, when the time is up.
+        """
+
+    async def projected(self, timeout_s: float) -> None:
+        """Return as soon as the read models have moved on, or when the time is up."""

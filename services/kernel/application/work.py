@@ -1,0 +1,83 @@
+"""A unit of work: read states, decide, record. All of it is kept, or nothing."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from services.kernel.domain.decider import Kind
+from services.kernel.domain.messages import Cause
+from services.kernel.domain.process import ProcessKind
+
+
+class Sql(Protocol):
+    """What a use case or a read model may ask of its service's own database (PostgreSQL, $1)."""
+
+    async def execute(self, query: str, *args: Any) -> str: ...
+    async def executemany(self, query: str, args: Iterable[Sequence[Any]]) -> None: ...
+    async def fetch(self, query: str, *args: Any) -> list[Any]: ...
+    async def fetchrow(self, query: str, *args: Any) -> Any: ...
+    async def fetchval(self, query: str, *args: Any) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned[State]:
+    """A state and the number of events it is folded from."""
+
+    state: State
+    version: int
+
+
+class Work(Protocol):
+    """One unit of work in one service's database.
+
+    Several commands may be handled in one unit: their events are appended together, all or
+    nothing, when the unit ends; a later command of the unit sees what an earlier one decided.
+    A lost race repeats the whole unit, so a unit must have no effect outside of ``self``.
+    """
+
+    @property
+    def sql(self) -> Sql:
+        """The service's own tables. Inside a subscriber: the transaction of its batch."""
+
+    @property
+    def cause(self) -> Cause:
+        """Why this unit runs; carries the tenant."""
+
+    @property
+    def now(self) -> datetime:
+        """The time at which the unit began, aware, UTC. The same on a repeat of the unit."""
+
+    async def state[C, S, E](self, kind: Kind[C, S, E], key: str) -> Versioned[S]:
+        """Return the state of stream ``{tenant}/{kind.category}-{key}``."""
+
+    async def load[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
+        """Read many streams in one query, so that ``state`` and ``handle`` find them at hand."""
+
+    async def handle[C, S, E](self, kind: Kind[C, S, E], key: str, command: C) -> Sequence[E]:
+        """Decide ``command`` on the stream; return the events, which the unit will append.
+
+        Raises:
+            Rejected: A rule forbids the command. Nothing of *this command* is kept; the unit
+                may go on with others.
+        """
+
+    async def hear[M, S, C](
+        self, kind: ProcessKind[M, S, C], key: str, message: M, send: "Send[C]"
+    ) -> None:
+        """Record ``message`` in the process stream; pass each command it calls for to ``send``."""
+
+    async def set_timer(self, timer_id: str, due_at: datetime, name: str, key: str) -> None:
+        """Ask to be woken: handler `X
+
+        Setting the same ``timer_id`` again moves it. Kept with the unit, or not at all.
+        """
+
+    async def cancel_timer(self, timer_id: str) -> None:
+        """Withdraw a timer; silent when it has fired or never was."""
+
+
+class Send[Command](Protocol):
+    """Carries out one command that a process calls for, within the same unit of work."""
+
+    async def __call__(self, work: Work, command: Command, /) -> None: ...

@@ -1,0 +1,43 @@
+"""The business saying no, and nothing else by design."""
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+
+class Rejected(Exception):
+    """A rule forbids the command. Final: the same command on the same state is refused again.
+
+    Attributes:
+        reason: Registry name, upper snake case, for example ``OUT_OF_STOCK``.
+        detail: One sentence: what is wrong, where, and how to mend it. No personal data.
+        alternatives: What would be possible instead, as flat mappings; may be empty.
+    """
+
+    def __init__(
+        self, reason: StrEnum, detail: str, alternatives: Sequence[Mapping[str, str]] = ()
+    ) -> None:
+        super().__init__(f"{reason.value}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.alternatives = alternatives
+
+
+class Invalid(ValueError):
+    """A request that cannot be understood: the caller must change it.
+
+    Attributes:
+        violations: Pairs of field path (``lines[2].quantity``) and what is wrong with it.
+    """
+
+    def __init__(self, *violations: tuple[str, str]) -> None:
+        super().__init__("; ".join(f"{field}: {problem}" for field, problem in violations))
+        self.violations = violations
+
+
+class NotFound(LookupError):
+    """Nothing has this id, or nothing that this caller may see."""
+
+    def __init__(self, what: str, identifier: str) -> None:
+        super().__init__(f"no {what} with id {identifier!r}")
+        self.what = what
+        self.identifier = identifier
