@@ -68,7 +68,7 @@ class Work(Protocol):
         """Record ``message`` in the process stream; pass each command it calls for to ``send``."""
 
     async def set_timer(self, timer_id: str, due_at: datetime, name: str, key: str) -> None:
-        """Ask to be woken: handler `X
+        """Ask to be woken: handler ``name`` runs with ``key`` once ``due_at`` is past.
 
         Setting the same ``timer_id`` again moves it. Kept with the unit, or not at all.
         """
