@@ -9,11 +9,11 @@ from services.kernel.domain.messages import Cause
 type UseCase[T] = Callable[[Work], Awaitable[T]]
 
 
-class ConcurrentAppend(Exception):  # noqa: N818 - a lost race, not a fault
+class ConcurrentAppend(Exception):
     """Another writer appended first, and again after every try. Retry with the same id."""
 
 
-class Overloaded(Exception):  # noqa: N818 - a state, not a fault
+class Overloaded(Exception):
     """A bounded queue or pool is full, or the database is away. Nothing was recorded.
 
     Attributes:
@@ -45,7 +45,7 @@ class Reader(Protocol):
 
     @property
     def sql(self) -> Sql:
-        """The service's tables, read outside of any unit of work; every query is bounded in time."""
+        """The service's tables, read outside of any unit of work; queries are bounded in time."""
 
     async def at_least(self, stream: str, version: int) -> None:
         """Return once the read models know event ``version`` of ``stream``: read your own writes.
