@@ -306,7 +306,7 @@ Global___PickCompleted: _TypeAlias = PickCompleted  # noqa: Y015
 
 @_typing.final
 class TaskCancelled(_message.Message):
-    """The order was cancelled before the task was completed."""
+    """The order was cancelled: nothing more is picked, and what was picked waits to be put back."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
