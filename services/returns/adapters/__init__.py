@@ -1,0 +1,1 @@
+"""How returns reaches the world."""

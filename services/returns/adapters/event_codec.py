@@ -1,0 +1,17 @@
+"""Stored names of the events of returns."""
+
+from services.kernel.adapters.event_codec import EventCodec
+from services.returns.domain.return_case import CaseInspected, CaseOpened, RefundValidated
+from services.returns.domain.returnable import Captured, GroupDelivered, Refunded, UnitsClaimed
+
+CODEC = EventCodec(
+    {
+        "returnable.group_delivered.v1": GroupDelivered,
+        "returnable.captured.v1": Captured,
+        "returnable.units_claimed.v1": UnitsClaimed,
+        "returnable.refunded.v1": Refunded,
+        "returncase.opened.v1": CaseOpened,
+        "returncase.inspected.v1": CaseInspected,
+        "returncase.refund_validated.v1": RefundValidated,
+    }
+)
