@@ -1,0 +1,233 @@
+"""The micro-batching appender: what waits while one commit is in flight makes the next one.
+
+There is no timer: with one writer a command is a batch of its own, with a thousand the batches
+grow until the database is busy all the time. Every batch is one call and one commit.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import asyncpg
+
+from services.kernel.adapters import event_log
+from services.kernel.adapters.database import Database, is_outage
+from services.kernel.adapters.event_log import NewEvent
+from services.kernel.adapters.telemetry import METRICS
+from services.kernel.application.runner import ConcurrentAppend, Overloaded
+
+# How often, and how long apart, the fate of a batch is looked up after the connection broke.
+_LOOK_TRIES = 10
+_LOOK_PAUSE_S = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class AppenderLimits:
+    """Bounds of one appender.
+
+    Attributes:
+        batch_commands: Most commands in one commit.
+        batch_events: Most events in one commit (a larger single command goes alone).
+        queue_commands: Most commands waiting; one more is shed.
+    """
+
+    batch_commands: int = 512
+    batch_events: int = 4_000
+    queue_commands: int = 8_192
+
+
+@dataclass(slots=True)
+class _Waiting:
+    events: Sequence[NewEvent]
+    done: "asyncio.Future[None]"
+    streams: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.streams = frozenset(event.stream for event in self.events)
+
+
+class Appender:
+    """Appends commands to one database, in batches, in the order in which they came.
+
+    Args:
+        database: Where the events go.
+        limits: Bounds.
+        committed: Called after each commit with the streams that grew, to wake their readers.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        limits: AppenderLimits,
+        committed: Callable[[Sequence[NewEvent]], None],
+    ) -> None:
+        self._database = database
+        self._limits = limits
+        self._committed = committed
+        self._waiting: deque[_Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="appender")
+
+    async def stop(self) -> None:
+        """Finish what waits, within the statement limit, then stop."""
+        if self._task is None:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._database.limits.statement_s):
+                while self._waiting:
+                    await asyncio.sleep(0.01)
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+        for waiting in self._waiting:
+            waiting.done.set_exception(Overloaded("shutting down", 1000))
+        self._waiting.clear()
+
+    async def append(self, events: Sequence[NewEvent]) -> None:
+        """Append the events of one command, all or nothing; return once they are on disk.
+
+        Raises:
+            ConcurrentAppend: A stream has moved on, or the command is recorded already.
+            Overloaded: The queue is full or the database is away; nothing was recorded.
+        """
+        if len(self._waiting) >= self._limits.queue_commands:
+            raise Overloaded("append queue full", 100)
+        waiting = _Waiting(events, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        METRICS.queue_depth.set(len(self._waiting))
+        self._wake.set()
+        await waiting.done
+
+    async def _run(self) -> None:
+        while True:
+            if not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+            batch = self._take()
+            try:
+                await self._flush(batch)
+            except asyncio.CancelledError:
+                _fail(batch, Overloaded("shutting down", 1000))
+                raise
+            except Exception as error:
+                _fail(batch, error)
+
+    def _take(self) -> list[_Waiting]:
+        """Return the next batch: each stream in it is touched by one command only.
+
+        A second command on a stream was decided on the same version, so one of the two is going
+        to be refused. It stays in the queue until the first one's fate is known.
+        """
+        batch: list[_Waiting] = []
+        held: list[_Waiting] = []
+        streams: set[str] = set()
+        events = 0
+        while self._waiting and len(batch) < self._limits.batch_commands:
+            waiting = self._waiting[0]
+            if batch and events + len(waiting.events) > self._limits.batch_events:
+                break
+            self._waiting.popleft()
+            if waiting.done.done():  # the caller went away before its turn
+                continue
+            if streams.isdisjoint(waiting.streams):
+                batch.append(waiting)
+                events += len(waiting.events)
+            else:
+                held.append(waiting)
+            streams |= waiting.streams
+        self._waiting.extendleft(reversed(held))
+        return batch
+
+    async def _flush(self, batch: Sequence[_Waiting]) -> None:
+        if not batch:
+            return
+        backend: int | None = None
+        try:
+            with METRICS.append_seconds.time():
+                async with self._database.connection() as connection:
+                    backend = connection.get_server_pid()
+                    answer = await event_log.append(
+                        connection, [waiting.events for waiting in batch]
+                    )
+        except Exception as error:
+            if backend is None or not is_outage(error):
+                raise
+            await self._resolve(batch, backend, error)
+            return
+        METRICS.append_batch_size.observe(len(batch))
+        refused = set(answer.refused)
+        self._settle(batch, [n not in refused for n in range(len(batch))])
+
+    def _settle(self, batch: Sequence[_Waiting], kept: Sequence[bool]) -> None:
+        grown = [e for waiting, ok in zip(batch, kept, strict=True) if ok for e in waiting.events]
+        self._committed(grown)
+        self._refuse_outrun(grown)
+        for waiting, ok in zip(batch, kept, strict=True):
+            if waiting.done.done():
+                continue
+            if ok:
+                waiting.done.set_result(None)
+            else:
+                waiting.done.set_exception(ConcurrentAppend(waiting.events[0].stream))
+
+    def _refuse_outrun(self, grown: Sequence[NewEvent]) -> None:
+        """Refuse at once what waits for a version that has just been taken."""
+        if not self._waiting:
+            return
+        versions = {event.stream: event.version for event in grown}
+        still: deque[_Waiting] = deque()
+        for waiting in self._waiting:
+            if any(event.version <= versions.get(event.stream, 0) for event in waiting.events):
+                if not waiting.done.done():
+                    waiting.done.set_exception(ConcurrentAppend(waiting.events[0].stream))
+            else:
+                still.append(waiting)
+        self._waiting = still
+
+    async def _resolve(self, batch: Sequence[_Waiting], backend: int, error: BaseException) -> None:
+        """The commit was sent and no answer came: look, never guess.
+
+        First make sure that the statement can no longer commit, then ask which events exist.
+        """
+        for _ in range(_LOOK_TRIES):
+            try:
+                async with self._database.connection() as connection:
+                    await connection.execute("SELECT pg_terminate_backend($1, 1000)", backend)
+                    if await connection.fetchval(
+                        "SELECT 1 FROM pg_stat_activity WHERE pid = $1", backend
+                    ):
+                        continue
+                    found = await connection.fetch(
+                        "SELECT event_id::text FROM events WHERE event_id = ANY($1)",
+                        [waiting.events[0].event_id for waiting in batch],
+                    )
+            except (
+                Overloaded,
+                OSError,
+                TimeoutError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+            ):
+                await asyncio.sleep(_LOOK_PAUSE_S)
+                continue
+            ids = {row[0] for row in found}
+            there = [waiting.events[0].event_id in ids for waiting in batch]
+            self._settle([w for w, t in zip(batch, there, strict=True) if t], [True] * sum(there))
+            _fail(
+                [w for w, t in zip(batch, there, strict=True) if not t],
+                Overloaded(f"not recorded: {error!r}", 500),
+            )
+            return
+        # The database stayed away. The client repeats with the same id and learns which it was.
+        raise Overloaded(f"outcome unknown, repeat with the same id: {error!r}", 2000) from error
+
+
+def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.done.done():
+            waiting.done.set_exception(error)

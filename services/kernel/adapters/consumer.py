@@ -1,0 +1,353 @@
+"""What a group does with a batch of one partition: watermark, effect and own events in one commit.
+
+The same code runs behind every bus. Three things may go wrong, and each has its own answer:
+
+* the database is away: wait, longer each time, and try the same batch again, for ever;
+* a race is lost: drop the states that were relied on and decide the batch again;
+* a message cannot be handled: find it by going one by one, try it a few times, then park it with
+  its reason. Later messages of its stream are parked behind it; all others go on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from services.kernel.adapters import event_log
+from services.kernel.adapters.database import Database, is_outage
+from services.kernel.adapters.event_codec import EventCodec
+from services.kernel.adapters.event_log import NewEvent
+from services.kernel.adapters.telemetry import METRICS
+from services.kernel.adapters.unit_of_work import UnitOfWork
+from services.kernel.application.clock import Clock
+from services.kernel.application.feeds import Envelope, Subscription
+from services.kernel.application.runner import ConcurrentAppend
+from services.kernel.application.state_cache import StateCache
+from services.kernel.application.stream_locks import StreamLocks
+from services.kernel.domain.ids import derive
+from services.kernel.domain.messages import Cause
+
+_log = logging.getLogger(__name__)
+
+_encode_envelope = msgspec.json.Encoder().encode
+decode_envelope = msgspec.json.Decoder(Envelope).decode
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 5.0
+_MOST_RACES = 20
+_REDRIVE_MESSAGES = 1_000
+_WAITS = "waits behind an earlier message of its stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What the consumers and timers of one service share.
+
+    Attributes:
+        database: The service's.
+        codec: Its stored names.
+        cache: States of its streams.
+        clock: The only source of now.
+        locks: Lines for contended streams.
+        turn: Held during a unit of work, so that the service's consumers do not race each other.
+        committed: Called with the events of each commit.
+        is_sole_writer: Whether no other process appends here.
+    """
+
+    database: Database
+    codec: EventCodec
+    cache: StateCache
+    clock: Clock
+    locks: StreamLocks
+    turn: asyncio.Lock
+    committed: Callable[[Sequence[NewEvent]], None]
+    is_sole_writer: bool
+
+
+class WatermarkMoved(Exception):
+    """Another owner of the partition went on; what it did must not be done again."""
+
+
+class Consumer:
+    """One group on one feed.
+
+    Args:
+        subscription: What to do, made by ``listen``.
+        home: The service that listens.
+        tries: How often a message is tried before it is parked.
+        redrive_poll_s: How often to look whether someone asked for a redrive.
+    """
+
+    def __init__(
+        self, subscription: Subscription, home: Home, *, tries: int, redrive_poll_s: float
+    ) -> None:
+        self._subscription = subscription
+        self._home = home
+        self._tries = tries
+        self.redrive_poll_s = redrive_poll_s
+        self._watermarks: dict[int, int] = {}
+        self._blocked: set[str] = set()
+        self._next_redrive = 0.0
+        self.topic = subscription.topic
+        self.group = subscription.group
+
+    def watermark(self, partition: int) -> int:
+        """Return the position up to which messages of a partition have had their effect."""
+        return self._watermarks[partition]
+
+    async def assign(self, partition: int) -> int:
+        """Become the owner of a partition; return the bus offset after which to read (-1: none)."""
+        sql = self._home.database.sql
+        row = await sql.fetchrow(
+            "INSERT INTO watermarks (group_name, topic, partition, position) VALUES ($1, $2, $3, 0)"
+            " ON CONFLICT (group_name, topic, partition)"
+            " DO UPDATE SET position = watermarks.position RETURNING position, bus_offset",
+            *(self.group, self.topic, partition),
+        )
+        self._watermarks[partition] = row[0]
+        await self._reload_blocked()
+        return int(row[1])
+
+    async def consume(  # noqa: C901 - three answers to three failures, in one place
+        self, partition: int, envelopes: Sequence[Envelope], bus_offset: int = -1
+    ) -> None:
+        """Give a batch its effect; return once that is durable, or every failure is parked.
+
+        Args:
+            partition: One that was assigned.
+            envelopes: In the order of the partition.
+            bus_offset: Where the bus has the last of them; kept beside the watermark.
+        """
+        pause_s = _FIRST_PAUSE_S
+        races = 0
+        while True:
+            mark = self._watermarks[partition]
+            batch = [envelope for envelope in envelopes if envelope.position > mark]
+            if not batch:
+                return
+            try:
+                with METRICS.consume_seconds.labels(self.group).time():
+                    await self._unit(partition, batch, bus_offset)
+            except WatermarkMoved:
+                await self.assign(partition)
+            except ConcurrentAppend:
+                races += 1
+                if races > _MOST_RACES:
+                    await asyncio.sleep(_FIRST_PAUSE_S)
+            except Exception as error:
+                if is_outage(error):
+                    _log.warning("%s waits for its database", self.group, exc_info=True)
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                elif len(batch) > 1:
+                    for envelope in batch:
+                        await self.consume(partition, [envelope], bus_offset)
+                else:
+                    await self._try_again_or_park(partition, batch[0], bus_offset)
+            else:
+                METRICS.consumed.labels(self.group).inc(len(batch))
+                lag = self._home.clock.now() - batch[-1].recorded_at
+                METRICS.watermark_lag_seconds.labels(self.group, self.topic).set(
+                    lag.total_seconds()
+                )
+                return
+
+    async def redrive(self) -> None:
+        """Try parked streams again that someone asked for; at most once per poll interval."""
+        loop_time = asyncio.get_running_loop().time()
+        if not self._blocked or loop_time < self._next_redrive:
+            return
+        self._next_redrive = loop_time + self.redrive_poll_s
+        try:
+            rows = await self._home.database.sql.fetch(
+                "SELECT envelope FROM parked p WHERE group_name = $1 AND topic = $2 AND EXISTS"
+                " (SELECT FROM parked r WHERE r.group_name = $1 AND r.topic = $2"
+                "  AND r.stream = p.stream AND r.redrive)"
+                " ORDER BY position LIMIT $3",
+                *(self.group, self.topic, _REDRIVE_MESSAGES),
+            )
+            failed: set[str] = set()
+            for row in rows:
+                envelope = decode_envelope(row[0])
+                if envelope.key not in failed and not await self._redrive_one(envelope):
+                    failed.add(envelope.key)
+            await self._reload_blocked()
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            _log.warning("%s could not redrive", self.group, exc_info=True)
+
+    async def _redrive_one(self, envelope: Envelope) -> bool:
+        for _ in range(_MOST_RACES):
+            try:
+                await self._unit(None, [envelope], -1)
+            except ConcurrentAppend:
+                continue
+            except WatermarkMoved:  # dropped, or driven again elsewhere, in the meantime
+                return True
+            except Exception as error:
+                if is_outage(error):
+                    raise
+                await self._home.database.sql.execute(
+                    "UPDATE parked SET redrive = false, attempts = attempts + 1, reason = $5"
+                    " WHERE group_name = $1 AND topic = $2 AND stream = $3 AND position = $4",
+                    *(self.group, self.topic, envelope.key, envelope.position, _reason(error)),
+                )
+                return False
+            return True
+        return False
+
+    async def _try_again_or_park(self, partition: int, envelope: Envelope, bus_offset: int) -> None:
+        pause_s = _FIRST_PAUSE_S
+        failure: Exception | None = None
+        attempt = 1
+        while attempt < self._tries:
+            await asyncio.sleep(pause_s)
+            pause_s *= 2
+            try:
+                await self._unit(partition, [envelope], bus_offset)
+            except ConcurrentAppend:
+                continue
+            except WatermarkMoved:
+                return
+            except Exception as error:
+                if is_outage(error):
+                    return
+                attempt += 1
+                failure = error
+            else:
+                return
+        await self._park(partition, envelope, bus_offset, failure)
+
+    async def _park(
+        self, partition: int, envelope: Envelope, bus_offset: int, failure: Exception | None
+    ) -> None:
+        _log.error(
+            "%s parked message %s (%s)",
+            self.group,
+            envelope.event_id,
+            envelope.type,
+            exc_info=failure,
+        )
+        async with self._home.database.connection() as connection, connection.transaction():
+            await self._advance(connection, partition, envelope.position, bus_offset)
+            await self._insert_parked(connection, [envelope], _reason(failure), self._tries)
+        self._watermarks[partition] = envelope.position
+        self._blocked.add(envelope.key)
+        METRICS.parked.labels(self.group).set(len(self._blocked))
+
+    async def _unit(
+        self, partition: int | None, batch: Sequence[Envelope], bus_offset: int
+    ) -> None:
+        """One transaction: watermark (or, on a redrive, the parked row), effects, own events."""
+        home = self._home
+        free = [e for e in batch if partition is None or e.key not in self._blocked]
+        waiting = [e for e in batch if partition is not None and e.key in self._blocked]
+        decoded = [(self._subscription.decode(e.value), e) for e in free]
+        async with home.turn, home.database.connection() as connection:
+            work = UnitOfWork(
+                connection,
+                home.codec,
+                home.cache,
+                home.clock.now(),
+                is_sole_writer=home.is_sole_writer,
+            )
+            try:
+                async with connection.transaction():
+                    if partition is None:
+                        await self._unpark(connection, batch)
+                    else:
+                        await self._advance(connection, partition, batch[-1].position, bus_offset)
+                    await self._hear(work, decoded)
+                    if waiting:
+                        await self._insert_parked(connection, waiting, _WAITS, 0)
+                    if work.timers:
+                        await work.flush_timers(connection)
+                    if work.events:
+                        answer = await event_log.append(connection, [work.events])
+                        if answer.refused:
+                            raise ConcurrentAppend(work.events[0].stream)
+            except ConcurrentAppend:
+                work.forget()
+                raise
+            work.keep()
+            if partition is not None:
+                self._watermarks[partition] = batch[-1].position
+            if work.events:
+                home.committed(work.events)
+
+    async def _hear(self, work: UnitOfWork, decoded: Sequence[tuple[Any, Envelope]]) -> None:
+        if not decoded:
+            return
+        subscription = self._subscription
+        if subscription.prepare is not None:
+            # A batch may hold several tenants; whoever prepares groups by the envelope's.
+            work.begin(_cause(decoded[0][1], self.group))
+            await subscription.prepare(decoded, work)
+        for message, envelope in decoded:
+            if not envelope.key.startswith(f"{envelope.tenant}/"):
+                raise ValueError(f"stream {envelope.key!r} is not of tenant {envelope.tenant!r}")
+            work.begin(_cause(envelope, self.group))
+            await subscription.hear(message, envelope, work)
+
+    async def _advance(
+        self, connection: Any, partition: int, position: int, bus_offset: int
+    ) -> None:
+        moved = await connection.execute(
+            "UPDATE watermarks SET position = $4, bus_offset = greatest(bus_offset, $6)"
+            " WHERE group_name = $1 AND topic = $2 AND partition = $3 AND position = $5",
+            *(self.group, self.topic, partition, position),
+            *(self._watermarks[partition], bus_offset),
+        )
+        if moved != "UPDATE 1":
+            raise WatermarkMoved(self.group)
+
+    async def _unpark(self, connection: Any, batch: Sequence[Envelope]) -> None:
+        gone = await connection.execute(
+            "DELETE FROM parked WHERE group_name = $1 AND topic = $2 AND stream = $3"
+            " AND position = $4",
+            *(self.group, self.topic, batch[0].key, batch[0].position),
+        )
+        if gone != "DELETE 1":
+            raise WatermarkMoved(self.group)
+
+    async def _insert_parked(
+        self, connection: Any, envelopes: Sequence[Envelope], reason: str, attempts: int
+    ) -> None:
+        await connection.executemany(
+            "INSERT INTO parked (group_name, topic, stream, position, event_id, tenant, type,"
+            " envelope, reason, attempts) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            [
+                (
+                    *(self.group, self.topic, e.key, e.position, e.event_id, e.tenant, e.type),
+                    *(_encode_envelope(e), reason, attempts),
+                )
+                for e in envelopes
+            ],
+        )
+
+    async def _reload_blocked(self) -> None:
+        rows = await self._home.database.sql.fetch(
+            "SELECT DISTINCT stream FROM parked WHERE group_name = $1 AND topic = $2",
+            *(self.group, self.topic),
+        )
+        self._blocked = {row[0] for row in rows}
+        METRICS.parked.labels(self.group).set(len(self._blocked))
+
+
+def _cause(envelope: Envelope, group: str) -> Cause:
+    """Return why a message's commands run: their id follows from the message and the group."""
+    return Cause(
+        tenant=envelope.tenant,
+        command_id=derive(envelope.event_id, group),
+        correlation_id=envelope.correlation_id,
+        causation_id=envelope.event_id,
+        traceparent=envelope.traceparent,
+    )
+
+
+def _reason(error: Exception | None) -> str:
+    return f"{type(error).__name__}: {error}"[:2000]

@@ -1,0 +1,243 @@
+"""One service's database: its pool, its tables, and the role that may only append."""
+
+import asyncio
+import contextlib
+import hashlib
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from services.kernel.application.runner import Overloaded
+
+APPLICATION_ROLE = "oms_app"
+_MIGRATION_LOCK = 7235000
+_KERNEL_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_FILE_NAME = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
+
+# What every service grants to the role it runs under. Events may be added and read, never changed.
+_GRANTS = f"""
+GRANT USAGE ON SCHEMA public TO {APPLICATION_ROLE};
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {APPLICATION_ROLE};
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {APPLICATION_ROLE};
+REVOKE ALL ON migrations FROM {APPLICATION_ROLE};
+GRANT SELECT ON migrations TO {APPLICATION_ROLE};
+"""
+_EVENTS_GRANT = f"""
+REVOKE UPDATE, DELETE, TRUNCATE ON events FROM {APPLICATION_ROLE};
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on the database, for every service alike.
+
+    Attributes:
+        pool_size: Connections per service.
+        acquire_s: Longest wait for a connection.
+        statement_s: Longest statement.
+    """
+
+    pool_size: int = 6
+    acquire_s: float = 2.0
+    statement_s: float = 5.0
+
+
+class Database:
+    """A pool whose every wait has a limit.
+
+    asyncpg's own ``acquire`` waits for ever by default, so nothing else may call it.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, limits: Limits) -> None:
+        self._pool = pool
+        self.limits = limits
+
+    @classmethod
+    async def open(cls, dsn: str, limits: Limits) -> "Database":
+        """Connect as the application role.
+
+        Raises:
+            Overloaded: The server cannot be reached.
+        """
+        try:
+            pool = await asyncpg.create_pool(
+                dsn,
+                min_size=1,
+                max_size=limits.pool_size,
+                timeout=limits.acquire_s,
+                command_timeout=limits.statement_s,
+                max_inactive_connection_lifetime=0,
+                server_settings={
+                    "role": APPLICATION_ROLE,
+                    "jit": "off",
+                    "statement_timeout": str(int(limits.statement_s * 1000)),
+                    "idle_in_transaction_session_timeout": str(int(limits.statement_s * 2000)),
+                },
+            )
+        except (OSError, asyncpg.PostgresError) as error:
+            raise Overloaded(f"database unreachable: {error}", 1000) from error
+        return cls(pool, limits)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator["asyncpg.pool.PoolConnectionProxy"]:
+        """Lend a connection.
+
+        Raises:
+            Overloaded: None was free within the limit, or the server is away.
+        """
+        try:
+            connection = await self._pool.acquire(timeout=self.limits.acquire_s)
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise Overloaded(f"no database connection: {error!r}", 500) from error
+        try:
+            yield connection
+        finally:
+            await self._pool.release(connection, timeout=self.limits.acquire_s)
+
+    async def close(self) -> None:
+        """Close every connection, by force when they do not come back in time."""
+        try:
+            await asyncio.wait_for(self._pool.close(), self.limits.statement_s)
+        except TimeoutError:
+            self._pool.terminate()
+
+    @property
+    def sql(self) -> "PooledSql":
+        """The tables, outside of any transaction."""
+        return PooledSql(self)
+
+
+class PooledSql:
+    """``Sql`` over a pool: each statement on a connection of its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def execute(self, query: str, *args: Any) -> str:
+        async with self._database.connection() as connection:
+            return str(await connection.execute(query, *args))
+
+    async def executemany(self, query: str, args: Iterable[Sequence[Any]]) -> None:
+        async with self._database.connection() as connection:
+            await connection.executemany(query, args)
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]:
+        async with self._database.connection() as connection:
+            return list(await connection.fetch(query, *args))
+
+    async def fetchrow(self, query: str, *args: Any) -> Any:
+        async with self._database.connection() as connection:
+            return await connection.fetchrow(query, *args)
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        async with self._database.connection() as connection:
+            return await connection.fetchval(query, *args)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Tell a database that is away, full or overrun from a fault in what was asked of it."""
+    return isinstance(
+        error,
+        Overloaded
+        | OSError
+        | TimeoutError
+        | asyncpg.InterfaceError
+        | asyncpg.InternalClientError
+        | asyncpg.PostgresConnectionError
+        | asyncpg.InsufficientResourcesError
+        | asyncpg.OperatorInterventionError
+        | asyncpg.TransactionRollbackError
+        | asyncpg.LockNotAvailableError
+        | asyncpg.ObjectNotInPrerequisiteStateError
+        | asyncpg.PostgresSystemError,
+    )
+
+
+async def ensure_database(admin_dsn: str, name: str) -> str:
+    """Create database ``name`` and the application role where they lack; return its DSN.
+
+    The database sorts text by bytes: stream ids are looked up, never shown in order.
+    """
+    connection = await asyncpg.connect(admin_dsn, timeout=10)
+    try:
+        await connection.execute(
+            f"DO $$ BEGIN CREATE ROLE {APPLICATION_ROLE} NOLOGIN; "
+            "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
+        )
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
+            with contextlib.suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
+                await connection.execute(
+                    f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'"
+                )
+    finally:
+        await connection.close()
+    return with_database(admin_dsn, name)
+
+
+def with_database(dsn: str, name: str) -> str:
+    """Return the DSN of another database on the same server."""
+    parts = urlsplit(dsn)
+    return urlunsplit(parts._replace(path=f"/{name}"))
+
+
+async def migrate(dsn: str, folders: Sequence[Path], *, event_store: bool = True) -> list[str]:
+    """Apply the migrations that lack, each in one transaction, oldest first; return their names.
+
+    Args:
+        dsn: The service's database, as its owner.
+        folders: Where the service's ``0001_….sql`` files lie.
+        event_store: Whether the kernel's own tables belong here.
+
+    Raises:
+        MigrationError: A file that was applied has changed since, or one is badly named.
+    """
+    sources = [("kernel", _KERNEL_MIGRATIONS)] if event_store else []
+    sources += [("service", folder) for folder in folders if folder.is_dir()]
+    applied: list[str] = []
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        await connection.execute("SET lock_timeout = '10s'")
+        await connection.execute("SELECT pg_advisory_lock($1)", _MIGRATION_LOCK)
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS migrations (name text PRIMARY KEY, digest text NOT NULL,"
+            " applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+        )
+        known = {
+            row["name"]: row["digest"]
+            for row in await connection.fetch("SELECT name, digest FROM migrations")
+        }
+        for source, folder in sources:
+            for file in sorted(folder.glob("*.sql")):
+                if _FILE_NAME.fullmatch(file.name) is None:
+                    raise MigrationError(f"{file.name}: name it 0001_what_it_does.sql")
+                name, text = f"{source}/{file.name}", file.read_text()
+                digest = hashlib.sha256(text.encode()).hexdigest()
+                if known.get(name, digest) != digest:
+                    raise MigrationError(
+                        f"{name} was applied and has changed since: add a new file instead"
+                    )
+                if name in known:
+                    continue
+                async with connection.transaction():
+                    await connection.execute(text)
+                    await connection.execute(
+                        "INSERT INTO migrations (name, digest) VALUES ($1, $2)", name, digest
+                    )
+                applied.append(name)
+        if applied:
+            await connection.execute(_GRANTS)
+            if event_store:
+                await connection.execute(_EVENTS_GRANT)
+    finally:
+        await connection.close()
+    return applied
+
+
+class MigrationError(RuntimeError):
+    """The tables cannot be brought up to date."""

@@ -1,0 +1,132 @@
+"""Reading the event table: whole streams to decide, and the log in commit order to follow."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from services.kernel.adapters.event_codec import EventCodec
+from services.kernel.application.work import Sql, Versioned
+from services.kernel.domain.messages import Cause, Recorded
+
+_encode_cause = msgspec.json.Encoder().encode
+_decode_cause = msgspec.json.Decoder(Cause).decode
+
+# Most streams of one query: far above what one batch needs, far below what a parameter may hold.
+_MAX_STREAMS = 10_000
+
+LOG_COLUMNS = (
+    "originator_id, originator_version, notification_id, topic, state,"
+    " event_id::text, recorded_at, cause"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """An event that a unit of work wants to append.
+
+    Attributes:
+        stream: Stream id.
+        version: The version it takes; the stream must be at ``version - 1``.
+        topic: Stored type name.
+        state: Stored fields.
+        event_id: Derived from the command's id, so that a retry makes the same one.
+        tenant: As in the stream id.
+        cause: Encoded ``Cause``.
+    """
+
+    stream: str
+    version: int
+    topic: str
+    state: bytes
+    event_id: str
+    tenant: str
+    cause: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What an append call of the database answered.
+
+    Attributes:
+        last_position: Position of the last event in the log.
+        at: When it was recorded.
+        refused: Ordinals of the commands that lost their race or were there already.
+    """
+
+    last_position: int
+    at: datetime
+    refused: Sequence[int]
+
+
+encode_cause = _encode_cause
+
+
+async def append(sql: Sql, commands: Sequence[Sequence[NewEvent]]) -> Appended:
+    """Append a batch of commands in one statement; see ``append_events`` in the migration."""
+    ordinals = [n for n, command in enumerate(commands) for _ in command]
+    events = [event for command in commands for event in command]
+    row = await sql.fetchrow(
+        "SELECT last_position, at, refused FROM append_events($1, $2, $3, $4, $5, $6, $7, $8)",
+        ordinals,
+        [event.stream for event in events],
+        [event.version for event in events],
+        [event.topic for event in events],
+        [event.state for event in events],
+        [event.event_id for event in events],
+        [event.tenant for event in events],
+        [event.cause for event in events],
+    )
+    return Appended(row[0], row[1], row[2])
+
+
+async def load_states(
+    sql: Sql, codec: EventCodec, streams: Mapping[str, tuple[Any, Any]]
+) -> dict[str, Versioned[Any]]:
+    """Fold streams from the first event on.
+
+    Args:
+        sql: Where to read.
+        codec: Names to classes.
+        streams: For each stream id, its initial state and its ``evolve(state, event)``.
+
+    Returns:
+        The state of every stream asked for; version 0 for one that has no events.
+    """
+    states: dict[str, Any] = {stream: initial for stream, (initial, _) in streams.items()}
+    versions = dict.fromkeys(streams, 0)
+    names = list(streams)
+    decode = codec.decode
+    for start in range(0, len(names), _MAX_STREAMS):
+        rows = await sql.fetch(
+            "SELECT originator_id, originator_version, topic, state FROM events"
+            " WHERE originator_id = ANY($1) ORDER BY originator_id, originator_version",
+            names[start : start + _MAX_STREAMS],
+        )
+        for stream, version, topic, state in rows:
+            states[stream] = streams[stream][1](states[stream], decode(topic, state))
+            versions[stream] = version
+    return {stream: Versioned(states[stream], versions[stream]) for stream in streams}
+
+
+async def read_log(sql: Sql, after_position: int, limit: int) -> list[Any]:
+    """Return the rows that follow a position, in commit order, as ``decode_rows`` takes them."""
+    return await sql.fetch(
+        f"SELECT {LOG_COLUMNS} FROM events WHERE notification_id > $1"
+        " ORDER BY notification_id LIMIT $2",
+        after_position,
+        limit,
+    )
+
+
+def decode_rows(codec: EventCodec, rows: Iterable[Any]) -> list[Recorded[Any]]:
+    """Decode rows of the log."""
+    decode = codec.decode
+    return [
+        Recorded(
+            stream, version, position, decode(topic, state), event_id, at, _decode_cause(cause)
+        )
+        for stream, version, position, topic, state, event_id, at, cause in rows
+    ]

@@ -1,0 +1,107 @@
+"""Answers queries from the read models, and waits for them where a caller asks it to."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+
+from services.kernel.adapters.database import Database
+from services.kernel.adapters.event_log import NewEvent
+from services.kernel.adapters.projector import Projector
+from services.kernel.application.runner import Overloaded
+from services.kernel.application.work import Sql
+
+_FRESH_WITHIN_S = 2.0
+_POLL_S = 0.1
+
+
+class PostgresReader:
+    """Implements ``Reader``.
+
+    Woken in process where the writer lives in the same one; polls slowly otherwise.
+
+    Args:
+        database: The service's.
+        models: Names of its read models; all are kept in step.
+    """
+
+    def __init__(self, database: Database, models: Sequence[str]) -> None:
+        self._database = database
+        self._models = list(models)
+        self._changes: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self.projector: Projector | None = None
+
+    @property
+    def sql(self) -> Sql:
+        return self._database.sql
+
+    async def at_least(self, stream: str, version: int) -> None:
+        position = await self._database.sql.fetchval(
+            "SELECT notification_id FROM events"
+            " WHERE originator_id = $1 AND originator_version = $2",
+            *(stream, version),
+        )
+        if position is None:
+            raise Overloaded("that version is not recorded here", int(_POLL_S * 1000))
+        try:
+            async with asyncio.timeout(_FRESH_WITHIN_S):
+                while await self._position() < position:
+                    await self.projected(_POLL_S)
+        except TimeoutError:
+            raise Overloaded("read models are behind", int(_FRESH_WITHIN_S * 1000)) from None
+
+    async def changed(self, stream: str, after_version: int, timeout_s: float) -> int:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + timeout_s
+        news = asyncio.Event()
+        self._changes[stream].add(news)
+        try:
+            while True:
+                news.clear()
+                version = int(
+                    await self._database.sql.fetchval(
+                        "SELECT originator_version FROM events WHERE originator_id = $1"
+                        " ORDER BY originator_version DESC LIMIT 1",
+                        stream,
+                    )
+                    or 0
+                )
+                left_s = until - loop.time()
+                if version > after_version or left_s <= 0:
+                    return version
+                try:
+                    async with asyncio.timeout(min(left_s, _POLL_S * 5)):
+                        await news.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            self._changes[stream].discard(news)
+            if not self._changes[stream]:
+                del self._changes[stream]
+
+    async def projected(self, timeout_s: float) -> None:
+        if self.projector is None:
+            await asyncio.sleep(min(timeout_s, _POLL_S))
+            return
+        try:
+            async with asyncio.timeout(timeout_s), self.projector.moved:
+                await self.projector.moved.wait()
+        except TimeoutError:
+            return
+
+    def committed(self, events: Sequence[NewEvent]) -> None:
+        """Wake those who wait for one of these streams to change."""
+        if not self._changes:
+            return
+        for event in events:
+            for news in self._changes.get(event.stream, ()):
+                news.set()
+
+    async def _position(self) -> int:
+        if self.projector is not None and self.projector.position:
+            return self.projector.position
+        return int(
+            await self._database.sql.fetchval(
+                "SELECT coalesce(min(position), 0) FROM checkpoints WHERE name = ANY($1)",
+                self._models,
+            )
+        )

@@ -1,0 +1,176 @@
+"""Runs use cases: load, decide, append; again when the race was lost."""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
+from enum import StrEnum
+from typing import Any
+
+from services.kernel.adapters import event_log
+from services.kernel.adapters.appender import Appender
+from services.kernel.adapters.database import Database
+from services.kernel.adapters.event_codec import EventCodec
+from services.kernel.adapters.event_log import NewEvent
+from services.kernel.adapters.unit_of_work import UnitOfWork
+from services.kernel.application.clock import Clock
+from services.kernel.application.runner import ConcurrentAppend, UseCase
+from services.kernel.application.state_cache import StateCache
+from services.kernel.application.stream_locks import StreamLocks
+from services.kernel.domain.errors import Rejected
+from services.kernel.domain.messages import Cause
+
+_MOST_TRIES = 8
+
+
+class Refusal(StrEnum):
+    IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
+
+
+class CommandRunner:
+    """Implements ``Runner`` on one database.
+
+    A use case that only decides goes through the appender's batches. One that also writes rows or
+    timers gets a transaction of its own, opened by its first write.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        appender: Appender,
+        codec: EventCodec,
+        cache: StateCache,
+        clock: Clock,
+        locks: StreamLocks,
+        committed: Callable[[Sequence[NewEvent]], None],
+        *,
+        is_sole_writer: bool,
+    ) -> None:
+        self._database = database
+        self._appender = appender
+        self._codec = codec
+        self._cache = cache
+        self._clock = clock
+        self._locks = locks
+        self._committed = committed
+        self._is_sole_writer = is_sole_writer
+
+    async def execute[T](self, cause: Cause, use_case: UseCase[T]) -> T:
+        now = self._clock.now()
+        contended: Iterable[str] = ()
+        lost: ConcurrentAppend | None = None
+        for _ in range(_MOST_TRIES):
+            # Streams over which a race was lost are decided on one after the other from then on;
+            # otherwise a crowd on one stream would lose most of its races.
+            async with self._locks.hold(contended), AsyncExitStack() as transaction:
+                sql = _LazySql(self._database, transaction)
+                work = UnitOfWork(
+                    sql, self._codec, self._cache, now, is_sole_writer=self._is_sole_writer
+                )
+                work.begin(cause)
+                answer = await use_case(work)
+                try:
+                    await self._keep(work, sql)
+                except ConcurrentAppend as error:
+                    lost = error
+                    work.forget()
+                    contended = {event.stream for event in work.events}
+                    event_ids = [event.event_id for event in work.events]
+                else:
+                    return answer
+            await self._refuse_reused_id(cause, event_ids, use_case, now)
+        raise lost if lost is not None else ConcurrentAppend()
+
+    async def _keep(self, work: UnitOfWork, sql: "_LazySql") -> None:
+        if work.timers and sql.transaction is None:
+            await sql.begin()
+        if sql.transaction is None:
+            if work.events:
+                await self._appender.append(work.events)
+                work.keep()
+            return
+        if work.events:
+            answer = await event_log.append(sql.transaction, [work.events])
+            if answer.refused:
+                await sql.roll_back()
+                raise ConcurrentAppend(work.events[0].stream)
+        await work.flush_timers(sql.transaction)
+        await sql.commit()
+        work.keep()
+        self._committed(work.events)
+
+    async def _refuse_reused_id(
+        self, cause: Cause, event_ids: Sequence[str], use_case: UseCase[Any], now: Any
+    ) -> None:
+        """Tell a lost race from an id that was used for another command.
+
+        If the very event of this command is in the log, the command was carried out before, and
+        deciding again must come to nothing. If it still comes to events, it is another command.
+        """
+        if not await self._database.sql.fetchval(
+            "SELECT 1 FROM events WHERE event_id = ANY($1) LIMIT 1", event_ids
+        ):
+            return
+        async with AsyncExitStack() as transaction:
+            sql = _LazySql(self._database, transaction)
+            work = UnitOfWork(sql, self._codec, self._cache, now, is_sole_writer=False)
+            work.begin(cause)
+            await use_case(work)
+            if sql.transaction is not None:
+                await sql.roll_back()
+            if work.events:
+                raise Rejected(
+                    Refusal.IDEMPOTENCY_MISMATCH,
+                    "this request id was used for another command: choose a new one",
+                )
+
+
+class _LazySql:
+    """``Sql`` that reads from the pool until something is written; then all is one transaction."""
+
+    def __init__(self, database: Database, stack: AsyncExitStack) -> None:
+        self._database = database
+        self._stack = stack
+        self._open: Any = None
+        self.transaction: Any = None
+
+    async def begin(self) -> None:
+        self.transaction = await self._stack.enter_async_context(self._database.connection())
+        self._open = self.transaction.transaction()
+        await self._open.start()
+        self._stack.push_async_exit(self._end)
+
+    async def commit(self) -> None:
+        open_transaction, self._open = self._open, None
+        await open_transaction.commit()
+
+    async def roll_back(self) -> None:
+        open_transaction, self._open = self._open, None
+        await open_transaction.rollback()
+
+    async def _end(self, *_: object) -> None:
+        if self._open is not None:
+            await self.roll_back()
+
+    async def execute(self, query: str, *args: Any) -> str:
+        if self.transaction is None:
+            await self.begin()
+        return str(await self.transaction.execute(query, *args))
+
+    async def executemany(self, query: str, args: Iterable[Sequence[Any]]) -> None:
+        if self.transaction is None:
+            await self.begin()
+        await self.transaction.executemany(query, args)
+
+    async def fetch(self, query: str, *args: Any) -> list[Any]:
+        return list(await (await self._on(query)).fetch(query, *args))
+
+    async def fetchrow(self, query: str, *args: Any) -> Any:
+        return await (await self._on(query)).fetchrow(query, *args)
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        return await (await self._on(query)).fetchval(query, *args)
+
+    async def _on(self, query: str) -> Any:
+        reads = query.lstrip()[:6].upper() == "SELECT" and "FOR UPDATE" not in query
+        if self.transaction is None and not reads:
+            await self.begin()
+        return self.transaction if self.transaction is not None else self._database.sql

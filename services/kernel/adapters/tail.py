@@ -1,0 +1,180 @@
+"""Following one database's log: read each event once, in commit order, and hand it to all.
+
+The followers are the service's own read models and the publisher of its feed. Each keeps its own
+position, so each may be ahead of or behind the others; a short queue before each lets a slow one
+slow down the reading instead of filling the memory.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Protocol
+
+import asyncpg
+
+from services.kernel.adapters.database import Database, is_outage
+from services.kernel.adapters.event_codec import EventCodec
+from services.kernel.adapters.event_log import decode_rows, read_log
+from services.kernel.adapters.telemetry import METRICS
+from services.kernel.application.runner import Overloaded
+from services.kernel.domain.messages import Recorded
+
+_LEADER_LOCK = 7235002
+_ELECTION_PAUSE_S = 0.5
+_BATCH_EVENTS = 1_000
+_QUEUE_BATCHES = 4
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 5.0
+
+_log = logging.getLogger(__name__)
+
+
+class Follower(Protocol):
+    """Somebody who wants every event of the log, in order, at least once."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def start_position(self) -> int:
+        """Return the position after which to begin."""
+
+    async def follow(self, batch: Sequence[Recorded[Any]]) -> None:
+        """Take a batch. Repeated until it succeeds; must be harmless to repeat."""
+
+
+class Tail:
+    """Reads the log on behalf of its followers while it is the leader of its database.
+
+    Leadership is a session advisory lock: it ends with the connection that holds it, so a
+    process that dies or loses its database hands over without a timeout of ours. A former leader
+    that does not know it yet does no harm, because every follower guards its own position.
+
+    Args:
+        database: Whose log.
+        dsn: The same database; the leader's lock lives on a connection of its own.
+        codec: Names to classes.
+        followers: Who gets the events.
+        poll_s: How often to look when nobody wakes us.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        dsn: str,
+        codec: EventCodec,
+        followers: Sequence[Follower],
+        poll_s: float,
+    ) -> None:
+        self._database = database
+        self._dsn = dsn
+        self._codec = codec
+        self._followers = followers
+        self._poll_s = poll_s
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="tail")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    def wake(self) -> None:
+        """Say that the log has grown."""
+        self._woken.set()
+
+    async def _run(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                async with self._leadership() as lock:
+                    pause_s = _FIRST_PAUSE_S
+                    await self._lead(lock)
+            except (
+                Overloaded,
+                OSError,
+                TimeoutError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+            ):
+                _log.warning("log follower lost its database, trying again", exc_info=True)
+            except ExceptionGroup:
+                _log.exception("log follower failed, trying again")
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    @contextlib.asynccontextmanager
+    async def _leadership(self) -> AsyncIterator["asyncio.Task[None]"]:
+        """Wait for the lock, hold it for the block; the task given fails when it is lost."""
+        limits = self._database.limits
+        connection = await asyncpg.connect(
+            self._dsn, timeout=limits.acquire_s, command_timeout=limits.statement_s
+        )
+        watch: asyncio.Task[None] | None = None
+        try:
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK):
+                await asyncio.sleep(_ELECTION_PAUSE_S)
+            watch = asyncio.create_task(self._watch(connection), name="leadership")
+            yield watch
+        finally:
+            if watch is not None:
+                watch.cancel()
+            connection.terminate()
+
+    async def _watch(self, connection: asyncpg.Connection) -> None:
+        """Fail as soon as the connection that holds the lock is gone."""
+        while True:
+            await asyncio.sleep(self._database.limits.acquire_s)
+            await connection.fetchval("SELECT 1")
+
+    async def _lead(self, lock: "asyncio.Task[None]") -> None:
+        queues: list[asyncio.Queue[list[Recorded[Any]]]] = []
+        async with asyncio.TaskGroup() as group:
+            starts = [await follower.start_position() for follower in self._followers]
+            for follower in self._followers:
+                queue: asyncio.Queue[list[Recorded[Any]]] = asyncio.Queue(_QUEUE_BATCHES)
+                queues.append(queue)
+                group.create_task(self._feed(follower, queue), name=f"follow {follower.name}")
+            position = min(starts, default=0)
+            while True:
+                self._woken.clear()
+                rows = await read_log(self._database.sql, position, _BATCH_EVENTS)
+                if rows:
+                    batch = decode_rows(self._codec, rows)
+                    position = batch[-1].position
+                    for queue, start in zip(queues, starts, strict=True):
+                        if position > start:
+                            await queue.put(
+                                batch
+                                if batch[0].position > start
+                                else [e for e in batch if e.position > start]
+                            )
+                if len(rows) < _BATCH_EVENTS:
+                    if lock.done():
+                        lock.result()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self._poll_s):
+                            await self._woken.wait()
+
+    async def _feed(self, follower: Follower, queue: "asyncio.Queue[list[Recorded[Any]]]") -> None:
+        while True:
+            batch = await queue.get()
+            while not queue.empty() and len(batch) < _BATCH_EVENTS:
+                batch = batch + queue.get_nowait()
+            pause_s = _FIRST_PAUSE_S
+            while True:
+                try:
+                    await follower.follow(batch)
+                    break
+                except Exception as error:
+                    level = logging.WARNING if is_outage(error) else logging.ERROR
+                    _log.log(
+                        level, "%s waits at %d", follower.name, batch[0].position, exc_info=True
+                    )
+                    METRICS.follower_failures.labels(follower.name).inc()
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)

@@ -1,0 +1,166 @@
+"""Wakes what asked to be woken: each timer fires once, as a unit of work of its own."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+from services.kernel.adapters import event_log
+from services.kernel.adapters.consumer import Home
+from services.kernel.adapters.database import is_outage
+from services.kernel.adapters.unit_of_work import UnitOfWork
+from services.kernel.application.runner import ConcurrentAppend
+from services.kernel.application.work import Work
+from services.kernel.domain.ids import derive
+from services.kernel.domain.messages import Cause
+
+_log = logging.getLogger(__name__)
+
+_BATCH_TIMERS = 500
+_LONGEST_PAUSE_S = 5.0
+_MOST_TRIES = 5
+
+
+class Timers:
+    """Fires due timers of one service.
+
+    A timer is taken, handled and removed in one transaction, with its row locked: two workers
+    never fire the same one, and one that dies half-way leaves it in place. A handler that fails
+    is tried again alone, and after the last try the timer is kept with its reason.
+
+    Args:
+        home: The service.
+        wakers: Handler for each timer name.
+        poll_s: How often to look.
+    """
+
+    def __init__(
+        self,
+        home: Home,
+        wakers: Mapping[str, Callable[[str, Work], Awaitable[None]]],
+        poll_s: float,
+    ) -> None:
+        self._home = home
+        self._wakers = wakers
+        self._poll_s = poll_s
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="timers")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        pause_s = self._poll_s
+        while True:
+            try:
+                fired = await self.fire_due()
+            except Exception as error:
+                if not is_outage(error):
+                    _log.exception("timers failed")
+                fired = 0
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            else:
+                pause_s = self._poll_s
+            if fired < _BATCH_TIMERS:
+                await asyncio.sleep(pause_s)
+
+    async def fire_due(self) -> int:
+        """Fire what is due now, at most one batch; return how many timers were taken."""
+        try:
+            return await self._fire(_BATCH_TIMERS)
+        except ConcurrentAppend:
+            return await self.fire_due_singly()
+        except Exception as error:
+            if is_outage(error):
+                raise
+            _log.warning("a timer failed, firing one by one", exc_info=True)
+            return await self.fire_due_singly()
+
+    async def fire_due_singly(self) -> int:
+        """Fire one timer after the other, so that one failure holds up no other."""
+        fired = 0
+        while fired < _BATCH_TIMERS:
+            try:
+                taken = await self._fire(1)
+            except ConcurrentAppend:
+                continue
+            except Exception as error:
+                if is_outage(error):
+                    raise
+                await self._note_failure(error)
+                taken = 1
+            if not taken:
+                break
+            fired += taken
+        return fired
+
+    async def _fire(self, limit: int) -> int:
+        home = self._home
+        async with home.turn, home.database.connection() as connection:
+            now = home.clock.now()
+            work = UnitOfWork(
+                connection, home.codec, home.cache, now, is_sole_writer=home.is_sole_writer
+            )
+            try:
+                async with connection.transaction():
+                    rows = await self._take(connection, now, limit)
+                    for row in rows:
+                        work.begin(_cause(row))
+                        await self._wakers[row["name"]](row["key"], work)
+                    if rows:
+                        await connection.execute(
+                            "DELETE FROM timers WHERE timer_id = ANY($1)",
+                            [row["timer_id"] for row in rows],
+                        )
+                    await work.flush_timers(connection)
+                    if work.events:
+                        answer = await event_log.append(connection, [work.events])
+                        if answer.refused:
+                            raise ConcurrentAppend(work.events[0].stream)
+            except ConcurrentAppend:
+                work.forget()
+                raise
+            work.keep()
+            if work.events:
+                home.committed(work.events)
+            return len(rows)
+
+    async def _take(self, connection: Any, now: Any, limit: int) -> Sequence[Any]:
+        return list(
+            await connection.fetch(
+                "SELECT timer_id, tenant, name, key, due_at, correlation_id, causation_id,"
+                " traceparent FROM timers WHERE due_at <= $1 AND failed IS NULL"
+                " ORDER BY due_at, timer_id LIMIT $2 FOR UPDATE SKIP LOCKED",
+                now,
+                limit,
+            )
+        )
+
+    async def _note_failure(self, error: Exception) -> None:
+        """Count a failed try of the oldest due timer, move it back, and give up after the last."""
+        _log.error("a timer failed", exc_info=error)
+        await self._home.database.sql.execute(
+            "UPDATE timers SET attempts = attempts + 1,"
+            " due_at = due_at + interval '1 second' * 2 ^ attempts,"
+            " failed = CASE WHEN attempts + 1 >= $2 THEN $3 END"
+            " WHERE timer_id = (SELECT timer_id FROM timers WHERE due_at <= $1 AND failed IS NULL"
+            " ORDER BY due_at, timer_id LIMIT 1)",
+            *(self._home.clock.now(), _MOST_TRIES, f"{type(error).__name__}: {error}"[:2000]),
+        )
+
+
+def _cause(row: Any) -> Cause:
+    """Return why a timer's commands run; their id follows from the timer and its time."""
+    return Cause(
+        tenant=row["tenant"],
+        command_id=derive(row["timer_id"], row["due_at"].isoformat()),
+        correlation_id=row["correlation_id"],
+        causation_id=row["causation_id"],
+        traceparent=row["traceparent"],
+    )

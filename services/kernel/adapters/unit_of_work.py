@@ -1,0 +1,199 @@
+"""The unit of work that use cases and subscribers share: decide now, append at the end."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from services.kernel.adapters.event_codec import EventCodec
+from services.kernel.adapters.event_log import NewEvent, encode_cause, load_states
+from services.kernel.application.state_cache import StateCache
+from services.kernel.application.work import Send, Sql, Versioned
+from services.kernel.domain.decider import Kind
+from services.kernel.domain.errors import Rejected
+from services.kernel.domain.ids import derive
+from services.kernel.domain.messages import Cause, stream_id
+from services.kernel.domain.process import ProcessKind
+
+type Evolve = Callable[[Any, Any], Any]
+
+
+class UnitOfWork:
+    """Implements ``Work``; the runner and the consumer decide where its events go.
+
+    Args:
+        sql: The service's tables; the transaction of the unit where there is one.
+        codec: The service's stored names.
+        cache: Read for states; the owner of the unit fills it after the commit.
+        now: When the unit began.
+        is_sole_writer: Whether no other process appends to this database. If not, a refusal or a
+            silence that rests on a cached state is decided again on what the log says.
+    """
+
+    def __init__(
+        self, sql: Sql, codec: EventCodec, cache: StateCache, now: datetime, *, is_sole_writer: bool
+    ) -> None:
+        self._sql = sql
+        self._codec = codec
+        self._cache = cache
+        self._now = now
+        self._is_sole_writer = is_sole_writer
+        self._known: dict[str, Versioned[Any]] = {}
+        self._read_here: set[str] = set()
+        self._touched: set[str] = set()
+        self._cause = Cause("", "")
+        self._cause_bytes = b""
+        self._ordinal = 0
+        self.events: list[NewEvent] = []
+        self.timers: dict[str, tuple[Any, ...] | None] = {}
+
+    @property
+    def sql(self) -> Sql:
+        return self._sql
+
+    @property
+    def cause(self) -> Cause:
+        return self._cause
+
+    @property
+    def now(self) -> datetime:
+        return self._now
+
+    def begin(self, cause: Cause) -> None:
+        """Say on whose behalf the commands that follow are handled."""
+        self._cause = cause
+        self._cause_bytes = encode_cause(cause)
+        self._ordinal = 0
+
+    async def state[C, S, E](self, kind: Kind[C, S, E], key: str) -> Versioned[S]:
+        stream = stream_id(self._cause.tenant, kind.category, key)
+        return await self._state(stream, kind.decider.initial, kind.decider.evolve)
+
+    async def load[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
+        tenant = self._cause.tenant
+        await self.load_streams(
+            {stream_id(tenant, kind.category, key) for key in keys},
+            kind.decider.initial,
+            kind.decider.evolve,
+        )
+
+    async def load_streams(self, streams: Iterable[str], initial: Any, evolve: Evolve) -> None:
+        """Read the streams that are neither known to the unit nor cached."""
+        missing = {
+            stream: (initial, evolve)
+            for stream in streams
+            if stream not in self._known and self._cache.get(stream) is None
+        }
+        if missing:
+            self._known |= await load_states(self._sql, self._codec, missing)
+            self._read_here |= missing.keys()
+
+    async def handle[C, S, E](self, kind: Kind[C, S, E], key: str, command: C) -> Sequence[E]:
+        stream = stream_id(self._cause.tenant, kind.category, key)
+        decider = kind.decider
+        known = await self._state(stream, decider.initial, decider.evolve)
+        try:
+            events = decider.decide(command, known.state)
+        except Rejected:
+            fresh = await self._afresh(stream, known, decider.initial, decider.evolve)
+            if fresh is None:
+                raise
+            known, events = fresh, decider.decide(command, fresh.state)
+        if not events:
+            fresh = await self._afresh(stream, known, decider.initial, decider.evolve)
+            if fresh is not None:
+                known, events = fresh, decider.decide(command, fresh.state)
+        self._record(stream, known, events, decider.evolve)
+        return events
+
+    async def hear[M, S, C](
+        self, kind: ProcessKind[M, S, C], key: str, message: M, send: Send[C]
+    ) -> None:
+        stream = stream_id(self._cause.tenant, kind.category, key)
+        process = kind.process
+        known = await self._state(stream, process.initial, process.evolve)
+        commands = process.react(message, known.state)
+        self._record(stream, known, [message], process.evolve)
+        for command in commands:
+            await send(self, command)
+
+    async def set_timer(self, timer_id: str, due_at: datetime, name: str, key: str) -> None:
+        cause = self._cause
+        self.timers[f"{cause.tenant}/{timer_id}"] = (
+            *(cause.tenant, name, key, due_at),
+            *(cause.correlation_id, cause.causation_id or cause.command_id, cause.traceparent),
+        )
+
+    async def cancel_timer(self, timer_id: str) -> None:
+        self.timers[f"{self._cause.tenant}/{timer_id}"] = None
+
+    async def flush_timers(self, sql: Sql) -> None:
+        """Write the timers; part of the unit's transaction."""
+        withdrawn = [timer_id for timer_id, timer in self.timers.items() if timer is None]
+        if withdrawn:
+            await sql.execute("DELETE FROM timers WHERE timer_id = ANY($1)", withdrawn)
+        rows = [(timer_id, *timer) for timer_id, timer in self.timers.items() if timer is not None]
+        if rows:
+            await sql.execute(
+                "INSERT INTO timers (timer_id, tenant, name, key, due_at,"
+                " correlation_id, causation_id, traceparent)"
+                " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[],"
+                " $5::timestamptz[], $6::text[], $7::text[], $8::text[])"
+                " ON CONFLICT (timer_id) DO UPDATE SET due_at = excluded.due_at,"
+                " attempts = 0, failed = NULL",
+                *(list(column) for column in zip(*rows, strict=True)),
+            )
+
+    def keep(self) -> None:
+        """Cache the states that this unit knows; called after its commit."""
+        for stream, state in self._known.items():
+            self._cache.put(stream, state)
+
+    def forget(self) -> None:
+        """Drop the states that this unit relied on; called when it lost a race."""
+        for stream in self._touched:
+            self._cache.drop(stream)
+
+    async def _state(self, stream: str, initial: Any, evolve: Evolve) -> Versioned[Any]:
+        known = self._known.get(stream) or self._cache.get(stream)
+        if known is None:
+            await self.load_streams([stream], initial, evolve)
+            known = self._known[stream]
+        return known
+
+    async def _afresh(
+        self, stream: str, known: Versioned[Any], initial: Any, evolve: Evolve
+    ) -> Versioned[Any] | None:
+        """Return the state that the log holds, if ``known`` may be behind it; else nothing."""
+        if self._is_sole_writer or stream in self._read_here or stream in self._touched:
+            return None
+        self._cache.drop(stream)
+        await self.load_streams([stream], initial, evolve)
+        fresh = self._known[stream]
+        return fresh if fresh.version != known.version else None
+
+    def _record(
+        self, stream: str, known: Versioned[Any], events: Sequence[Any], evolve: Evolve
+    ) -> None:
+        if not events:
+            return
+        state, version = known.state, known.version
+        cause = self._cause
+        for event in events:
+            version += 1
+            topic, data = self._codec.encode(event)
+            state = evolve(state, event)
+            self.events.append(
+                NewEvent(
+                    *(
+                        stream,
+                        version,
+                        topic,
+                        data,
+                        derive(cause.tenant, cause.command_id, self._ordinal),
+                    ),
+                    *(cause.tenant, self._cause_bytes),
+                )
+            )
+            self._ordinal += 1
+        self._known[stream] = Versioned(state, version)
+        self._touched.add(stream)
