@@ -25,6 +25,10 @@ class Overloaded(Exception):
         self.retry_after_ms = retry_after_ms
 
 
+class QueueFull(Overloaded):
+    """More work came than the service may hold at once; the database is well."""
+
+
 class Runner(Protocol):
     async def execute[T](self, cause: Cause, use_case: UseCase[T]) -> T:
         """Run ``use_case`` as one durable unit of work and return what it returns.
