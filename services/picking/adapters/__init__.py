@@ -1,0 +1,1 @@
+"""How picking reaches the world."""

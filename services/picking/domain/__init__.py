@@ -1,0 +1,1 @@
+"""What is true of a pick task, and what may happen to it."""

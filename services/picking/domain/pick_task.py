@@ -1,0 +1,502 @@
+"""Gathering one group at its site: who has the task, what was picked, what was missing.
+
+Stream  ``picktask-{group_id}``
+Rule    no action counts twice; more than ordered only within the tolerance of a product whose
+        weight varies; the event that accounts for the last line completes the task.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import Enum, StrEnum, auto
+from typing import assert_never
+
+from services.kernel.domain.decider import Decider, Kind
+from services.kernel.domain.errors import NotFound, Rejected
+
+
+class ShortReason(StrEnum):
+    NOT_FOUND = "not_found"
+    DAMAGED = "damaged"
+
+
+# Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
+
+
+@dataclass(frozen=True, slots=True)
+class TaskLine:
+    line_id: str
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReleased:
+    order_id: str
+    site_id: str
+    lines: tuple[TaskLine, ...]
+    promised_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskClaimed:
+    """Also written when a task goes from one picker straight to another."""
+
+    order_id: str
+    site_id: str
+    picker_id: str
+    claim_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUnclaimed:
+    picker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinePicked:
+    order_id: str
+    site_id: str
+    picker_id: str
+    action_id: str
+    line_id: str
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class LineShorted:
+    order_id: str
+    site_id: str
+    picker_id: str
+    action_id: str
+    line_id: str
+    sku: str
+    quantity: int
+    reason: ShortReason
+
+
+@dataclass(frozen=True, slots=True)
+class CompletedLine:
+    line_id: str
+    sku: str
+    ordered_quantity: int
+    picked_quantity: int
+    reason: ShortReason | None
+
+
+@dataclass(frozen=True, slots=True)
+class PickCompleted:
+    order_id: str
+    site_id: str
+    lines: tuple[CompletedLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCancelled:
+    order_id: str
+    site_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LinePutBack:
+    order_id: str
+    site_id: str
+    picker_id: str
+    action_id: str
+    line_id: str
+    sku: str
+    quantity: int
+
+
+type Event = (
+    TaskReleased
+    | TaskClaimed
+    | TaskUnclaimed
+    | LinePicked
+    | LineShorted
+    | PickCompleted
+    | TaskCancelled
+    | LinePutBack
+)
+
+
+# Commands.
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTask:
+    order_id: str
+    site_id: str
+    lines: tuple[TaskLine, ...]
+    promised_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimTask:
+    picker_id: str
+    claim_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnclaimTask:
+    picker_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReassignTask:
+    from_picker_id: str
+    to_picker_id: str
+    claim_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """What a picker did; the same ``action_id`` never counts twice."""
+
+    action_id: str
+    line_id: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """What a picker missed; the same ``action_id`` never counts twice."""
+
+    action_id: str
+    line_id: str
+    quantity: int
+    reason: ShortReason
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLines:
+    """Picks and shortages, in the order in which they happened: all are recorded, or none.
+
+    Attributes:
+        picker_id: Who acted.
+        actions: What he did.
+        tolerance_percent: How far each line may be over-picked, by line; a line that is not
+            named may not be.
+    """
+
+    picker_id: str
+    actions: tuple[Pick | Short, ...]
+    tolerance_percent: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTask:
+    """The order is cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutBack:
+    picker_id: str
+    action_id: str
+    line_id: str
+    quantity: int
+
+
+type Command = (
+    ReleaseTask | ClaimTask | UnclaimTask | ReassignTask | RecordLines | CancelTask | PutBack
+)
+
+
+class Refusal(StrEnum):
+    STEP_CONFLICT = "STEP_CONFLICT"
+    OVER_PICK = "OVER_PICK"
+    ACTION_REUSED = "IDEMPOTENCY_MISMATCH"
+
+
+# State: only what the rules need.
+
+
+class Phase(Enum):
+    UNKNOWN = auto()
+    OPEN = auto()
+    CLAIMED = auto()
+    COMPLETED = auto()
+    CANCELLED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class LineProgress:
+    sku: str
+    ordered: int
+    picked: int = 0
+    short: int = 0
+    put_back: int = 0
+    reason: ShortReason | None = None
+
+    @property
+    def is_accounted(self) -> bool:
+        return self.picked + self.short >= self.ordered
+
+
+type Action = tuple[str, str, int, str]
+"""What an action id stands for: verb, line, quantity, reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class PickTask:
+    phase: Phase = Phase.UNKNOWN
+    order_id: str = ""
+    site_id: str = ""
+    picker_id: str = ""
+    claim_id: str = ""
+    lines: Mapping[str, LineProgress] = field(default_factory=dict[str, LineProgress])
+    open_line_count: int = 0
+    actions: Mapping[str, Action] = field(default_factory=dict[str, Action])
+
+    @property
+    def has_units_to_put_back(self) -> bool:
+        return self.phase is Phase.CANCELLED and any(
+            line.picked > line.put_back for line in self.lines.values()
+        )
+
+
+def decide(command: Command, task: PickTask) -> Sequence[Event]:
+    match command:
+        case ReleaseTask(order_id, site_id, lines, promised_at):
+            if task.phase is not Phase.UNKNOWN:
+                return []
+            released = TaskReleased(order_id, site_id, lines, promised_at)
+            return [released] if lines else [released, PickCompleted(order_id, site_id, ())]
+        case ClaimTask(picker_id, claim_id):
+            return _claim(picker_id, claim_id, task)
+        case UnclaimTask(picker_id):
+            if task.phase is Phase.OPEN:
+                return []
+            _require_held_by(picker_id, task)
+            return [TaskUnclaimed(picker_id)]
+        case ReassignTask(from_picker_id, to_picker_id, claim_id):
+            if task.phase is Phase.CLAIMED and task.picker_id == to_picker_id:
+                return []
+            _require_held_by(from_picker_id, task)
+            return [TaskClaimed(task.order_id, task.site_id, to_picker_id, claim_id)]
+        case RecordLines():
+            return _record(command, task)
+        case CancelTask():
+            # After completion the completion stands, and the picked units still have to go back.
+            if task.phase in {Phase.UNKNOWN, Phase.CANCELLED}:
+                return []
+            return [TaskCancelled(task.order_id, task.site_id)]
+        case PutBack():
+            return _put_back(command, task)
+        case _:
+            assert_never(command)
+
+
+def _claim(picker_id: str, claim_id: str, task: PickTask) -> Sequence[Event]:
+    if task.phase is Phase.OPEN:
+        return [TaskClaimed(task.order_id, task.site_id, picker_id, claim_id)]
+    if task.picker_id == picker_id and (
+        task.phase is Phase.CLAIMED or (claim_id and task.claim_id == claim_id)
+    ):
+        return []
+    raise Rejected(
+        Refusal.STEP_CONFLICT,
+        "another picker has the task; take the next one, or have it reassigned"
+        if task.phase is Phase.CLAIMED
+        else "the task is completed or cancelled; take the next one",
+    )
+
+
+def _require_held_by(picker_id: str, task: PickTask) -> None:
+    if task.phase is not Phase.CLAIMED:
+        raise Rejected(
+            Refusal.STEP_CONFLICT, "nobody is picking the task now; claim it while it is open"
+        )
+    if task.picker_id != picker_id:
+        raise Rejected(Refusal.STEP_CONFLICT, "another picker has the task; have it reassigned")
+
+
+def _record(command: RecordLines, task: PickTask) -> Sequence[Event]:
+    events: list[Event] = []
+    for action in command.actions:
+        # A terminal may repeat what it did long after: the action is looked up before the phase.
+        if _is_known_action(action.action_id, _content(action), task):
+            continue
+        _require_held_by(command.picker_id, task)
+        event = _account(command, action, task)
+        events.append(event)
+        task = evolve(task, event)
+        if task.open_line_count == 0:
+            completed = PickCompleted(task.order_id, task.site_id, _completed_lines(task))
+            events.append(completed)
+            task = evolve(task, completed)
+    return events
+
+
+def _account(
+    command: RecordLines, action: Pick | Short, task: PickTask
+) -> LinePicked | LineShorted:
+    line = _line(action.line_id, task)
+    missing = line.ordered - line.picked - line.short
+    match action:
+        case Pick(action_id, line_id, quantity):
+            percent = command.tolerance_percent.get(line_id, 0)
+            # A finished line takes no more: the tolerance is for the last piece on the scale.
+            allowed = missing + line.ordered * percent // 100 if missing > 0 else 0
+            if quantity > allowed:
+                raise Rejected(
+                    Refusal.OVER_PICK,
+                    f"line {line_id}: {quantity} picked where at most {allowed} may be; "
+                    "put the difference back and send the lower quantity under the same action id",
+                )
+            return LinePicked(
+                task.order_id,
+                task.site_id,
+                command.picker_id,
+                action_id,
+                line_id,
+                line.sku,
+                quantity,
+            )
+        case Short(action_id, line_id, quantity, reason):
+            if quantity > missing:
+                raise Rejected(
+                    Refusal.OVER_PICK,
+                    f"line {line_id}: {quantity} missing where only {max(missing, 0)} are open; "
+                    "send the lower quantity",
+                )
+            return LineShorted(
+                task.order_id,
+                task.site_id,
+                command.picker_id,
+                action_id,
+                line_id,
+                line.sku,
+                quantity,
+                reason,
+            )
+        case _:
+            assert_never(action)
+
+
+def _put_back(command: PutBack, task: PickTask) -> Sequence[Event]:
+    content = ("put_back", command.line_id, command.quantity, "")
+    if _is_known_action(command.action_id, content, task):
+        return []
+    if task.phase is not Phase.CANCELLED:
+        raise Rejected(
+            Refusal.STEP_CONFLICT, "only what was picked for a cancelled task goes back this way"
+        )
+    line = _line(command.line_id, task)
+    if command.quantity > line.picked - line.put_back:
+        raise Rejected(
+            Refusal.OVER_PICK,
+            f"line {command.line_id}: {command.quantity} put back where only "
+            f"{line.picked - line.put_back} are out; send the lower quantity",
+        )
+    return [
+        LinePutBack(
+            task.order_id,
+            task.site_id,
+            command.picker_id,
+            command.action_id,
+            command.line_id,
+            line.sku,
+            command.quantity,
+        )
+    ]
+
+
+def _is_known_action(action_id: str, content: Action, task: PickTask) -> bool:
+    recorded = task.actions.get(action_id)
+    if recorded is not None and recorded != content:
+        raise Rejected(
+            Refusal.ACTION_REUSED,
+            f"action {action_id} was recorded with other content; give each action its own id",
+        )
+    return recorded is not None
+
+
+def _content(action: Pick | Short) -> Action:
+    match action:
+        case Pick(_, line_id, quantity):
+            return ("pick", line_id, quantity, "")
+        case Short(_, line_id, quantity, reason):
+            return ("short", line_id, quantity, reason.value)
+        case _:
+            assert_never(action)
+
+
+def _line(line_id: str, task: PickTask) -> LineProgress:
+    try:
+        return task.lines[line_id]
+    except KeyError:
+        raise NotFound("line of the task", line_id) from None
+
+
+def _completed_lines(task: PickTask) -> tuple[CompletedLine, ...]:
+    return tuple(
+        CompletedLine(line_id, line.sku, line.ordered, line.picked, line.reason)
+        for line_id, line in task.lines.items()
+    )
+
+
+def evolve(task: PickTask, event: Event) -> PickTask:
+    match event:
+        case TaskReleased(order_id, site_id, lines, _):
+            return PickTask(
+                phase=Phase.OPEN,
+                order_id=order_id,
+                site_id=site_id,
+                lines={line.line_id: LineProgress(line.sku, line.quantity) for line in lines},
+                open_line_count=len({line.line_id for line in lines}),
+            )
+        case TaskClaimed(_, _, picker_id, claim_id):
+            return replace(task, phase=Phase.CLAIMED, picker_id=picker_id, claim_id=claim_id)
+        case TaskUnclaimed():
+            return replace(task, phase=Phase.OPEN, picker_id="", claim_id="")
+        case LinePicked(_, _, _, action_id, line_id, _, quantity):
+            line = task.lines[line_id]
+            return _with_line(
+                task,
+                line_id,
+                replace(line, picked=line.picked + quantity),
+                action_id,
+                ("pick", line_id, quantity, ""),
+            )
+        case LineShorted(_, _, _, action_id, line_id, _, quantity, reason):
+            line = task.lines[line_id]
+            return _with_line(
+                task,
+                line_id,
+                replace(line, short=line.short + quantity, reason=reason),
+                action_id,
+                ("short", line_id, quantity, reason.value),
+            )
+        case PickCompleted():
+            return replace(task, phase=Phase.COMPLETED)
+        case TaskCancelled():
+            return replace(task, phase=Phase.CANCELLED)
+        case LinePutBack(_, _, _, action_id, line_id, _, quantity):
+            line = task.lines[line_id]
+            return _with_line(
+                task,
+                line_id,
+                replace(line, put_back=line.put_back + quantity),
+                action_id,
+                ("put_back", line_id, quantity, ""),
+            )
+        case _:
+            assert_never(event)
+
+
+def _with_line(
+    task: PickTask, line_id: str, line: LineProgress, action_id: str, content: Action
+) -> PickTask:
+    newly_accounted = line.is_accounted and not task.lines[line_id].is_accounted
+    return replace(
+        task,
+        lines={**task.lines, line_id: line},
+        open_line_count=task.open_line_count - newly_accounted,
+        actions={**task.actions, action_id: content},
+    )
+
+
+PICK_TASK_DECIDER: Decider[Command, PickTask, Event] = Decider(PickTask(), decide, evolve)
+PICK_TASK: Kind[Command, PickTask, Event] = Kind("picktask", PICK_TASK_DECIDER)

@@ -1,0 +1,1 @@
+"""What picking shows: the queue of a site, the pick list of a task."""
