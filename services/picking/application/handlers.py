@@ -17,7 +17,6 @@ from services.picking.domain.pick_task import (
     Pick,
     PickTask,
     RecordLines,
-
     Short,
 )
 
@@ -136,5 +135,3 @@ def _over_picked_skus(task: PickTask, actions: tuple[Pick | Short, ...]) -> set[
         if (line := task.lines.get(line_id)) is not None
         and line.picked + line.short + quantity > line.ordered
     }
-
-

@@ -256,43 +256,43 @@ class PickTask:
         )
 
 
-def decide(command: Command, task: PickTask) -> Sequence[Event]:
+def decide(command: Command, task: PickTask) -> Sequence[Event]:  # noqa: PLR0911 - one per command
     match command:
-        case ReleaseTask(order_id, site_id, lines, promised_at):
-            if task.phase is not Phase.UNKNOWN:
-                return []
-            released = TaskReleased(order_id, site_id, lines, promised_at)
-            return [released] if lines else [released, PickCompleted(order_id, site_id, ())]
-        case ClaimTask(picker_id, claim_id):
-            return _claim(picker_id, claim_id, task)
-        case UnclaimTask(picker_id):
-            if task.phase is Phase.OPEN:
-                return []
-            _require_held_by(picker_id, task)
-            return [TaskUnclaimed(picker_id)]
-        case ReassignTask(from_picker_id, to_picker_id, claim_id):
-            if task.phase is Phase.CLAIMED and task.picker_id == to_picker_id:
-                return []
-            _require_held_by(from_picker_id, task)
-            return [TaskClaimed(task.order_id, task.site_id, to_picker_id, claim_id)]
+        case ReleaseTask():
+            return _release(command, task)
+        case ClaimTask():
+            return _claim(command, task)
+        case UnclaimTask():
+            return _unclaim(command, task)
+        case ReassignTask():
+            return _reassign(command, task)
         case RecordLines():
             return _record(command, task)
         case CancelTask():
             # After completion the completion stands, and the picked units still have to go back.
-            if task.phase in {Phase.UNKNOWN, Phase.CANCELLED}:
-                return []
-            return [TaskCancelled(task.order_id, task.site_id)]
+            is_over = task.phase in {Phase.UNKNOWN, Phase.CANCELLED}
+            return [] if is_over else [TaskCancelled(task.order_id, task.site_id)]
         case PutBack():
             return _put_back(command, task)
         case _:
             assert_never(command)
 
 
-def _claim(picker_id: str, claim_id: str, task: PickTask) -> Sequence[Event]:
+def _release(command: ReleaseTask, task: PickTask) -> Sequence[Event]:
+    if task.phase is not Phase.UNKNOWN:
+        return []
+    released = TaskReleased(command.order_id, command.site_id, command.lines, command.promised_at)
+    if command.lines:
+        return [released]
+    return [released, PickCompleted(command.order_id, command.site_id, ())]
+
+
+def _claim(command: ClaimTask, task: PickTask) -> Sequence[Event]:
     if task.phase is Phase.OPEN:
-        return [TaskClaimed(task.order_id, task.site_id, picker_id, claim_id)]
-    if task.picker_id == picker_id and (
-        task.phase is Phase.CLAIMED or (claim_id and task.claim_id == claim_id)
+        return [TaskClaimed(task.order_id, task.site_id, command.picker_id, command.claim_id)]
+    # The claim's own repeat may arrive when the work is long done.
+    if task.picker_id == command.picker_id and (
+        task.phase is Phase.CLAIMED or task.claim_id == command.claim_id
     ):
         return []
     raise Rejected(
@@ -301,6 +301,20 @@ def _claim(picker_id: str, claim_id: str, task: PickTask) -> Sequence[Event]:
         if task.phase is Phase.CLAIMED
         else "the task is completed or cancelled; take the next one",
     )
+
+
+def _unclaim(command: UnclaimTask, task: PickTask) -> Sequence[Event]:
+    if task.phase is Phase.OPEN:
+        return []
+    _require_held_by(command.picker_id, task)
+    return [TaskUnclaimed(command.picker_id)]
+
+
+def _reassign(command: ReassignTask, task: PickTask) -> Sequence[Event]:
+    if task.phase is Phase.CLAIMED and task.picker_id == command.to_picker_id:
+        return []
+    _require_held_by(command.from_picker_id, task)
+    return [TaskClaimed(task.order_id, task.site_id, command.to_picker_id, command.claim_id)]
 
 
 def _require_held_by(picker_id: str, task: PickTask) -> None:
@@ -437,7 +451,7 @@ def _completed_lines(task: PickTask) -> tuple[CompletedLine, ...]:
     )
 
 
-def evolve(task: PickTask, event: Event) -> PickTask:
+def evolve(task: PickTask, event: Event) -> PickTask:  # noqa: PLR0911 - one per event
     match event:
         case TaskReleased(order_id, site_id, lines, _):
             return PickTask(

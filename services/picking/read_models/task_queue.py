@@ -158,7 +158,7 @@ def _released(recorded: Recorded[Event], event: TaskReleased) -> TaskRow:
     )
 
 
-def _apply(event: Event, row: TaskRow) -> Sequence[LineRow]:
+def _apply(event: Event, row: TaskRow) -> Sequence[LineRow]:  # noqa: PLR0911 - one per event
     """Change ``row``; return the lines that changed with it."""
     match event:
         case TaskReleased():
@@ -331,9 +331,7 @@ async def of_id(
     ]
 
 
-async def to_claim(
-    sql: Sql, *, tenant: str, site_id: str, claim_id: str, limit: int
-) -> list[str]:
+async def to_claim(sql: Sql, *, tenant: str, site_id: str, claim_id: str, limit: int) -> list[str]:
     """Return the task that this claim took before, if any, then open ones, oldest first."""
     rows = await sql.fetch(
         "SELECT task_id FROM ("

@@ -1,0 +1,17 @@
+"""What may differ per environment."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class PickingSettings(BaseSettings):
+    """Read from ``OMS_PICKING_*``.
+
+    Attributes:
+        over_pick_tolerance_percent: How far a product whose weight varies may be over-picked, in
+            percent of the ordered quantity.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="OMS_PICKING_", frozen=True)
+
+    over_pick_tolerance_percent: int = Field(default=10, ge=0, le=100)
