@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import grpc.aio
+from grpc import aio
 from google.protobuf.message import Message
 
 from services.kernel.adapters.event_codec import EventCodec
@@ -60,6 +60,6 @@ class Service:
     read_models: tuple[ReadModel, ...] = ()
     subscriptions: tuple[Subscription, ...] = ()
     timers: Mapping[str, Wake] = field(default_factory=dict[str, Wake])
-    grpc: tuple[Callable[[grpc.aio.Server], None], ...] = ()
+    grpc: tuple[Callable[[aio.Server], None], ...] = ()
     scopes: Mapping[str, str] = field(default_factory=dict[str, str])
     tasks: tuple[Callable[[], Awaitable[None]], ...] = ()
