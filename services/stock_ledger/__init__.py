@@ -1,0 +1,7 @@
+"""Every movement of stock, double entry, and who has been promised it.
+
+Decides   whether units may be promised; what every movement does to which account
+Streams   ``stock-{site_id}|{sku}`` and ``reservation-{reservation_id}``
+Hears     sourcing (plans), order (accepted, cancelled), picking, delivery, returns
+Says      StockChanged for every entry; the life of every reservation
+"""

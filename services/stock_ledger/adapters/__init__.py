@@ -1,0 +1,1 @@
+"""How the stock ledger reaches the world."""

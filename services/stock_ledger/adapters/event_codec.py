@@ -1,0 +1,27 @@
+"""Stored names of the stock ledger's events. A name, once written, is for ever."""
+
+from services.kernel.adapters.event_codec import EventCodec
+from services.stock_ledger.domain.reservation import (
+    ReservationClosed,
+    ReservationConfirmed,
+    ReservationExpired,
+    ReservationHeld,
+    ReservationRefused,
+    ReservationReleased,
+)
+from services.stock_ledger.domain.stock_item import EntryPosted
+
+
+def event_codec() -> EventCodec:
+    """Return the codec of the service's event log."""
+    return EventCodec(
+        {
+            "stock.entry_posted.v1": EntryPosted,
+            "reservation.held.v1": ReservationHeld,
+            "reservation.refused.v1": ReservationRefused,
+            "reservation.confirmed.v1": ReservationConfirmed,
+            "reservation.released.v1": ReservationReleased,
+            "reservation.expired.v1": ReservationExpired,
+            "reservation.closed.v1": ReservationClosed,
+        }
+    )

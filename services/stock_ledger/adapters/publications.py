@@ -1,0 +1,112 @@
+"""What the world learns of the ledger: every balance, and the life of every reservation."""
+
+from collections.abc import Sequence
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from oms.stock_ledger.v1 import stock_ledger_events_pb2 as feed
+
+from services.kernel.domain.messages import Recorded
+from services.stock_ledger.domain.reservation import (
+    Event as ReservationEvent,
+)
+from services.stock_ledger.domain.reservation import (
+    Line,
+    ReservationClosed,
+    ReservationConfirmed,
+    ReservationExpired,
+    ReservationHeld,
+    ReservationRefused,
+    ReservationReleased,
+)
+from services.stock_ledger.domain.stock_item import EntryPosted, site_and_sku
+
+type Event = EntryPosted | ReservationEvent
+
+
+def publish(recorded: Recorded[Event]) -> feed.StockLedgerEvent | None:
+    """Return the public event, or nothing when it stays private."""
+    event = recorded.event
+    match event:
+        case EntryPosted():
+            return feed.StockLedgerEvent(stock_changed=_stock_changed(recorded, event))
+        case ReservationClosed():
+            return None
+        case _:
+            return _of_reservation(recorded.key, event)
+
+
+def _stock_changed(recorded: Recorded[Event], entry: EntryPosted) -> feed.StockChanged:
+    site_id, sku = site_and_sku(recorded.key)
+    after = entry.after
+    return feed.StockChanged(
+        site_id=site_id,
+        sku=sku,
+        version=recorded.version,
+        free=after.free,
+        held=after.held,
+        allocated=after.allocated,
+        picked=after.picked,
+        on_hand=after.on_hand,
+        cause=entry.cause,
+    )
+
+
+def _of_reservation(
+    reservation_id: str,
+    event: ReservationHeld
+    | ReservationRefused
+    | ReservationConfirmed
+    | ReservationReleased
+    | ReservationExpired,
+) -> feed.StockLedgerEvent:
+    match event:
+        case ReservationHeld():
+            expires_at = Timestamp()
+            expires_at.FromDatetime(event.expires_at)
+            return feed.StockLedgerEvent(
+                reservation_held=feed.ReservationHeld(
+                    reservation_id=reservation_id,
+                    order_id=event.order_id,
+                    plan_revision=event.plan_revision,
+                    lines=_lines(event.lines),
+                    expires_at=expires_at,
+                )
+            )
+        case ReservationRefused():
+            return feed.StockLedgerEvent(
+                reservation_refused=feed.ReservationRefused(
+                    reservation_id=reservation_id,
+                    order_id=event.order_id,
+                    plan_revision=event.plan_revision,
+                    shortages=_lines(event.shortages),
+                )
+            )
+        case ReservationConfirmed():
+            return feed.StockLedgerEvent(
+                reservation_confirmed=feed.ReservationConfirmed(
+                    reservation_id=reservation_id, order_id=event.order_id
+                )
+            )
+        case ReservationReleased():
+            return feed.StockLedgerEvent(
+                reservation_released=feed.ReservationReleased(
+                    reservation_id=reservation_id,
+                    order_id=event.order_id,
+                    lines=_lines(event.lines),
+                )
+            )
+        case ReservationExpired():
+            return feed.StockLedgerEvent(
+                reservation_expired=feed.ReservationExpired(
+                    reservation_id=reservation_id,
+                    order_id=event.order_id,
+                    plan_revision=event.plan_revision,
+                )
+            )
+
+
+def _lines(lines: Sequence[Line]) -> list[feed.StockLine]:
+    return [
+        feed.StockLine(site_id=line.site_id, sku=line.sku, quantity=line.quantity)
+        for line in lines
+    ]

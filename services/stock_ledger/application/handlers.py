@@ -1,0 +1,270 @@
+"""The use cases of the stock ledger. Each runs inside one unit of work: all of it, or nothing."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.kernel.application.work import Versioned, Work
+from services.kernel.domain.errors import NotFound, Rejected
+from services.stock_ledger.application.ports import Alternatives
+from services.stock_ledger.domain import reservation as promise
+from services.stock_ledger.domain import stock_item as stock
+from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status
+from services.stock_ledger.domain.stock_item import STOCK, StockItem, stock_key
+
+EXPIRY_TIMER = "reservation_expiry"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one movement of a batch.
+
+    Attributes:
+        is_recorded: False when it was counted before, or refused.
+        item: The balance and its version, or nothing when refused.
+        refusal: Why it was refused, or nothing.
+    """
+
+    is_recorded: bool
+    item: Versioned[StockItem] | None
+    refusal: Rejected | None = None
+
+
+async def record(work: Work, movements: Sequence[tuple[str, stock.Movement]]) -> list[Outcome]:
+    """Post movements, each for the stock item of its key; a refused one does not stop the rest."""
+    await work.load(STOCK, {key for key, _ in movements})
+    outcomes = []
+    for key, movement in movements:
+        try:
+            events = await work.handle(STOCK, key, movement)
+        except Rejected as refusal:
+            outcomes.append(Outcome(is_recorded=False, item=None, refusal=refusal))
+        else:
+            outcomes.append(Outcome(bool(events), await work.state(STOCK, key)))
+    return outcomes
+
+
+@dataclass(frozen=True, slots=True)
+class Reservations:
+    """Promises over several stock items, kept whole.
+
+    Attributes:
+        hold_for: How long a hold lasts unless the caller says otherwise.
+        alternatives: Finds other sites for what is refused.
+    """
+
+    hold_for: timedelta
+    alternatives: Alternatives
+
+    async def reserve(
+        self, work: Work, reservation_id: str, lines: Sequence[Line], hold_for: timedelta | None
+    ) -> Versioned[Reservation]:
+        """Hold all lines for a caller that waits for the answer.
+
+        Raises:
+            Rejected: ``OUT_OF_STOCK`` with alternatives, and nothing is recorded; or the id was
+                used before, for other lines or for a reservation that has ended.
+        """
+        lines = summed(lines)
+        await work.load(STOCK, [stock_key(line.site_id, line.sku) for line in lines])
+        known = (await work.state(RESERVATION, reservation_id)).state
+        if known.status in (Status.EXPIRED, Status.REFUSED):
+            raise Rejected(
+                promise.Refusal.RESERVATION_EXPIRED,
+                f"reservation {reservation_id} has expired; reserve under another id",
+            )
+        if known.status in (Status.RELEASED, Status.CLOSED):
+            raise Rejected(
+                promise.Refusal.STEP_CONFLICT,
+                f"reservation {reservation_id} has ended; reserve under another id",
+            )
+        if not known.is_promised and (shortages := await _shortages(work, lines)):
+            raise await self._out_of_stock(work, lines, shortages)
+        await self._hold(work, reservation_id, "", known.plan_revision or 1, lines, hold_for)
+        return await work.state(RESERVATION, reservation_id)
+
+    async def reserve_plan(
+        self, work: Work, order_id: str, plan_revision: int, lines: Sequence[Line]
+    ) -> None:
+        """Hold a plan, or record that it cannot be held; old plans and ended orders are passed over."""
+        known = (await work.state(RESERVATION, order_id)).state
+        if known.awaits(plan_revision):
+            await self._hold(work, order_id, order_id, plan_revision, summed(lines), None)
+
+    async def _hold(
+        self,
+        work: Work,
+        reservation_id: str,
+        order_id: str,
+        plan_revision: int,
+        lines: tuple[Line, ...],
+        hold_for: timedelta | None,
+    ) -> None:
+        known = (await work.state(RESERVATION, reservation_id)).state
+        shortages = () if known.is_promised else await _shortages(work, lines)
+        expires_at = work.now + (hold_for or self.hold_for)
+        events = await work.handle(
+            RESERVATION,
+            reservation_id,
+            promise.Hold(order_id, plan_revision, lines, expires_at, shortages),
+        )
+        if not any(isinstance(event, promise.ReservationHeld) for event in events):
+            return
+        for line in lines:
+            await work.handle(
+                STOCK,
+                stock_key(line.site_id, line.sku),
+                stock.Hold(reservation_id, line.quantity, work.now),
+            )
+        await work.set_timer(_timer(work, reservation_id), expires_at, EXPIRY_TIMER, reservation_id)
+
+    async def confirm(self, work: Work, reservation_id: str, *, refuse: bool) -> int:
+        """Turn a hold into an allocation; hold anew if it has expired and there is enough.
+
+        Args:
+            work: The unit.
+            reservation_id: Which.
+            refuse: What to do when an expired hold cannot be had again: raise (a caller waits
+                for the answer), or record the refusal (the order has to hear of it).
+
+        Returns:
+            Version of the reservation's stream.
+
+        Raises:
+            Rejected: It holds nothing to confirm, or ``RESERVATION_EXPIRED`` with alternatives.
+        """
+        known = (await work.state(RESERVATION, reservation_id)).state
+        keys = [stock_key(line.site_id, line.sku) for line in known.lines]
+        await work.load(STOCK, keys)
+        shortages: tuple[Line, ...] = ()
+        if known.status is Status.EXPIRED:
+            shortages = await _shortages(work, known.lines)
+            if shortages and refuse:
+                raise Rejected(
+                    promise.Refusal.RESERVATION_EXPIRED,
+                    f"reservation {reservation_id} expired and its stock is gone; reserve elsewhere",
+                    await self.alternatives(work.sql, work.cause.tenant, known.lines),
+                )
+        events = await work.handle(RESERVATION, reservation_id, promise.Confirm(shortages))
+        match events:
+            case [promise.ReservationConfirmed(is_anew=is_anew)]:
+                for key, line in zip(keys, known.lines, strict=True):
+                    await work.handle(
+                        STOCK,
+                        key,
+                        stock.Allocate(reservation_id, line.quantity, work.now)
+                        if is_anew
+                        else stock.Confirm(reservation_id, work.now),
+                    )
+                await work.cancel_timer(_timer(work, reservation_id))
+            case _:
+                pass  # confirmed before, or refused
+        return (await work.state(RESERVATION, reservation_id)).version
+
+    async def release(self, work: Work, reservation_id: str) -> tuple[int, tuple[Line, ...]]:
+        """Give back what is held or allocated; return the version and what became free.
+
+        Raises:
+            NotFound: There never was such a reservation.
+        """
+        known = (await work.state(RESERVATION, reservation_id)).state
+        if known.status is Status.NEW:
+            raise NotFound("reservation", reservation_id)
+        released: tuple[Line, ...] = ()
+        if known.is_promised:
+            released = await _give_back(work, reservation_id, known.lines, is_expiry=False)
+            await work.handle(RESERVATION, reservation_id, promise.Release(released))
+            await work.cancel_timer(_timer(work, reservation_id))
+        return (await work.state(RESERVATION, reservation_id)).version, released
+
+    async def end(self, work: Work, order_id: str, reason: str) -> None:
+        """Release what the order still has, and never hold for it again.
+
+        An order may end before its plan is heard of: then only the end is recorded.
+        """
+        if (await work.state(RESERVATION, order_id)).state.status is not Status.NEW:
+            await self.release(work, order_id)
+        await work.handle(RESERVATION, order_id, promise.Close(reason))
+
+    async def complete(self, work: Work, order_id: str) -> None:
+        """Never hold for this order again. Its goods are gone or going: nothing is released."""
+        if (await work.state(RESERVATION, order_id)).state.status is not Status.NEW:
+            await work.handle(RESERVATION, order_id, promise.Close("completed"))
+
+    async def expire(self, reservation_id: str, work: Work) -> None:
+        """Let a hold that nobody confirmed run out. Called by its timer, perhaps early or late."""
+        known = (await work.state(RESERVATION, reservation_id)).state
+        events = await work.handle(RESERVATION, reservation_id, promise.Expire(work.now))
+        if events:
+            await _give_back(work, reservation_id, known.lines, is_expiry=True)
+        elif known.status is Status.HELD:
+            await work.set_timer(
+                _timer(work, reservation_id), known.expires_at, EXPIRY_TIMER, reservation_id
+            )
+
+    async def _out_of_stock(
+        self, work: Work, lines: Sequence[Line], shortages: Sequence[Line]
+    ) -> Rejected:
+        wanted = {(line.site_id, line.sku): line for line in lines}
+        lacking = [wanted[short.site_id, short.sku] for short in shortages]
+        first, free = lacking[0], shortages[0].quantity
+        return Rejected(
+            stock.Refusal.OUT_OF_STOCK,
+            f"{len(lacking)} of {len(lines)} lines lack stock: {first.sku} at {first.site_id} has"
+            f" {free} free of {first.quantity}; ask for less, or at one of the alternatives",
+            await self.alternatives(work.sql, work.cause.tenant, lacking),
+        )
+
+
+async def load_plans(work: Work, plans: Mapping[str, Iterable[Line]]) -> None:
+    """Read every stream that these plans, by order, are going to touch: two queries in all."""
+    await work.load(RESERVATION, plans)
+    await work.load(
+        STOCK, {stock_key(line.site_id, line.sku) for lines in plans.values() for line in lines}
+    )
+
+
+async def load_reserved(work: Work, reservation_ids: Iterable[str]) -> None:
+    """Read these reservations and every stock item they may still hold: two queries in all."""
+    ids = set(reservation_ids)
+    await work.load(RESERVATION, ids)
+    lines = [line for each in ids for line in (await work.state(RESERVATION, each)).state.lines]
+    await work.load(STOCK, {stock_key(line.site_id, line.sku) for line in lines})
+
+
+def summed(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Return one line per site and product, in a settled order."""
+    needs: dict[tuple[str, str], int] = {}
+    for line in lines:
+        place = (line.site_id, line.sku)
+        needs[place] = needs.get(place, 0) + line.quantity
+    return tuple(Line(site_id, sku, needs[site_id, sku]) for site_id, sku in sorted(needs))
+
+
+async def _shortages(work: Work, lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Return the lines that lack stock, with the quantity that is free."""
+    short = []
+    for line in lines:
+        item = (await work.state(STOCK, stock_key(line.site_id, line.sku))).state
+        if item.buckets.free < line.quantity:
+            short.append(Line(line.site_id, line.sku, max(item.buckets.free, 0)))
+    return tuple(short)
+
+
+async def _give_back(
+    work: Work, reservation_id: str, lines: Sequence[Line], *, is_expiry: bool
+) -> tuple[Line, ...]:
+    await work.load(STOCK, [stock_key(line.site_id, line.sku) for line in lines])
+    freed = []
+    for line in lines:
+        events = await work.handle(
+            STOCK,
+            stock_key(line.site_id, line.sku),
+            stock.Release(reservation_id, work.now, is_expiry),
+        )
+        freed += [Line(line.site_id, line.sku, event.quantity) for event in events]
+    return tuple(freed)
+
+
+def _timer(work: Work, reservation_id: str) -> str:
+    return f"{work.cause.tenant}/{EXPIRY_TIMER}-{reservation_id}"

@@ -1,0 +1,259 @@
+"""A promise of several lines, all or nothing, that expires unless it is confirmed.
+
+Stream  ``reservation-{reservation_id}``; the reservation of an order has the order's id
+Rule    a closed reservation never holds again; a newer plan replaces only what holds nothing.
+
+What each line still has lives with the stock items; here is what was promised, and until when.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import assert_never
+
+from services.kernel.domain.decider import Decider, Kind
+from services.kernel.domain.errors import Rejected
+
+# Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A quantity of one product at one site, in base units."""
+
+    site_id: str
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationHeld:
+    order_id: str
+    plan_revision: int
+    lines: tuple[Line, ...]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationRefused:
+    """Shortages carry the quantity that was free."""
+
+    order_id: str
+    plan_revision: int
+    shortages: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationConfirmed:
+    """Anew: the hold had expired, and the lines were taken from free again."""
+
+    order_id: str
+    is_anew: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationReleased:
+    """The lines carry what really became free."""
+
+    order_id: str
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationExpired:
+    order_id: str
+    plan_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationClosed:
+    reason: str
+
+
+type Event = (
+    ReservationHeld
+    | ReservationRefused
+    | ReservationConfirmed
+    | ReservationReleased
+    | ReservationExpired
+    | ReservationClosed
+)
+
+
+# Commands.
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Shortages: the lines that lack stock; with one of them nothing is held."""
+
+    order_id: str
+    plan_revision: int
+    lines: tuple[Line, ...]
+    expires_at: datetime
+    shortages: tuple[Line, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Shortages: what lacks to hold anew, should the hold have expired."""
+
+    shortages: tuple[Line, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The lines carry what the stock items gave back."""
+
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expire:
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    reason: str
+
+
+type Command = Hold | Confirm | Release | Expire | Close
+
+
+class Refusal(StrEnum):
+    STEP_CONFLICT = "STEP_CONFLICT"
+    RESERVATION_EXPIRED = "RESERVATION_EXPIRED"
+    IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
+
+
+# State.
+
+
+class Status(StrEnum):
+    NEW = "new"
+    HELD = "held"
+    REFUSED = "refused"
+    CONFIRMED = "confirmed"
+    RELEASED = "released"
+    EXPIRED = "expired"
+    CLOSED = "closed"
+
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    status: Status = Status.NEW
+    order_id: str = ""
+    plan_revision: int = 0
+    lines: tuple[Line, ...] = ()
+    expires_at: datetime = _NEVER
+
+    @property
+    def is_promised(self) -> bool:
+        return self.status in (Status.HELD, Status.CONFIRMED)
+
+    def awaits(self, plan_revision: int) -> bool:
+        """Say whether a plan of this revision is news that may still be held."""
+        return (
+            self.status is not Status.CLOSED
+            and not self.is_promised
+            and plan_revision > self.plan_revision
+        )
+
+
+def decide(command: Command, reservation: Reservation) -> Sequence[Event]:
+    match command:
+        case Hold():
+            return _hold(command, reservation)
+        case Confirm():
+            return _confirm(command, reservation)
+        case Release(lines):
+            if not reservation.is_promised:
+                return []
+            return [ReservationReleased(reservation.order_id, lines)]
+        case Expire(now):
+            if reservation.status is not Status.HELD or now < reservation.expires_at:
+                return []
+            return [ReservationExpired(reservation.order_id, reservation.plan_revision)]
+        case Close(reason):
+            return [] if reservation.status is Status.CLOSED else [ReservationClosed(reason)]
+        case _:
+            assert_never(command)
+
+
+def _hold(command: Hold, reservation: Reservation) -> Sequence[Event]:
+    if reservation.status is Status.CLOSED:
+        raise Rejected(
+            Refusal.STEP_CONFLICT, "the reservation is closed; reserve under another id"
+        )
+    if command.plan_revision <= reservation.plan_revision:
+        if command.plan_revision == reservation.plan_revision and reservation.is_promised:
+            _same_lines(command, reservation)
+        return []  # a repeat, or a plan that a newer one has replaced
+    if reservation.is_promised:
+        raise Rejected(
+            Refusal.STEP_CONFLICT,
+            f"revision {reservation.plan_revision} is still {reservation.status.value};"
+            " release it first",
+        )
+    if command.shortages:
+        return [ReservationRefused(command.order_id, command.plan_revision, command.shortages)]
+    return [
+        ReservationHeld(
+            command.order_id, command.plan_revision, command.lines, command.expires_at
+        )
+    ]
+
+
+def _same_lines(command: Hold, reservation: Reservation) -> None:
+    if set(command.lines) != set(reservation.lines):
+        raise Rejected(
+            Refusal.IDEMPOTENCY_MISMATCH,
+            "the reservation id was used for other lines; reserve under another id",
+        )
+
+
+def _confirm(command: Confirm, reservation: Reservation) -> Sequence[Event]:
+    order_id = reservation.order_id
+    match reservation.status:
+        case Status.HELD:
+            return [ReservationConfirmed(order_id)]
+        case Status.CONFIRMED:
+            return []
+        case Status.EXPIRED if command.shortages:
+            return [ReservationRefused(order_id, reservation.plan_revision, command.shortages)]
+        case Status.EXPIRED:
+            return [ReservationConfirmed(order_id, is_anew=True)]
+        case Status.NEW | Status.REFUSED | Status.RELEASED | Status.CLOSED:
+            raise Rejected(
+                Refusal.STEP_CONFLICT,
+                f"a {reservation.status.value} reservation holds nothing to confirm; reserve first",
+            )
+        case _:
+            assert_never(reservation.status)
+
+
+def evolve(reservation: Reservation, event: Event) -> Reservation:
+    match event:
+        case ReservationHeld(order_id, plan_revision, lines, expires_at):
+            return Reservation(Status.HELD, order_id, plan_revision, lines, expires_at)
+        case ReservationRefused(order_id, plan_revision, _):
+            return Reservation(Status.REFUSED, order_id, plan_revision)
+        case ReservationConfirmed():
+            return replace(reservation, status=Status.CONFIRMED)
+        case ReservationReleased():
+            return replace(reservation, status=Status.RELEASED)
+        case ReservationExpired():
+            return replace(reservation, status=Status.EXPIRED)
+        case ReservationClosed():
+            return replace(reservation, status=Status.CLOSED)
+        case _:
+            assert_never(event)
+
+
+RULE: Decider[Command, Reservation, Event] = Decider(Reservation(), decide, evolve)
+RESERVATION: Kind[Command, Reservation, Event] = Kind("reservation", RULE)

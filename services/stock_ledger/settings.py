@@ -1,0 +1,13 @@
+"""What may differ per environment."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class StockLedgerSettings(BaseSettings):
+    """Settings of the stock ledger, from ``OMS_STOCK_LEDGER_*``."""
+
+    model_config = SettingsConfigDict(env_prefix="OMS_STOCK_LEDGER_", frozen=True)
+
+    hold_seconds: int = Field(default=900, ge=1, le=86_400)
+    """How long a hold waits for its order, unless the caller says otherwise."""
