@@ -1,6 +1,7 @@
 """Stored names of the stock ledger's events. A name, once written, is for ever."""
 
 from services.kernel.adapters.event_codec import EventCodec
+from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.reservation import (
     ReservationClosed,
     ReservationConfirmed,
@@ -9,7 +10,6 @@ from services.stock_ledger.domain.reservation import (
     ReservationRefused,
     ReservationReleased,
 )
-from services.stock_ledger.domain.stock_item import EntryPosted
 
 
 def event_codec() -> EventCodec:

@@ -6,6 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from oms.stock_ledger.v1 import stock_ledger_events_pb2 as feed
 
 from services.kernel.domain.messages import Recorded
+from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.reservation import (
     Event as ReservationEvent,
 )
@@ -18,7 +19,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationRefused,
     ReservationReleased,
 )
-from services.stock_ledger.domain.stock_item import EntryPosted, site_and_sku
+from services.stock_ledger.domain.stock_item import site_and_sku
 
 type Event = EntryPosted | ReservationEvent
 
@@ -107,6 +108,5 @@ def _of_reservation(
 
 def _lines(lines: Sequence[Line]) -> list[feed.StockLine]:
     return [
-        feed.StockLine(site_id=line.site_id, sku=line.sku, quantity=line.quantity)
-        for line in lines
+        feed.StockLine(site_id=line.site_id, sku=line.sku, quantity=line.quantity) for line in lines
     ]

@@ -86,8 +86,10 @@ class Reservations:
     async def reserve_plan(
         self, work: Work, order_id: str, plan_revision: int, lines: Sequence[Line]
     ) -> None:
-        """Hold a plan, or record that it cannot be held; old plans and ended orders are passed over."""
+        """Hold a plan, or record that it cannot be held; pass over old plans and ended orders."""
         known = (await work.state(RESERVATION, order_id)).state
+        if not known.awaits(plan_revision):
+            known = await _surely(work, order_id)
         if known.awaits(plan_revision):
             await self._hold(work, order_id, order_id, plan_revision, summed(lines), None)
 
@@ -116,7 +118,7 @@ class Reservations:
                 stock_key(line.site_id, line.sku),
                 stock.Hold(reservation_id, line.quantity, work.now),
             )
-        await work.set_timer(_timer(work, reservation_id), expires_at, EXPIRY_TIMER, reservation_id)
+        await work.set_timer(_timer(reservation_id), expires_at, EXPIRY_TIMER, reservation_id)
 
     async def confirm(self, work: Work, reservation_id: str, *, refuse: bool) -> int:
         """Turn a hold into an allocation; hold anew if it has expired and there is enough.
@@ -133,7 +135,7 @@ class Reservations:
         Raises:
             Rejected: It holds nothing to confirm, or ``RESERVATION_EXPIRED`` with alternatives.
         """
-        known = (await work.state(RESERVATION, reservation_id)).state
+        known = await _surely(work, reservation_id)
         keys = [stock_key(line.site_id, line.sku) for line in known.lines]
         await work.load(STOCK, keys)
         shortages: tuple[Line, ...] = ()
@@ -142,7 +144,8 @@ class Reservations:
             if shortages and refuse:
                 raise Rejected(
                     promise.Refusal.RESERVATION_EXPIRED,
-                    f"reservation {reservation_id} expired and its stock is gone; reserve elsewhere",
+                    f"reservation {reservation_id} expired and its stock is gone;"
+                    " reserve elsewhere",
                     await self.alternatives(work.sql, work.cause.tenant, known.lines),
                 )
         events = await work.handle(RESERVATION, reservation_id, promise.Confirm(shortages))
@@ -156,7 +159,7 @@ class Reservations:
                         if is_anew
                         else stock.Confirm(reservation_id, work.now),
                     )
-                await work.cancel_timer(_timer(work, reservation_id))
+                await work.cancel_timer(_timer(reservation_id))
             case _:
                 pass  # confirmed before, or refused
         return (await work.state(RESERVATION, reservation_id)).version
@@ -167,14 +170,14 @@ class Reservations:
         Raises:
             NotFound: There never was such a reservation.
         """
-        known = (await work.state(RESERVATION, reservation_id)).state
+        known = await _surely(work, reservation_id)
         if known.status is Status.NEW:
             raise NotFound("reservation", reservation_id)
         released: tuple[Line, ...] = ()
         if known.is_promised:
             released = await _give_back(work, reservation_id, known.lines, is_expiry=False)
             await work.handle(RESERVATION, reservation_id, promise.Release(released))
-            await work.cancel_timer(_timer(work, reservation_id))
+            await work.cancel_timer(_timer(reservation_id))
         return (await work.state(RESERVATION, reservation_id)).version, released
 
     async def end(self, work: Work, order_id: str, reason: str) -> None:
@@ -182,24 +185,24 @@ class Reservations:
 
         An order may end before its plan is heard of: then only the end is recorded.
         """
-        if (await work.state(RESERVATION, order_id)).state.status is not Status.NEW:
+        if (await _surely(work, order_id)).status is not Status.NEW:
             await self.release(work, order_id)
         await work.handle(RESERVATION, order_id, promise.Close(reason))
 
     async def complete(self, work: Work, order_id: str) -> None:
         """Never hold for this order again. Its goods are gone or going: nothing is released."""
-        if (await work.state(RESERVATION, order_id)).state.status is not Status.NEW:
+        if (await _surely(work, order_id)).status is not Status.NEW:
             await work.handle(RESERVATION, order_id, promise.Close("completed"))
 
     async def expire(self, reservation_id: str, work: Work) -> None:
         """Let a hold that nobody confirmed run out. Called by its timer, perhaps early or late."""
-        known = (await work.state(RESERVATION, reservation_id)).state
+        known = await _surely(work, reservation_id)
         events = await work.handle(RESERVATION, reservation_id, promise.Expire(work.now))
         if events:
             await _give_back(work, reservation_id, known.lines, is_expiry=True)
         elif known.status is Status.HELD:
             await work.set_timer(
-                _timer(work, reservation_id), known.expires_at, EXPIRY_TIMER, reservation_id
+                _timer(reservation_id), known.expires_at, EXPIRY_TIMER, reservation_id
             )
 
     async def _out_of_stock(
@@ -245,10 +248,28 @@ async def _shortages(work: Work, lines: Iterable[Line]) -> tuple[Line, ...]:
     """Return the lines that lack stock, with the quantity that is free."""
     short = []
     for line in lines:
-        item = (await work.state(STOCK, stock_key(line.site_id, line.sku))).state
-        if item.buckets.free < line.quantity:
-            short.append(Line(line.site_id, line.sku, max(item.buckets.free, 0)))
+        key = stock_key(line.site_id, line.sku)
+        if (await work.state(STOCK, key)).state.buckets.free >= line.quantity:
+            continue
+        try:  # a state at hand may be behind the log; a refused check never is
+            await work.handle(STOCK, key, stock.Check(line.quantity))
+        except Rejected:
+            free = (await work.state(STOCK, key)).state.buckets.free
+            short.append(Line(line.site_id, line.sku, max(free, 0)))
     return tuple(short)
+
+
+async def _surely(work: Work, reservation_id: str) -> Reservation:
+    """Return the reservation, as the log has it unless it is held.
+
+    A state at hand may be behind the log where several processes write. One that is held leads to
+    an append, which the log would refuse; all others may lead to silence, so they are read again.
+    """
+    known = (await work.state(RESERVATION, reservation_id)).state
+    if known.status is Status.HELD:
+        return known
+    await work.handle(RESERVATION, reservation_id, promise.Look())
+    return (await work.state(RESERVATION, reservation_id)).state
 
 
 async def _give_back(
@@ -266,5 +287,5 @@ async def _give_back(
     return tuple(freed)
 
 
-def _timer(work: Work, reservation_id: str) -> str:
-    return f"{work.cause.tenant}/{EXPIRY_TIMER}-{reservation_id}"
+def _timer(reservation_id: str) -> str:
+    return f"{EXPIRY_TIMER}-{reservation_id}"

@@ -16,7 +16,7 @@ _EMPTY: dict[str, object] = {}
 class PersistentMap[V]:
     """Text keys to values; every change returns another map and leaves this one as it is.
 
-    >>> one = PersistentMap[int]().including("a", 1)
+    >>> one = PersistentMap().including("a", 1)
     >>> two = one.including("b", 2).excluding("a")
     >>> one.get("a"), two.get("a"), two.get("b")
     (1, None, 2)

@@ -119,7 +119,12 @@ class Close:
     reason: str
 
 
-type Command = Hold | Confirm | Release | Expire | Close
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Decide nothing. The kernel reads the stream again before it believes such a silence."""
+
+
+type Command = Look | Hold | Confirm | Release | Expire | Close
 
 
 class Refusal(StrEnum):
@@ -167,29 +172,35 @@ class Reservation:
 
 def decide(command: Command, reservation: Reservation) -> Sequence[Event]:
     match command:
+        case Look():
+            return []
         case Hold():
             return _hold(command, reservation)
         case Confirm():
             return _confirm(command, reservation)
+        case Release() | Expire() | Close():
+            return _end(command, reservation)
+        case _:
+            assert_never(command)
+
+
+def _end(command: Release | Expire | Close, reservation: Reservation) -> Sequence[Event]:
+    order_id, status = reservation.order_id, reservation.status
+    match command:
         case Release(lines):
-            if not reservation.is_promised:
-                return []
-            return [ReservationReleased(reservation.order_id, lines)]
+            return [ReservationReleased(order_id, lines)] if reservation.is_promised else []
         case Expire(now):
-            if reservation.status is not Status.HELD or now < reservation.expires_at:
-                return []
-            return [ReservationExpired(reservation.order_id, reservation.plan_revision)]
+            is_due = status is Status.HELD and now >= reservation.expires_at
+            return [ReservationExpired(order_id, reservation.plan_revision)] if is_due else []
         case Close(reason):
-            return [] if reservation.status is Status.CLOSED else [ReservationClosed(reason)]
+            return [] if status is Status.CLOSED else [ReservationClosed(reason)]
         case _:
             assert_never(command)
 
 
 def _hold(command: Hold, reservation: Reservation) -> Sequence[Event]:
     if reservation.status is Status.CLOSED:
-        raise Rejected(
-            Refusal.STEP_CONFLICT, "the reservation is closed; reserve under another id"
-        )
+        raise Rejected(Refusal.STEP_CONFLICT, "the reservation is closed; reserve under another id")
     if command.plan_revision <= reservation.plan_revision:
         if command.plan_revision == reservation.plan_revision and reservation.is_promised:
             _same_lines(command, reservation)
@@ -203,9 +214,7 @@ def _hold(command: Hold, reservation: Reservation) -> Sequence[Event]:
     if command.shortages:
         return [ReservationRefused(command.order_id, command.plan_revision, command.shortages)]
     return [
-        ReservationHeld(
-            command.order_id, command.plan_revision, command.lines, command.expires_at
-        )
+        ReservationHeld(command.order_id, command.plan_revision, command.lines, command.expires_at)
     ]
 
 

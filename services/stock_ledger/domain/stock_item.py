@@ -12,7 +12,7 @@ its pick takes what is still allocated and notes it as *ahead*; the late pick th
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
@@ -20,145 +20,31 @@ from zlib import crc32
 
 from services.kernel.domain.decider import Decider, Kind
 from services.kernel.domain.errors import Rejected
+from services.stock_ledger.domain.entry import (
+    ALLOCATED,
+    COUNT_DIFFERENCE,
+    CUSTOMER,
+    DAMAGED,
+    DESTROYED,
+    FREE,
+    HELD,
+    PICKED,
+    QUARANTINE,
+    SHRINK_BREAKAGE,
+    SHRINK_EXPIRY,
+    SHRINK_THEFT,
+    SHRINK_UNKNOWN,
+    SUPPLIER,
+    TRANSIT,
+    Buckets,
+    Cause,
+    EntryPosted,
+    Posting,
+    Reserved,
+)
 from services.stock_ledger.domain.persistent_map import PersistentMap
 
-# Accounts. The first six are the buckets of a site; their sum is what is physically there.
-
-FREE = "free"
-HELD = "held"
-ALLOCATED = "allocated"
-PICKED = "picked"
-QUARANTINE = "quarantine"
-DAMAGED = "damaged"
-TRANSIT = "transit"
-SUPPLIER = "supplier"
-CUSTOMER = "customer"
-SHRINK_BREAKAGE = "shrink:breakage"
-SHRINK_EXPIRY = "shrink:expiry"
-SHRINK_THEFT = "shrink:theft"
-SHRINK_UNKNOWN = "shrink:unknown"
-DESTROYED = "destroyed"
-COUNT_DIFFERENCE = "count_difference"
-IMAGE_DIFFERENCE = "image_difference"
-LOSS_CARRIER = "loss:carrier"
-
-
-class Cause(StrEnum):
-    """Why an entry was made."""
-
-    GOODS_RECEIPT = "goods_receipt"
-    BREAKAGE = "breakage"
-    EXPIRY = "expiry"
-    THEFT = "theft"
-    UNKNOWN_LOSS = "unknown_loss"
-    COUNT = "count"
-    QUARANTINE = "quarantine"
-    TILL_SALE = "till_sale"
-    HOLD = "hold"
-    CONFIRM = "confirm"
-    RELEASE = "release"
-    HOLD_EXPIRED = "hold_expired"
-    PICK = "pick"
-    SHORT_NOT_FOUND = "short_not_found"
-    SHORT_DAMAGED = "short_damaged"
-    PUT_BACK = "put_back"
-    HANDOVER = "handover"
-    SHIPMENT = "shipment"
-    DELIVERY = "delivery"
-    RETURN_RESTOCK = "return_restock"
-    RETURN_WRITE_OFF = "return_write_off"
-
-
-FACTS = frozenset(
-    {
-        Cause.BREAKAGE,
-        Cause.EXPIRY,
-        Cause.THEFT,
-        Cause.UNKNOWN_LOSS,
-        Cause.COUNT,
-        Cause.TILL_SALE,
-        Cause.PICK,
-        Cause.SHORT_NOT_FOUND,
-        Cause.SHORT_DAMAGED,
-    }
-)
-"""The causes that may take free below zero."""
-
-
-# Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
-
-
-@dataclass(frozen=True, slots=True)
-class Posting:
-    account: str
-    quantity: int
-
-
-@dataclass(frozen=True, slots=True)
-class Buckets:
-    """What a site has of a product, in base units, by what may be done with it."""
-
-    free: int = 0
-    held: int = 0
-    allocated: int = 0
-    picked: int = 0
-    quarantine: int = 0
-    damaged: int = 0
-
-    @property
-    def on_hand(self) -> int:
-        return (
-            self.free + self.held + self.allocated + self.picked + self.quarantine + self.damaged
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Reserved:
-    """What one reservation has of this product at this site, in base units.
-
-    Attributes:
-        held: Promised until the hold expires.
-        allocated: Promised for good.
-        picked: In a tote.
-        transit: With the carrier; no longer at the site.
-        ahead: Left the site before the pick was heard of.
-    """
-
-    held: int = 0
-    allocated: int = 0
-    picked: int = 0
-    transit: int = 0
-    ahead: int = 0
-
-    @property
-    def is_over(self) -> bool:
-        return not (self.held or self.allocated or self.picked or self.transit or self.ahead)
-
-
-@dataclass(frozen=True, slots=True)
-class EntryPosted:
-    """One entry of the ledger.
-
-    Attributes:
-        cause: Why.
-        postings: What each account gained or lost; they sum to zero.
-        after: The balance with this entry, so that a reader needs no earlier one.
-        quantity: What the source reported, in base units.
-        occurred_at: When it happened, by the source's account.
-        source_id: The source's id of the movement; empty where the reservation is the source.
-        reservation_id: Whose stock moved; empty when nobody's.
-        reserved: What that reservation has with this entry.
-    """
-
-    cause: str
-    postings: tuple[Posting, ...]
-    after: Buckets
-    quantity: int
-    occurred_at: datetime
-    source_id: str = ""
-    reservation_id: str = ""
-    reserved: Reserved | None = None
-
+# Events: entries, in domain/entry.py.
 
 type Event = EntryPosted
 
@@ -206,6 +92,13 @@ class Hold:
     reservation_id: str
     quantity: int
     occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Ask whether so much could be promised now: silence, or OUT_OF_STOCK."""
+
+    quantity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +187,7 @@ class TakeBack:
 type Movement = Receive | Adjust | SellAtTill
 type Command = (
     Movement
+    | Check
     | Hold
     | Allocate
     | Confirm
@@ -316,6 +210,9 @@ class Refusal(StrEnum):
 
 # State: only what the rules need.
 
+_NOBODY: PersistentMap[Reserved] = PersistentMap()
+_UNHEARD_OF: PersistentMap[int] = PersistentMap()
+
 
 @dataclass(frozen=True, slots=True)
 class StockItem:
@@ -329,9 +226,9 @@ class StockItem:
             movement in memory: 15 MB for an item with 100,000 movements.
     """
 
-    buckets: Buckets = Buckets()
-    open: PersistentMap[Reserved] = PersistentMap()
-    sources: PersistentMap[int] = PersistentMap()
+    buckets: Buckets = field(default_factory=Buckets)
+    open: PersistentMap[Reserved] = field(default_factory=lambda: _NOBODY)
+    sources: PersistentMap[int] = field(default_factory=lambda: _UNHEARD_OF)
 
 
 _NOTHING = Reserved()
@@ -346,6 +243,9 @@ _SHRINK: Mapping[AdjustmentReason, str] = {
 
 def decide(command: Command, item: StockItem) -> Sequence[Event]:
     match command:
+        case Check(quantity):
+            _expect_free(quantity, item)
+            return []
         case Hold() | Allocate():
             return _promise(command, item)
         case Confirm() | Release():
@@ -368,9 +268,7 @@ def decide(command: Command, item: StockItem) -> Sequence[Event]:
 
 
 def _promise(command: Hold | Allocate, item: StockItem) -> Sequence[Event]:
-    account, cause = (
-        (HELD, Cause.HOLD) if isinstance(command, Hold) else (ALLOCATED, Cause.CONFIRM)
-    )
+    account, cause = (HELD, Cause.HOLD) if isinstance(command, Hold) else (ALLOCATED, Cause.CONFIRM)
     quantity = command.quantity
     reserved = item.open.get(command.reservation_id) or _NOTHING
     promised = reserved.held if account == HELD else reserved.allocated
@@ -382,14 +280,18 @@ def _promise(command: Hold | Allocate, item: StockItem) -> Sequence[Event]:
             f"reservation {command.reservation_id} already has {promised} here, not {quantity};"
             " use another reservation id",
         )
+    _expect_free(quantity, item)
+    return [
+        _entry(item, cause, {account: quantity, FREE: -quantity}, command, command.reservation_id)
+    ]
+
+
+def _expect_free(quantity: int, item: StockItem) -> None:
     if quantity > item.buckets.free:
         raise Rejected(
             Refusal.OUT_OF_STOCK,
             f"{quantity} wanted, {max(item.buckets.free, 0)} free; ask for less or elsewhere",
         )
-    return [
-        _entry(item, cause, {account: quantity, FREE: -quantity}, command, command.reservation_id)
-    ]
 
 
 def _settle(command: Confirm | Release, item: StockItem) -> Sequence[Event]:
@@ -412,16 +314,7 @@ def _settle(command: Confirm | Release, item: StockItem) -> Sequence[Event]:
 
 
 type _Sourced = (
-    Receive
-    | Adjust
-    | SellAtTill
-    | TakeBack
-    | Pick
-    | Short
-    | PutBack
-    | HandOver
-    | Ship
-    | Deliver
+    Receive | Adjust | SellAtTill | TakeBack | Pick | Short | PutBack | HandOver | Ship | Deliver
 )
 type _Reserved = Pick | Short | PutBack | HandOver | Ship | Deliver
 
@@ -444,7 +337,7 @@ def _move(command: _Sourced, item: StockItem) -> Sequence[Event]:
 _RESERVED = (Pick, Short, PutBack, HandOver, Ship, Deliver)
 
 
-def _cause_of(command: _Sourced) -> Cause:
+def _cause_of(command: _Sourced) -> Cause:  # noqa: C901, PLR0911 - one line per command
     match command:
         case Receive():
             return Cause.GOODS_RECEIPT
@@ -503,6 +396,7 @@ def _adjustment(command: Adjust, item: StockItem) -> dict[str, int]:
 
 def _reserved_changes(command: _Reserved, reserved: Reserved) -> tuple[dict[str, int], int]:
     quantity = command.quantity
+    sources: tuple[str, ...]
     match command:
         case Pick():
             caught_up = min(reserved.ahead, quantity)
@@ -554,7 +448,7 @@ def _entry(
     item: StockItem,
     cause: Cause,
     changes: Mapping[str, int],
-    command: Command,
+    command: Hold | Allocate | Confirm | Release | _Sourced,
     reservation_id: str = "",
     ahead: int = 0,
 ) -> EntryPosted:
@@ -596,15 +490,13 @@ _SOURCED = (Receive, Adjust, SellAtTill, TakeBack, *_RESERVED)
 
 
 def evolve(item: StockItem, event: Event) -> StockItem:
-    match event:
-        case EntryPosted(reserved=None):
-            open_now = item.open
-        case EntryPosted(reserved=reserved) if reserved.is_over:
-            open_now = item.open.excluding(event.reservation_id)
-        case EntryPosted(reserved=reserved):
-            open_now = item.open.including(event.reservation_id, reserved)
-        case _:
-            assert_never(event)
+    open_now = item.open
+    if event.reserved is not None:
+        open_now = (
+            open_now.excluding(event.reservation_id)
+            if event.reserved.is_over
+            else open_now.including(event.reservation_id, event.reserved)
+        )
     sources = item.sources
     if event.source_id:
         sources = sources.including(

@@ -1,0 +1,143 @@
+"""The ledger's one kind of event: an entry that moves units between accounts.
+
+``A <- B`` is written as two postings, one positive, one negative; every entry sums to zero.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+# Accounts. The first six are the buckets of a site; their sum is what is physically there.
+
+FREE = "free"
+HELD = "held"
+ALLOCATED = "allocated"
+PICKED = "picked"
+QUARANTINE = "quarantine"
+DAMAGED = "damaged"
+TRANSIT = "transit"
+SUPPLIER = "supplier"
+CUSTOMER = "customer"
+SHRINK_BREAKAGE = "shrink:breakage"
+SHRINK_EXPIRY = "shrink:expiry"
+SHRINK_THEFT = "shrink:theft"
+SHRINK_UNKNOWN = "shrink:unknown"
+DESTROYED = "destroyed"
+COUNT_DIFFERENCE = "count_difference"
+IMAGE_DIFFERENCE = "image_difference"
+LOSS_CARRIER = "loss:carrier"
+
+
+class Cause(StrEnum):
+    """Why an entry was made."""
+
+    GOODS_RECEIPT = "goods_receipt"
+    BREAKAGE = "breakage"
+    EXPIRY = "expiry"
+    THEFT = "theft"
+    UNKNOWN_LOSS = "unknown_loss"
+    COUNT = "count"
+    QUARANTINE = "quarantine"
+    TILL_SALE = "till_sale"
+    HOLD = "hold"
+    CONFIRM = "confirm"
+    RELEASE = "release"
+    HOLD_EXPIRED = "hold_expired"
+    PICK = "pick"
+    SHORT_NOT_FOUND = "short_not_found"
+    SHORT_DAMAGED = "short_damaged"
+    PUT_BACK = "put_back"
+    HANDOVER = "handover"
+    SHIPMENT = "shipment"
+    DELIVERY = "delivery"
+    RETURN_RESTOCK = "return_restock"
+    RETURN_WRITE_OFF = "return_write_off"
+
+
+FACTS = frozenset(
+    {
+        Cause.BREAKAGE,
+        Cause.EXPIRY,
+        Cause.THEFT,
+        Cause.UNKNOWN_LOSS,
+        Cause.COUNT,
+        Cause.TILL_SALE,
+        Cause.PICK,
+        Cause.SHORT_NOT_FOUND,
+        Cause.SHORT_DAMAGED,
+    }
+)
+"""The causes that may take free below zero."""
+
+
+# Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    account: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """What a site has of a product, in base units, by what may be done with it."""
+
+    free: int = 0
+    held: int = 0
+    allocated: int = 0
+    picked: int = 0
+    quarantine: int = 0
+    damaged: int = 0
+
+    @property
+    def on_hand(self) -> int:
+        return self.free + self.held + self.allocated + self.picked + self.quarantine + self.damaged
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """What one reservation has of this product at this site, in base units.
+
+    Attributes:
+        held: Promised until the hold expires.
+        allocated: Promised for good.
+        picked: In a tote.
+        transit: With the carrier; no longer at the site.
+        ahead: Left the site before the pick was heard of.
+    """
+
+    held: int = 0
+    allocated: int = 0
+    picked: int = 0
+    transit: int = 0
+    ahead: int = 0
+
+    @property
+    def is_over(self) -> bool:
+        return not (self.held or self.allocated or self.picked or self.transit or self.ahead)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPosted:
+    """One entry of the ledger.
+
+    Attributes:
+        cause: Why.
+        postings: What each account gained or lost; they sum to zero.
+        after: The balance with this entry, so that a reader needs no earlier one.
+        quantity: What the source reported, in base units.
+        occurred_at: When it happened, by the source's account.
+        source_id: The source's id of the movement; empty where the reservation is the source.
+        reservation_id: Whose stock moved; empty when nobody's.
+        reserved: What that reservation has with this entry.
+    """
+
+    cause: str
+    postings: tuple[Posting, ...]
+    after: Buckets
+    quantity: int
+    occurred_at: datetime
+    source_id: str = ""
+    reservation_id: str = ""
+    reserved: Reserved | None = None

@@ -1,0 +1,143 @@
+"""A promise over several lines: held, confirmed or given back, and never again once closed."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from services.kernel.domain.errors import Rejected
+from services.stock_ledger.domain.reservation import (
+    RULE,
+    Close,
+    Command,
+    Confirm,
+    Event,
+    Expire,
+    Hold,
+    Line,
+    Look,
+    Refusal,
+    Release,
+    ReservationClosed,
+    ReservationConfirmed,
+    ReservationExpired,
+    ReservationHeld,
+    ReservationRefused,
+    ReservationReleased,
+    Status,
+)
+from tests.support.given import given
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+LATER = NOON + timedelta(minutes=15)
+LINES = (Line("paris", "milk", 2), Line("paris", "bread", 1))
+SHORT = (Line("paris", "milk", 0),)
+HOLD = Hold("O-1", 1, LINES, LATER)
+HELD = ReservationHeld("O-1", 1, LINES, LATER)
+EXPIRED = ReservationExpired("O-1", 1)
+CONFIRMED = ReservationConfirmed("O-1")
+CLOSED = ReservationClosed("cancelled")
+
+
+def test_lines_are_held_together() -> None:
+    given(RULE).when(HOLD).then(HELD)
+
+
+def test_one_shortage_refuses_all() -> None:
+    given(RULE).when(Hold("O-1", 1, LINES, LATER, SHORT)).then(ReservationRefused("O-1", 1, SHORT))
+
+
+def test_a_repeat_and_an_older_plan_are_silent() -> None:
+    given(RULE, HELD).when(HOLD).then_nothing()
+    given(RULE, HELD, EXPIRED).when(HOLD).then_nothing()
+
+
+def test_the_same_id_for_other_lines_is_refused() -> None:
+    given(RULE, HELD).when(Hold("O-1", 1, LINES[:1], LATER)).then_rejected(
+        Refusal.IDEMPOTENCY_MISMATCH
+    )
+
+
+def test_a_newer_plan_replaces_a_refused_or_expired_one() -> None:
+    newer = Hold("O-1", 2, LINES, LATER)
+    for past in (ReservationRefused("O-1", 1, SHORT),), (HELD, EXPIRED):
+        given(RULE, *past).when(newer).then(ReservationHeld("O-1", 2, LINES, LATER))
+
+
+def test_a_newer_plan_waits_for_what_is_still_held() -> None:
+    given(RULE, HELD).when(Hold("O-1", 2, LINES, LATER)).then_rejected(Refusal.STEP_CONFLICT)
+
+
+def test_a_closed_reservation_never_holds_again() -> None:
+    given(RULE, CLOSED).when(HOLD).then_rejected(Refusal.STEP_CONFLICT)
+    assert not RULE.fold([CLOSED]).awaits(9)
+
+
+def test_a_hold_expires_only_when_it_is_due() -> None:
+    given(RULE, HELD).when(Expire(NOON)).then_nothing()
+    given(RULE, HELD).when(Expire(LATER)).then(EXPIRED)
+    given(RULE, HELD, CONFIRMED).when(Expire(LATER)).then_nothing()
+
+
+def test_confirming_ends_the_wait() -> None:
+    given(RULE, HELD).when(Confirm()).then(CONFIRMED)
+    given(RULE, HELD, CONFIRMED).when(Confirm()).then_nothing()
+
+
+def test_confirming_too_late_holds_anew_or_is_refused() -> None:
+    given(RULE, HELD, EXPIRED).when(Confirm()).then(ReservationConfirmed("O-1", is_anew=True))
+    given(RULE, HELD, EXPIRED).when(Confirm(SHORT)).then(ReservationRefused("O-1", 1, SHORT))
+
+
+def test_nothing_held_cannot_be_confirmed() -> None:
+    for past in ((), (ReservationRefused("O-1", 1, SHORT),), (HELD, CLOSED)):
+        given(RULE, *past).when(Confirm()).then_rejected(Refusal.STEP_CONFLICT)
+
+
+def test_releasing_says_what_became_free() -> None:
+    given(RULE, HELD, CONFIRMED).when(Release(LINES)).then(ReservationReleased("O-1", LINES))
+    given(RULE).when(Release(LINES)).then_nothing()
+    given(RULE, HELD).when(Look()).then_nothing()
+
+
+def test_an_order_may_end_before_its_plan_is_heard() -> None:
+    given(RULE).when(Close("cancelled")).then(CLOSED)
+    given(RULE, CLOSED).when(Close("refused")).then_nothing()
+
+
+commands: st.SearchStrategy[Command] = st.one_of(
+    st.builds(
+        Hold,
+        st.just("O-1"),
+        st.integers(1, 3),
+        st.just(LINES),
+        st.just(LATER),
+        st.sampled_from([(), SHORT]),
+    ),
+    st.builds(Confirm, st.sampled_from([(), SHORT])),
+    st.builds(Release, st.just(LINES)),
+    st.builds(Expire, st.sampled_from([NOON, LATER])),
+    st.builds(Close, st.just("cancelled")),
+)
+
+
+@settings(max_examples=200)
+@for_all(st.lists(commands, max_size=20))
+def test_no_script_reopens_what_is_closed_and_every_retry_is_silent(script: list[Command]) -> None:
+    history: list[Event] = []
+    for command in script:
+        before = RULE.fold(history)
+        try:
+            history += RULE.decide(command, before)
+        except Rejected:
+            continue
+        after = RULE.fold(history)
+        if before.status is Status.CLOSED:
+            assert after == before
+        assert after.plan_revision >= before.plan_revision
+        try:
+            assert list(RULE.decide(command, after)) == []
+        except Rejected:
+            # the refusal that a late confirmation was recorded with, and a plan's own repeat
+            assert after.status is Status.REFUSED
