@@ -22,8 +22,13 @@ def subscriptions() -> tuple[Subscription, ...]:
 
 
 async def prepare(batch: Sequence[tuple[OrderEvent, Envelope]], work: Work) -> None:
-    """Read the streams of the batch in one query."""
-    keys = {order_id for event, envelope in batch for order_id, _ in _commands(event, envelope)}
+    """Read the streams of the batch in one query; those of another tenant are read one by one."""
+    keys = {
+        order_id
+        for event, envelope in batch
+        if envelope.tenant == work.cause.tenant
+        for order_id, _ in _commands(event, envelope)
+    }
     if keys:
         await work.load(RETURNABLE, keys)
 

@@ -1,0 +1,1 @@
+"""What is said, when, and how often it is tried."""

@@ -1,0 +1,149 @@
+"""Which facts of an order are worth a message, and what it says.
+
+Rule    one message per visible step: steps of type WORK and WAIT are told when they start (the
+        customer learns that something goes on, or that it is his turn), SYSTEM, HANDOVER and
+        TRANSPORT when they are completed. A hidden step is never told. A shorted line, a refusal,
+        a cancellation and a refund are always told.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from services.notification.domain.message import Occasion, Text
+
+
+class StepType(StrEnum):
+    SYSTEM = "system"
+    WORK = "work"
+    WAIT = "wait"
+    HANDOVER = "handover"
+    TRANSPORT = "transport"
+
+
+_TOLD_AT_START = frozenset({StepType.WORK, StepType.WAIT})
+
+# Currencies without a minor unit that shoppers see; every other one here has two digits.
+_WITHOUT_MINOR_UNIT = frozenset({"JPY", "KRW", "XAF", "XOF", "XPF"})
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    step_id: str
+    type: StepType
+    is_visible: bool
+    label: Text
+
+
+# Facts.
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    group_id: str
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class StepCompleted:
+    group_id: str
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class LineShorted:
+    group_id: str
+    sku: str
+    picked_quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRefused:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCancelled:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRefunded:
+    amount_minor: int
+    currency: str
+
+
+type Fact = (
+    StepStarted | StepCompleted | LineShorted | OrderRefused | OrderCancelled | OrderRefunded
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Saying:
+    """What is to be said: about which group and step, if any, and in which words."""
+
+    occasion: Occasion
+    text: Text
+    group_id: str = ""
+    step_id: str = ""
+
+
+def saying_of(fact: Fact) -> Saying | None:
+    """Return what the consumer is told about a fact, or nothing."""
+    match fact:
+        case StepStarted(group_id, step):
+            return _of_step(group_id, step) if step.type in _TOLD_AT_START else None
+        case StepCompleted(group_id, step):
+            return _of_step(group_id, step) if step.type not in _TOLD_AT_START else None
+        case LineShorted(group_id, sku, picked_quantity):
+            return Saying(Occasion.SHORTED, _shorted(sku, picked_quantity), group_id)
+        case OrderRefused():
+            return Saying(
+                Occasion.REFUSED,
+                Text(
+                    "Votre commande n’a pas pu être acceptée ; rien ne vous est débité.",
+                    "Your order could not be accepted; you are not charged.",
+                ),
+            )
+        case OrderCancelled():
+            return Saying(
+                Occasion.CANCELLED,
+                Text("Votre commande est annulée.", "Your order is cancelled."),
+            )
+        case OrderRefunded(amount_minor, currency):
+            return Saying(Occasion.REFUNDED, _refunded(amount_minor, currency))
+        case _:
+            assert_never(fact)
+
+
+def _of_step(group_id: str, step: Step) -> Saying | None:
+    fr, en = step.label.fr or step.label.en, step.label.en or step.label.fr
+    if not step.is_visible or not fr:
+        return None
+    return Saying(Occasion.STEP, Text(fr, en), group_id, step.step_id)
+
+
+def _shorted(sku: str, picked_quantity: int) -> Text:
+    if picked_quantity == 0:
+        return Text(
+            f"Un article n’est plus disponible (réf. {sku}) ; il ne vous est pas débité.",
+            f"An item is no longer available (ref. {sku}); you are not charged for it.",
+        )
+    return Text(
+        f"Un article n’est disponible qu’en partie (réf. {sku}) ; "
+        "seul ce que vous recevez vous est débité.",
+        f"An item is available in part only (ref. {sku}); you pay for what you get.",
+    )
+
+
+def _refunded(amount_minor: int, currency: str) -> Text:
+    if currency in _WITHOUT_MINOR_UNIT:
+        return Text(
+            f"Un remboursement de {amount_minor} {currency} vous est accordé.",
+            f"You are refunded {currency} {amount_minor}.",
+        )
+    units, minor = divmod(amount_minor, 100)
+    return Text(
+        f"Un remboursement de {units},{minor:02} {currency} vous est accordé.",
+        f"You are refunded {currency} {units}.{minor:02}.",
+    )
