@@ -2,12 +2,13 @@
 
 import re
 from hashlib import blake2b
-from uuid import UUID
 
 from services.kernel.domain.errors import Invalid
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}")
 _SEPARATOR = "\x1f"
+# The first hexadecimal digit of a UUID's clock sequence, its two highest bits set to 10.
+_VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 def derive(*parts: str | int) -> str:
@@ -16,10 +17,12 @@ def derive(*parts: str | int) -> str:
     >>> derive("message-1", 0)
     '049d9adc-be75-8adb-baaf-16ea8a3f9f0f'
     """
-    digest = bytearray(blake2b(_SEPARATOR.join(map(str, parts)).encode(), digest_size=16).digest())
-    digest[6] = (digest[6] & 0x0F) | 0x80
-    digest[8] = (digest[8] & 0x3F) | 0x80
-    return str(UUID(bytes=bytes(digest)))
+    digest = blake2b(_SEPARATOR.join(map(str, parts)).encode(), digest_size=16).hexdigest()
+    # Spelled out, because UUID(bytes=...) costs four times as much and this runs once per event.
+    variant = _VARIANTS[digest[16]]
+    return (
+        f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:]}"
+    )
 
 
 def identifier(value: str, field: str) -> str:
