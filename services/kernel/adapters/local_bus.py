@@ -26,6 +26,7 @@ class LocalBus:
             defaultdict(list)
         )
         self._tasks: list[asyncio.Task[None]] = []
+        self._busy = 0
 
     def attach(self, consumer: Consumer) -> None:
         """Deliver the consumer's feed to it; before ``start``."""
@@ -56,6 +57,10 @@ class LocalBus:
         for _, queue in self._queues[topic]:
             await queue.put(envelopes)
 
+    def is_idle(self) -> bool:
+        """Tell whether nothing waits and nothing is being handled."""
+        return self._busy == 0 and self.depth() == 0
+
     def depth(self) -> int:
         """Return how many batches wait."""
         return sum(queue.qsize() for queues in self._queues.values() for _, queue in queues)
@@ -68,8 +73,10 @@ class LocalBus:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(consumer.redrive_poll_s):
                     batch += await queue.get()
+            self._busy += 1
             while not queue.empty() and len(batch) < _BATCH_MESSAGES:
                 batch += queue.get_nowait()
             for start in range(0, len(batch), _BATCH_MESSAGES):
                 await consumer.consume(LOCAL_PARTITION, batch[start : start + _BATCH_MESSAGES])
             await consumer.redrive()
+            self._busy -= 1

@@ -21,12 +21,12 @@ class PostgresReader:
 
     Args:
         database: The service's.
-        models: Names of its read models; all are kept in step.
     """
 
-    def __init__(self, database: Database, models: Sequence[str]) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._models = list(models)
+        # Names of the service's read models; set once the service is built.
+        self.models: list[str] = []
         self._changes: dict[str, set[asyncio.Event]] = defaultdict(set)
         self.projector: Projector | None = None
 
@@ -102,6 +102,6 @@ class PostgresReader:
         return int(
             await self._database.sql.fetchval(
                 "SELECT coalesce(min(position), 0) FROM checkpoints WHERE name = ANY($1)",
-                self._models,
+                self.models,
             )
         )

@@ -36,7 +36,7 @@ class CommandRunner:
         self,
         database: Database,
         appender: Appender,
-        codec: EventCodec,
+        codec: Callable[[], EventCodec],
         cache: StateCache,
         clock: Clock,
         locks: StreamLocks,
@@ -63,7 +63,7 @@ class CommandRunner:
             async with self._locks.hold(contended), AsyncExitStack() as transaction:
                 sql = _LazySql(self._database, transaction)
                 work = UnitOfWork(
-                    sql, self._codec, self._cache, now, is_sole_writer=self._is_sole_writer
+                    sql, self._codec(), self._cache, now, is_sole_writer=self._is_sole_writer
                 )
                 work.begin(cause)
                 answer = await use_case(work)
@@ -111,7 +111,7 @@ class CommandRunner:
             return
         async with AsyncExitStack() as transaction:
             sql = _LazySql(self._database, transaction)
-            work = UnitOfWork(sql, self._codec, self._cache, now, is_sole_writer=False)
+            work = UnitOfWork(sql, self._codec(), self._cache, now, is_sole_writer=False)
             work.begin(cause)
             await use_case(work)
             if sql.transaction is not None:

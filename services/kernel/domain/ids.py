@@ -20,9 +20,7 @@ def derive(*parts: str | int) -> str:
     digest = blake2b(_SEPARATOR.join(map(str, parts)).encode(), digest_size=16).hexdigest()
     # Spelled out, because UUID(bytes=...) costs four times as much and this runs once per event.
     variant = _VARIANTS[digest[16]]
-    return (
-        f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:]}"
-    )
+    return f"{digest[:8]}-{digest[8:12]}-8{digest[13:16]}-{variant}{digest[17:20]}-{digest[20:]}"
 
 
 def identifier(value: str, field: str) -> str:

@@ -1,0 +1,22 @@
+"""Fixtures, and nothing else."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Owner's DSN of a PostgreSQL server for this run: the one given, or one of our own."""
+    if given := os.environ.get("OMS_TEST_POSTGRES_DSN"):
+        yield given
+        return
+    folder: Path = tmp_path_factory.mktemp("postgres")
+    server = EmbeddedPostgres(folder / "data")
+    yield asyncio.run(server.start())
+    server.stop()

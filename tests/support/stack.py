@@ -1,0 +1,162 @@
+"""Starts what integration tests stand on: PostgreSQL, and services on the local bus."""
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from google.protobuf.message import Message
+
+from services.kernel.adapters import database as databases
+from services.kernel.adapters.database import APPLICATION_ROLE, with_login
+from services.kernel.application.clock import Clock
+from services.kernel.application.feeds import Envelope
+from services.kernel.domain.ids import derive
+from services.kernel.domain.messages import Cause
+from services.kernel.main import Build, Runtime, ServiceHost, prepare_databases
+from services.kernel.settings import KernelSettings
+
+APP_PASSWORD = "only-for-tests-0123456789"  # noqa: S105 - of a server that lives for one run
+TENANT = "demo"
+_SETTLED_WITHIN_S = 20.0
+
+
+def a_cause(command_id: str, tenant: str = TENANT) -> Cause:
+    """A client's call."""
+    return Cause(tenant, command_id, correlation_id=f"correlation-{command_id}")
+
+
+@dataclass
+class Stack:
+    """Running services, and the feeds that tests speak on."""
+
+    runtime: Runtime
+    _positions: dict[str, "itertools.count[int]"] = field(default_factory=dict)
+    _versions: dict[str, "itertools.count[int]"] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> ServiceHost:
+        return self.runtime.hosts[name]
+
+    async def publish(
+        self, message: Message, key: str, *, tenant: str = TENANT, correlation_id: str = "test"
+    ) -> Envelope:
+        """Speak on a feed in the place of a service that is not running.
+
+        Args:
+            message: The feed's wrapper message, ``OrderEvent(order_placed=...)``.
+            key: Stream key with its category, ``order-O1``.
+            tenant: Whose.
+            correlation_id: Of the request that all follows from.
+        """
+        topic = f"{message.DESCRIPTOR.file.package}.events"
+        stream = f"{tenant}/{key}"
+        case = message.WhichOneof("event")
+        assert case is not None
+        position = next(self._positions.setdefault(topic, itertools.count(1)))
+        version = next(self._versions.setdefault(topic + stream, itertools.count(1)))
+        envelope = Envelope(
+            topic=topic,
+            key=stream,
+            value=message.SerializeToString(),
+            event_id=derive(topic, position),
+            type=getattr(message, case).DESCRIPTOR.full_name,
+            tenant=tenant,
+            stream_version=version,
+            position=position,
+            recorded_at=datetime.now(UTC),  # noqa: TID251 - a test is an edge
+            causation_id="",
+            correlation_id=correlation_id,
+            traceparent="",
+        )
+        await self.runtime.bus.publish(topic, [envelope])
+        return envelope
+
+    async def settle(self) -> None:
+        """Return once every message and every event of every log has had its effect."""
+        async with asyncio.timeout(_SETTLED_WITHIN_S):
+            quiet = 0
+            while quiet < 3:
+                quiet = quiet + 1 if await self._is_quiet() else 0
+                await asyncio.sleep(0.01)
+
+    async def _is_quiet(self) -> bool:
+        if not self.runtime.bus.is_idle():
+            return False
+        for host in self.runtime.hosts.values():
+            head = await host.database.sql.fetchval(
+                "SELECT coalesce(max(notification_id), 0) FROM events"
+            )
+            behind = await host.database.sql.fetchval(
+                "SELECT count(*) FROM checkpoints WHERE position < $1", head
+            )
+            known = await host.database.sql.fetchval("SELECT count(*) FROM checkpoints")
+            if behind or (head and not known):
+                return False
+        return self.runtime.bus.is_idle()
+
+
+@asynccontextmanager
+async def running(
+    admin_dsn: str,
+    services: Sequence[str] | Mapping[str, Build],
+    *,
+    prefix: str = "",
+    clock: Clock | None = None,
+    **settings: Any,
+) -> AsyncIterator[Stack]:
+    """Run services in this process on databases of their own.
+
+    Args:
+        admin_dsn: The ``postgres_dsn`` fixture.
+        services: Names; or, for toys, names and how to build them.
+        prefix: Of the databases; give the same again to start on what a former run left.
+        clock: Instead of the system's.
+        settings: What differs from the defaults.
+    """
+    prefix = prefix or f"t{secrets.token_hex(4)}_"
+    chosen = KernelSettings(
+        database_prefix=prefix, poll_s=0.1, timer_poll_s=0.05, redrive_poll_s=0.05, **settings
+    )
+    dsns = await prepare_databases(chosen, admin_dsn, APP_PASSWORD, list(services))
+    runtime = Runtime(
+        chosen, dsns, dict(services) if isinstance(services, Mapping) else None, clock
+    )
+    await runtime.start()
+    try:
+        yield Stack(runtime)
+    finally:
+        await runtime.stop()
+
+
+async def a_database(admin_dsn: str, *folders: Path, event_store: bool = True) -> str:
+    """Create and migrate an empty database; return its DSN for the application role."""
+    owner = await databases.ensure_database(admin_dsn, f"t{secrets.token_hex(6)}", APP_PASSWORD)
+    await databases.migrate(owner, folders, event_store=event_store)
+    return with_login(owner, APPLICATION_ROLE, APP_PASSWORD)
+
+
+async def eventually(condition: Callable[[], Any], within_s: float = 10.0) -> None:
+    """Wait until ``condition`` (plain or async) holds; fail when it does not in time."""
+    async with asyncio.timeout(within_s):
+        while True:
+            answer = condition()
+            if asyncio.iscoroutine(answer):
+                answer = await answer
+            if answer:
+                return
+            await asyncio.sleep(0.01)
+
+
+async def execute(dsn: str, query: str, *args: Any) -> Any:
+    """Run one statement on a connection of its own."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        return await connection.fetch(query, *args)
+    finally:
+        await connection.close()
