@@ -1,5 +1,13 @@
-# regenerate; run from the repository root
-set -e
-rm -rf contracts/gen && mkdir -p contracts/gen
-find contracts/proto -name '*.proto' | sort | xargs .venv/bin/python -m grpc_tools.protoc -I contracts/proto --python_out=contracts/gen --grpc_python_out=contracts/gen --plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=.venv/bin/protoc-gen-mypy_grpc --mypy_out=quiet:contracts/gen --mypy_grpc_out=quiet:contracts/gen
+#!/usr/bin/env bash
+# Generates contracts/gen from contracts/proto. Run from the repository's root.
+set -euo pipefail
+rm -rf contracts/gen
+mkdir -p contracts/gen
+mapfile -t all < <(find contracts/proto -name '*.proto' | sort)
+mapfile -t services < <(find contracts/proto -name '*_service.proto' | sort)
+plugins=(--plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=.venv/bin/protoc-gen-mypy_grpc)
+.venv/bin/python -m grpc_tools.protoc -I contracts/proto "${plugins[@]}" \
+    --python_out=contracts/gen --mypy_out=quiet:contracts/gen "${all[@]}"
+.venv/bin/python -m grpc_tools.protoc -I contracts/proto "${plugins[@]}" \
+    --grpc_python_out=contracts/gen --mypy_grpc_out=quiet:contracts/gen "${services[@]}"
 find contracts/gen/oms -type d -exec touch {}/__init__.py \;

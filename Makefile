@@ -1,0 +1,82 @@
+# The only door. `make` prints the targets.
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt lint types arch unit contract integration e2e chaos contracts breaking bench soak ci clean lock
+
+SHELL := /bin/bash
+BIN := .venv/bin
+# The first interpreter that really runs and is new enough; a version manager's shim may be neither.
+FIND_PYTHON := for p in "$$PYTHON" python3.12 python3.13 python3.14 python3 python; do \
+	[ -n "$$p" ] && "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && { command -v "$$p"; break; }; done
+PYTEST := $(BIN)/pytest -q
+
+help:  ## print the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+run: .venv/run  ## start everything; the first time with the demo chain and 200 orders; stay up
+	@$(BIN)/oms up --demo-orders $(or $(ORDERS),200)
+
+test: .venv/dev  ## every check and every test (under 15 minutes on two cores)
+	@$(MAKE) --no-print-directory check contract breaking integration e2e chaos
+
+check: .venv/dev fmt lint types arch unit  ## format, lint, types, architecture, unit (under a minute)
+
+fmt: .venv/dev
+	@$(BIN)/ruff format --check .
+lint: .venv/dev
+	@$(BIN)/ruff check .
+types: .venv/dev
+	@$(BIN)/mypy
+arch: .venv/dev
+	@PYTHONPATH=.:contracts/gen $(BIN)/lint-imports
+unit: .venv/dev
+	@$(PYTEST) tests/unit --doctest-modules services/kernel/domain
+contract: .venv/dev
+	@$(PYTEST) tests/contract
+integration: .venv/dev
+	@$(PYTEST) tests/integration
+e2e: .venv/dev
+	@$(PYTEST) tests/e2e -m "not soak"
+chaos: .venv/dev
+	@$(PYTEST) tests/chaos -m "not soak"
+
+contracts: .venv/dev  ## generate the code of the contracts anew, and lint them
+	@bash contracts/generate.sh
+	@bash contracts/buf.sh lint
+
+breaking: .venv/dev
+	@bash contracts/buf.sh lint
+	@bash contracts/buf.sh breaking
+	@bash contracts/generate.sh && git diff --exit-code --stat -- contracts/gen
+
+bench: .venv/dev  ## measure, as JSON lines (ONLY=append runs one metric)
+	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+soak: .venv/dev  ## the long campaigns: all baskets, twenty kills, an hour's mixed load
+	@mkdir -p reports && $(PYTEST) -m soak --timeout 7200 -s tests/e2e tests/chaos
+
+ci: test
+
+lock: .venv/dev  ## compile the pinned requirements anew
+	@cd requirements && ../$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.12 --no-header dev.in -o dev.txt
+	@cd requirements && ../$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.12 --no-header run.in -c dev.txt -o run.txt
+
+clean:  ## stop nothing, remove what was installed and the demo's data
+	@rm -rf .venv .oms .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache reports build ./*.egg-info
+
+.venv/bin/python:
+	@python="$$($(FIND_PYTHON))"; [ -n "$$python" ] || { \
+		echo "So'OMS needs Python 3.12 or newer and finds none. Install it, for example with"; \
+		echo "  apt-get install python3.12-venv   |   brew install python@3.12   |   uv python install 3.12"; \
+		echo "or name one: make run PYTHON=/path/to/python3"; exit 1; }; \
+	echo "making .venv with $$python"; "$$python" -m venv .venv
+
+.venv/run: requirements/run.txt pyproject.toml | .venv/bin/python
+	@echo "installing what it runs on (once)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/run.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev: requirements/dev.txt .venv/run
+	@echo "installing what it is tested with (once)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/dev.txt
+	@touch $@
