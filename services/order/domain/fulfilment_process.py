@@ -1,0 +1,145 @@
+"""From a placed order to an accepted one, or back to nothing.
+
+Stream  ``fulfilment-{order_id}``
+Rule    An order is accepted once, when the newest plan and the hold for that very plan are both
+        known, in whichever order they arrive: the feeds of sourcing and of the stock ledger race.
+        What arrives after the end changes nothing. A hold lost after acceptance cancels the order.
+
+An abandoned order reserves nothing: its cancellation is told to the stock ledger, which closes the
+reservation, so a plan that reaches it later holds nothing, and a hold that was granted while the
+cancellation travelled is given back. What follows acceptance, step by step, is decided in the
+order's own stream (``order.py``), so that a step and a cancellation can never both win.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+
+from services.kernel.domain.process import Process
+from services.order.domain.order import (
+    AcceptOrder,
+    Alternative,
+    CancelOrder,
+    Group,
+    Refusal,
+    RefuseOrder,
+)
+
+# Messages. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    revision: int
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRejected:
+    revision: int
+    reason: str
+    alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    revision: int
+    reservation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldRefused:
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldExpired:
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """The order was cancelled by someone else than this process."""
+
+
+type Message = Planned | PlanRejected | Held | HoldRefused | HoldExpired | Abandoned
+type Command = AcceptOrder | RefuseOrder | CancelOrder
+
+
+class Phase(Enum):
+    OPEN = auto()
+    ACCEPTED = auto()
+    CLOSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Fulfilment:
+    phase: Phase = Phase.OPEN
+    plan: Planned | None = None
+    hold: Held | None = None
+
+    @property
+    def reservation_id(self) -> str:
+        """What is reserved as far as we know, or empty."""
+        return self.hold.reservation_id if self.hold else ""
+
+
+def react(message: Message, process: Fulfilment) -> Sequence[Command]:
+    match message, process.phase:
+        case ((Planned() | Held()), Phase.OPEN):
+            known = _with(process, message)
+            if known.plan and known.hold and known.plan.revision == known.hold.revision:
+                return [
+                    AcceptOrder(known.plan.groups, known.hold.reservation_id, known.plan.revision)
+                ]
+            return []
+        case PlanRejected(_, reason, alternatives), Phase.OPEN:
+            return [RefuseOrder(reason, alternatives)]
+        case HoldRefused(revision), Phase.ACCEPTED if process.hold is not None:
+            # The stock ledger answers our acceptance: the hold had expired, the stock is gone.
+            # A refusal of an older plan is history by now.
+            if revision < process.hold.revision:
+                return []
+            return [CancelOrder(Refusal.RESERVATION_EXPIRED.value, process.reservation_id)]
+        case _:
+            return []
+
+
+def evolve(process: Fulfilment, message: Message) -> Fulfilment:  # noqa: PLR0911 - one per kind
+    match message, process.phase:
+        case ((Planned() | Held()), Phase.OPEN):
+            known = _with(process, message)
+            if known.plan and known.hold and known.plan.revision == known.hold.revision:
+                # The groups live on in the order; nothing here needs the plan any more.
+                return replace(known, phase=Phase.ACCEPTED, plan=None)
+            return known
+        case HoldExpired(revision), Phase.OPEN:
+            if process.hold and process.hold.revision <= revision:
+                return replace(process, hold=None)
+            return process
+        case ((PlanRejected() | Abandoned()), Phase.OPEN):
+            return replace(process, phase=Phase.CLOSED, plan=None)
+        case Abandoned(), Phase.ACCEPTED:
+            return replace(process, phase=Phase.CLOSED)
+        case HoldRefused(revision), Phase.ACCEPTED if process.hold is not None:
+            return (
+                process
+                if revision < process.hold.revision
+                else replace(process, phase=Phase.CLOSED)
+            )
+        case _:
+            return process
+
+
+def _with(process: Fulfilment, message: Planned | Held) -> Fulfilment:
+    """Note the newest plan, the newest hold: an older one arriving late says nothing new."""
+    match message:
+        case Planned(revision) if process.plan is None or process.plan.revision < revision:
+            return replace(process, plan=message)
+        case Held(revision) if process.hold is None or process.hold.revision < revision:
+            return replace(process, hold=message)
+        case _:
+            return process
+
+
+FULFILMENT: Process[Message, Fulfilment, Command] = Process(Fulfilment(), react, evolve)
