@@ -165,10 +165,10 @@ def decide(command: Command, basket: Basket) -> Sequence[Event]:  # noqa: PLR091
     match command:
         case CreateBasket(customer_id):
             return _create(customer_id, basket)
-        case CheckOut(order_id):
-            return _check_out(order_id, basket)
         case _ if not basket.is_created:
             raise Rejected(Refusal.BASKET_UNKNOWN, "create the basket first")
+        case CheckOut(order_id):
+            return _check_out(order_id, basket)
         case _ if basket.order_id:
             raise Rejected(Refusal.BASKET_CHECKED_OUT, f"the basket became order {basket.order_id}")
         case AddLine():

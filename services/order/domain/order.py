@@ -276,6 +276,7 @@ type Command = (
 
 class Refusal(StrEnum):
     IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
+    ORDER_UNKNOWN = "ORDER_UNKNOWN"
     CUTOFF_PASSED = "CUTOFF_PASSED"
     STEP_CONFLICT = "STEP_CONFLICT"
     PLAN_MISMATCH = "PLAN_MISMATCH"
@@ -356,12 +357,8 @@ def decide(command: Command, order: Order) -> Sequence[Event]:  # noqa: PLR0911 
         case PlaceOrder(placed):
             if order.status is Status.NEW:
                 return [placed]
-            if order.fingerprint == placed.fingerprint:
-                return []
-            raise Rejected(
-                Refusal.IDEMPOTENCY_MISMATCH,
-                "this order id was used for other content; place other content under another id",
-            )
+            check_content(order, placed.fingerprint)
+            return []
         case AcceptOrder():
             return _accept(command, order) if order.status is Status.PLACED else []
         case RefuseOrder(reason, alternatives):
@@ -379,6 +376,19 @@ def decide(command: Command, order: Order) -> Sequence[Event]:  # noqa: PLR0911 
             return _refund(command, order)
         case _:
             assert_never(command)
+
+
+def check_content(order: Order, fingerprint: str) -> None:
+    """Tell the retry of a placement from another order under the same id.
+
+    Raises:
+        Rejected: It is another one.
+    """
+    if order.fingerprint != fingerprint:
+        raise Rejected(
+            Refusal.IDEMPOTENCY_MISMATCH,
+            "this order id was used for other content; place other content under another id",
+        )
 
 
 def _accept(command: AcceptOrder, order: Order) -> Sequence[Event]:
@@ -544,6 +554,8 @@ def _capture(
 
 
 def _cancel(command: CancelOrder, order: Order) -> Sequence[Event]:
+    if order.status is Status.NEW:
+        raise Rejected(Refusal.ORDER_UNKNOWN, "nothing was placed under this order id")
     if order.status is Status.CANCELLED:
         return []
     if order.status is Status.REFUSED:

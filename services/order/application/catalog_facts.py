@@ -1,0 +1,85 @@
+"""The catalog as this service heard it: what placing and quoting need of it, in one query."""
+
+import json
+from collections.abc import Iterable
+from functools import lru_cache
+
+from services.kernel.application.work import Sql
+from services.order.domain.mode import (
+    Choice,
+    ChoiceKind,
+    Milestone,
+    Mode,
+    Step,
+    StepType,
+    Temperature,
+    Visibility,
+)
+from services.order.domain.quote import Catalog, OfferedMode, Product, Site
+
+# One round trip for three tables: a placement asks this on the hot path.
+_FACTS = """
+SELECT 1 AS kind, sku AS id, price_minor AS number, price_quantity AS quantity, currency,
+       temperature AS word, NULL::text AS document,
+       NULL::text[] AS preparing, NULL::text[] AS handing
+FROM catalog_product WHERE tenant = $1 AND sku = ANY($2)
+UNION ALL
+SELECT 2, site_id, is_active::int, 0, '', '', NULL, preparing_mode_ids, handing_over_mode_ids
+FROM catalog_site WHERE tenant = $1 AND site_id = ANY($3)
+UNION ALL
+(SELECT DISTINCT ON (mode_id) 3, mode_id, fee_minor, mode_version, currency, choice_kind, steps,
+        NULL, NULL
+ FROM catalog_mode WHERE tenant = $1 AND mode_id = ANY($4) ORDER BY mode_id, mode_version DESC)
+"""
+
+
+async def catalog_of(
+    sql: Sql, tenant: str, skus: Iterable[str], choices: Iterable[Choice | None]
+) -> Catalog:
+    """Return what the tenant's catalog says of these products and of what these choices name."""
+    made = {choice for choice in choices if choice is not None}
+    rows = await sql.fetch(
+        _FACTS,
+        tenant,
+        list(set(skus)),
+        list({choice.site_id for choice in made if choice.site_id}),
+        list({choice.mode_id for choice in made}),
+    )
+    products: dict[str, Product] = {}
+    sites: dict[str, Site] = {}
+    modes: dict[str, OfferedMode] = {}
+    for row in rows:
+        match row["kind"]:
+            case 1:
+                products[row["id"]] = Product(
+                    row["number"], row["quantity"], row["currency"], Temperature(row["word"])
+                )
+            case 2:
+                sites[row["id"]] = Site(
+                    row["number"] == 1, frozenset(row["preparing"]), frozenset(row["handing"])
+                )
+            case _:
+                modes[row["id"]] = OfferedMode(
+                    Mode(row["id"], row["quantity"], row["number"], steps_of(row["document"])),
+                    ChoiceKind(row["word"]),
+                    row["currency"],
+                )
+    return Catalog(products, sites, modes)
+
+
+@lru_cache(maxsize=256)
+def steps_of(document: str) -> tuple[Step, ...]:
+    """Return the steps of a mode from the JSON that the table holds."""
+    return tuple(
+        Step(
+            step["step_id"],
+            StepType(step["type"]),
+            Milestone(step["completes_on"]),
+            step["label_fr"],
+            step["label_en"],
+            Visibility(step["visibility"]),
+            step["cancellable"],
+            step["optional"],
+        )
+        for step in json.loads(document)
+    )

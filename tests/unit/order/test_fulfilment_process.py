@@ -1,0 +1,278 @@
+"""Whatever the interleaving: accepted once, never picked and cancelled, nothing left reserved."""
+
+from collections import deque
+from dataclasses import replace
+from itertools import permutations
+
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from services.kernel.domain.errors import Rejected
+from services.order.domain.fulfilment_process import (
+    FULFILMENT,
+    Abandoned,
+    Command,
+    Fulfilment,
+    Held,
+    HoldExpired,
+    HoldRefused,
+    Message,
+    Phase,
+    Planned,
+    PlanRejected,
+)
+from services.order.domain.mode import Milestone
+from services.order.domain.order import (
+    ORDER,
+    AcceptOrder,
+    CancelOrder,
+    Event,
+    GroupCompleted,
+    Order,
+    OrderAccepted,
+    OrderCancelled,
+    OrderCompleted,
+    OrderPlaced,
+    OrderRefused,
+    PlaceOrder,
+    ReachedLine,
+    ReachMilestone,
+    Refusal,
+    RefuseOrder,
+    StepStarted,
+)
+from services.order.domain.order import Command as OrderCommand
+from tests.unit.order.examples import COLLECTED, DELIVERED, PLACED
+
+GROUPS = (COLLECTED, DELIVERED)
+AGAIN = tuple(replace(g, group_id=g.group_id.replace("O-1.", "O-1.2.")) for g in GROUPS)
+
+
+def reactions(*messages: Message) -> list[Command]:
+    process = Fulfilment()
+    commands: list[Command] = []
+    for message in messages:
+        commands += FULFILMENT.react(message, process)
+        process = FULFILMENT.evolve(process, message)
+    return commands
+
+
+def test_plan_and_hold_accept_in_either_order() -> None:
+    both: list[Message] = [Planned(1, GROUPS), Held(1, "R-1")]
+    for messages in permutations(both):
+        assert reactions(*messages) == [AcceptOrder(GROUPS, "R-1", 1)]
+
+
+def test_every_interleaving_of_plans_and_holds_accepts_the_held_plan_once() -> None:
+    sourcing: list[Message] = [Planned(1, GROUPS), Planned(2, AGAIN)]
+    ledger: list[Message] = [HoldRefused(1), Held(2, "R-1")]
+    for picks in set(permutations("ssll")):
+        feeds = {"s": deque(sourcing), "l": deque(ledger)}
+        messages = [feeds[pick].popleft() for pick in picks]
+        assert reactions(*messages) == [AcceptOrder(AGAIN, "R-1", 2)]
+
+
+def test_an_expired_hold_accepts_nothing() -> None:
+    assert reactions(Held(1, "R-1"), HoldExpired(1), Planned(1, GROUPS)) == []
+    assert reactions(
+        Held(1, "R-1"), HoldExpired(1), Planned(1, GROUPS), Planned(2, AGAIN), Held(2, "R-1")
+    ) == [AcceptOrder(AGAIN, "R-1", 2)]
+
+
+def test_a_rejected_plan_refuses_the_order_once() -> None:
+    rejected = PlanRejected(1, "OUT_OF_STOCK")
+    assert reactions(rejected, rejected, Planned(2, AGAIN), Held(2, "R-1")) == [
+        RefuseOrder("OUT_OF_STOCK")
+    ]
+
+
+def test_a_grant_after_the_order_was_abandoned_accepts_nothing() -> None:
+    assert reactions(Planned(1, GROUPS), Abandoned(), Held(1, "R-1")) == []
+
+
+def test_a_hold_lost_after_acceptance_cancels_the_order() -> None:
+    accepted = (Planned(1, GROUPS), Held(1, "R-1"))
+    assert reactions(*accepted, HoldExpired(1), HoldRefused(1), HoldRefused(1))[1:] == [
+        CancelOrder(Refusal.RESERVATION_EXPIRED.value, "R-1")
+    ]
+
+
+def test_an_old_refusal_after_acceptance_says_nothing() -> None:
+    assert reactions(Planned(2, AGAIN), Held(2, "R-1"), HoldRefused(1))[1:] == []
+
+
+class World:
+    """The order, and everyone around it as their contracts promise, each hearing in its own time.
+
+    One queue per feed and listener keeps the feed's order; which queue moves next is the test's.
+    """
+
+    def __init__(self, *, holds: list[bool], expires: bool) -> None:
+        self.order = Order()
+        self.process = Fulfilment()
+        self.history: list[Event] = []
+        self.holds = deque(holds)
+        self.expires = expires
+        self.to_sourcing: deque[Event | str] = deque()
+        self.to_ledger: deque[Event | Planned] = deque()
+        self.to_picking: deque[Event] = deque()
+        self.to_delivery: deque[Event] = deque()
+        self.from_sourcing: deque[Message] = deque()
+        self.from_ledger: deque[Message] = deque()
+        self.from_others: deque[OrderCommand] = deque()
+        self.revision = 0
+        self.is_decision_closed = False
+        self.reserved = False
+        self.is_reservation_closed = False
+        self.tasks_cancelled = False
+        self.do(PlaceOrder(PLACED))
+
+    def do(self, command: OrderCommand) -> None:
+        try:
+            events = ORDER.decide(command, self.order)
+        except Rejected as refused:
+            if refused.reason not in (Refusal.CUTOFF_PASSED, Refusal.STEP_CONFLICT):
+                raise
+            return
+        for event in events:
+            self.order = ORDER.evolve(self.order, event)
+            self.history.append(event)
+            self.to_sourcing.append(event)
+            self.to_ledger.append(event)
+            self.to_picking.append(event)
+            self.to_delivery.append(event)
+
+    def hear(self, message: Message) -> None:
+        commands = FULFILMENT.react(message, self.process)
+        self.process = FULFILMENT.evolve(self.process, message)
+        for command in commands:
+            self.do(command)
+
+    def cancel(self) -> None:
+        before = len(self.history)
+        self.do(CancelOrder("CUSTOMER_REQUEST", self.process.reservation_id))
+        if len(self.history) > before:
+            self.hear(Abandoned())
+
+    def moves(self) -> list[str]:
+        queues = (
+            "to_sourcing",
+            "to_ledger",
+            "to_picking",
+            "to_delivery",
+            "from_sourcing",
+            "from_ledger",
+            "from_others",
+        )
+        return [name for name in queues if getattr(self, name)]
+
+    def move(self, name: str) -> None:
+        message = getattr(self, name).popleft()
+        match name:
+            case "from_sourcing" | "from_ledger":
+                self.hear(message)
+            case "from_others":
+                self.do(message)
+            case _:
+                getattr(self, f"_{name}")(message)
+
+    def _to_sourcing(self, message: Event | str) -> None:
+        match message:
+            case OrderAccepted() | OrderCancelled() | OrderRefused():
+                self.is_decision_closed = True
+            case "replan" if self.is_decision_closed:
+                pass
+            case "replan" | OrderPlaced():
+                self.revision += 1
+                if self.revision > 3:
+                    self.from_sourcing.append(PlanRejected(self.revision, "OUT_OF_STOCK"))
+                    self.is_decision_closed = True
+                else:
+                    groups = GROUPS if self.revision == 1 else AGAIN
+                    plan = Planned(self.revision, groups)
+                    self.from_sourcing.append(plan)
+                    self.to_ledger.append(plan)
+            case _:
+                pass
+
+    def _to_ledger(self, message: Event | Planned) -> None:
+        match message:
+            case Planned(revision) if not self.is_reservation_closed:
+                if self.holds and not self.holds.popleft():
+                    self.from_ledger.append(HoldRefused(revision))
+                    self.to_sourcing.append("replan")
+                    return
+                self.reserved = True
+                self.from_ledger.append(Held(revision, "R-1"))
+                if self.expires:
+                    self.expires = False
+                    self.reserved = False
+                    self.from_ledger.append(HoldExpired(revision))
+                    self.to_sourcing.append("replan")
+            case OrderAccepted(plan_revision=revision) if not self.reserved:
+                # Expired before the acceptance came: held anew if possible, else refused.
+                if self.holds and not self.holds.popleft():
+                    self.from_ledger.append(HoldRefused(revision))
+                else:
+                    self.reserved = True
+            case OrderCancelled() | OrderRefused():
+                self.reserved = False
+                self.is_reservation_closed = True
+            case _:
+                pass
+
+    def _to_picking(self, event: Event) -> None:
+        match event:
+            case OrderCancelled():
+                self.tasks_cancelled = True
+            case StepStarted(_, group, step) if step.completes_on is Milestone.PICKED:
+                self._others(group.group_id, Milestone.PICKED, group.lines)
+            case _:
+                pass
+
+    def _to_delivery(self, event: Event) -> None:
+        match event:
+            case StepStarted(_, group, step) if step.completes_on is not Milestone.PICKED:
+                self._others(group.group_id, step.completes_on, group.lines)
+            case _:
+                pass
+
+    def _others(self, group_id: str, milestone: Milestone, lines: object) -> None:
+        assert isinstance(lines, tuple)
+        reached = tuple(ReachedLine(line.line_id, line.quantity) for line in lines)
+        self.from_others.append(ReachMilestone(group_id, milestone, reached))
+
+
+@settings(max_examples=200)
+@for_all(
+    holds=st.lists(st.booleans(), max_size=4),
+    expires=st.booleans(),
+    cancel_at=st.integers(0, 40),
+    choices=st.lists(st.integers(0, 6), max_size=120),
+)
+def test_whatever_the_interleaving_an_order_ends_one_way(
+    *, holds: list[bool], expires: bool, cancel_at: int, choices: list[int]
+) -> None:
+    world = World(holds=holds, expires=expires)
+    moved = 0
+    while moves := world.moves():
+        assert moved < 500
+        if moved == cancel_at:
+            world.cancel()
+        choice = choices[moved] if moved < len(choices) else 0
+        world.move(moves[choice % len(moves)])
+        moved += 1
+    kinds = [type(event) for event in world.history]
+    assert kinds.count(OrderAccepted) <= 1
+    ends = [kind for kind in kinds if kind in (OrderCancelled, OrderRefused, OrderCompleted)]
+    assert len(ends) == 1
+    if OrderCancelled in kinds or OrderRefused in kinds:
+        # Never both: nothing was handed over, and nothing stays reserved, late grants included.
+        assert world.order.captured_minor == 0
+        assert GroupCompleted not in kinds
+        assert not world.reserved
+        # What no customer asked for still has to agree with the process.
+        assert world.process.phase is Phase.CLOSED
+    else:
+        assert world.order.captured_minor == PLACED.total_minor
