@@ -1,10 +1,43 @@
-"""Measurements and traces: every name in one place."""
+"""Metrics and spans: every name we use, in one place.
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+Metrics are always on and read at ``/metrics``. Spans are recorded only once ``start_tracing`` was
+given an endpoint; without one a span costs a random number, because the trace context is
+accepted, made and passed on all the same: events carry it, whoever collects traces later.
+
+    with span("sourcing.hear", envelope.traceparent, age, messaging_batch=12) as hearing:
+        ... record events with hearing.traceparent ...
+"""
+
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+from services.kernel.application.telemetry import Span, accepted_traceparent, child_traceparent
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import SpanProcessor
+
+    from services.kernel.adapters.tracing import Tracing
+
+__all__ = ["METRICS", "TELEMETRY", "Metrics", "ProcessTelemetry", "child_traceparent", "span"]
+
+OLD_EVENT = timedelta(minutes=1)
+"""An event older than this is heard in a trace of its own, linked to the one it came from:
+a replay must not stretch yesterday's traces until today."""
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 _NAMESPACE = "oms"
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 4_000)
+_NO_AGE = timedelta()
 
 
 class Metrics:
@@ -75,6 +108,140 @@ class Metrics:
             namespace=_NAMESPACE,
             registry=self.registry,
         )
+        self.relay_lag_events = Gauge(
+            "relay_lag_events",
+            "Events recorded and not yet handed to the bus",
+            ["service"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self.projection_lag_events = Gauge(
+            "projection_lag_events",
+            "Events recorded and not yet in a read model",
+            ["service", "model"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self.invariant_violations = Counter(
+            "invariant_violations",
+            "Broken promises that the auditor found",
+            ["service", "invariant"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self.loop_lag_seconds = Gauge(
+            "loop_lag_seconds",
+            "By how much the event loop was late at its last heartbeat",
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self.rpc_seconds = Histogram(
+            "rpc_seconds",
+            "A served gRPC call",
+            ["method", "code"],
+            buckets=_SECONDS,
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        ProcessCollector(registry=self.registry)
+        self._rpc: dict[tuple[str, str], Histogram] = {}
+
+    def rpc_ended(self, method: str, code: str, duration_s: float) -> None:
+        """Count one served gRPC call."""
+        one = self._rpc.get((method, code))
+        if one is None:  # labels() takes a lock and builds strings; once is enough
+            one = self._rpc[method, code] = self.rpc_seconds.labels(method, code)
+        one.observe(duration_s)
+
+    def exposition(self) -> bytes:
+        """Return everything in Prometheus' text format."""
+        return generate_latest(self.registry)
 
 
 METRICS = Metrics()
+
+
+class _Unrecorded:
+    """A span that nobody collects: its context, and nothing else."""
+
+    __slots__ = ("traceparent",)
+
+    def __init__(self, parent: str) -> None:
+        self.traceparent = child_traceparent(parent)
+
+    def __enter__(self) -> Span:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def note(self, name: str, value: str | float) -> None:
+        """Forget it."""
+
+    def failed(self, reason: str) -> None:
+        """Forget it."""
+
+
+class ProcessTelemetry:
+    """The ``Telemetry`` port of one process.
+
+    Attributes:
+        metrics: Where calls are counted.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self.metrics = metrics
+        self._tracing: Tracing | None = None
+
+    def start_tracing(
+        self, service: str, *, endpoint: str = "", processor: "SpanProcessor | None" = None
+    ) -> None:
+        """Record spans from now on and send them to ``endpoint`` (OTLP over gRPC), if given.
+
+        Args:
+            service: Name of this process in traces.
+            endpoint: For example ``http://localhost:4317``; empty: nothing is recorded.
+            processor: Gets the spans instead; for tests.
+        """
+        if endpoint or processor:
+            # The SDK takes a quarter of a second to load; most processes never need it.
+            from services.kernel.adapters.tracing import Tracing  # noqa: PLC0415
+
+            self._tracing = Tracing(service, endpoint, processor)
+
+    def stop(self) -> None:
+        """Send what is left and record no more. Blocks for some seconds at worst."""
+        tracing, self._tracing = self._tracing, None
+        if tracing is not None:
+            tracing.stop()
+
+    def span(self, name: str, traceparent: str = "") -> AbstractContextManager[Span]:
+        """Begin the span of a served call below ``traceparent``."""
+        if self._tracing is None:
+            return _Unrecorded(traceparent)
+        return self._tracing.served(name, traceparent)
+
+    def work(
+        self, name: str, traceparent: str = "", age: timedelta = _NO_AGE, **attributes: Any
+    ) -> AbstractContextManager[Span]:
+        """Begin the span of work of our own: commit, relay, hear, project.
+
+        Args:
+            name: For example ``order.hear``.
+            traceparent: Of the event or command that caused it, or empty.
+            age: How old that event is; beyond a minute the work is a trace of its own.
+            attributes: No personal data.
+        """
+        parent = accepted_traceparent(traceparent)
+        is_old = age > OLD_EVENT
+        if self._tracing is None:
+            return _Unrecorded("" if is_old else parent)
+        return self._tracing.work(name, parent, attributes, is_linked=is_old)
+
+    def call_ended(self, method: str, code: str, duration_s: float) -> None:
+        """Count one served gRPC call."""
+        self.metrics.rpc_ended(method, code, duration_s)
+
+
+TELEMETRY = ProcessTelemetry(METRICS)
+span = TELEMETRY.work
