@@ -141,10 +141,10 @@ def test_an_expired_hold_can_be_allocated_anew() -> None:
 
 
 def test_an_order_walks_through_the_accounts() -> None:
-    way = [TEN, ALICE_4, ALICE_CONFIRMED, Pick("alice", 4, "p", NOON)]
+    way: list[Command] = [TEN, ALICE_4, ALICE_CONFIRMED, Pick("alice", 4, "p", NOON)]
     assert balance(*way) == Buckets(free=6, picked=4)
     assert balance(*way, HandOver("alice", 4, "h", NOON)) == Buckets(free=6)
-    shipped = [*way, Ship("alice", 4, "s", NOON)]
+    shipped: list[Command] = [*way, Ship("alice", 4, "s", NOON)]
     assert balance(*shipped) == Buckets(free=6)
     delivered = history(*shipped, Deliver("alice", 4, "d", NOON))
     assert dict(STOCK_ITEM.fold(delivered).open.items()) == {}
@@ -152,7 +152,7 @@ def test_an_order_walks_through_the_accounts() -> None:
 
 
 def test_a_missing_unit_is_shrinkage_and_a_spoilt_one_stays_in_the_house() -> None:
-    way = [TEN, ALICE_4, ALICE_CONFIRMED]
+    way: list[Command] = [TEN, ALICE_4, ALICE_CONFIRMED]
     lost = Short("alice", 1, is_damaged=False, source_id="s-1", occurred_at=NOON)
     spoilt = Short("alice", 1, is_damaged=True, source_id="s-2", occurred_at=NOON)
     assert balance(*way, lost, spoilt) == Buckets(free=6, allocated=2, damaged=1)
@@ -160,7 +160,7 @@ def test_a_missing_unit_is_shrinkage_and_a_spoilt_one_stays_in_the_house() -> No
 
 
 def test_put_back_returns_only_what_was_picked() -> None:
-    way = [TEN, ALICE_4, ALICE_CONFIRMED, Pick("alice", 3, "p", NOON)]
+    way: list[Command] = [TEN, ALICE_4, ALICE_CONFIRMED, Pick("alice", 3, "p", NOON)]
     assert balance(*way, PutBack("alice", 3, "b", NOON)) == Buckets(free=9, allocated=1)
     given(STOCK_ITEM, *history(*way)).when(PutBack("alice", 4, "b", NOON)).then_rejected(
         Refusal.STEP_CONFLICT
@@ -168,13 +168,13 @@ def test_put_back_returns_only_what_was_picked() -> None:
 
 
 def test_weighed_goods_may_weigh_more_than_was_ordered() -> None:
-    way = [Receive(5_000, "n", NOON), Hold("a", 1_500, NOON), Confirm("a", NOON)]
+    way: list[Command] = [Receive(5_000, "n", NOON), Hold("a", 1_500, NOON), Confirm("a", NOON)]
     assert balance(*way, Pick("a", 1_540, "p", NOON)) == Buckets(free=3_460, picked=1_540)
 
 
 def test_a_pick_heard_after_its_order_was_cancelled_is_still_a_fact() -> None:
-    way = [Receive(4, "n", NOON), ALICE_4, ALICE_CONFIRMED, Release("alice", NOON)]
-    late = [*way, Hold("bob", 4, NOON), Pick("alice", 4, "p", NOON)]
+    way: list[Command] = [Receive(4, "n", NOON), ALICE_4, ALICE_CONFIRMED, Release("alice", NOON)]
+    late: list[Command] = [*way, Hold("bob", 4, NOON), Pick("alice", 4, "p", NOON)]
     assert balance(*late) == Buckets(free=-4, held=4, picked=4)
     assert balance(*late, PutBack("alice", 4, "b", NOON)) == Buckets(free=0, held=4)
 
@@ -182,7 +182,7 @@ def test_a_pick_heard_after_its_order_was_cancelled_is_still_a_fact() -> None:
 @pytest.mark.parametrize("leave", [HandOver("alice", 4, "h", NOON), Ship("alice", 4, "h", NOON)])
 def test_a_handover_heard_before_its_pick_leads_to_the_same_balance(leave: Command) -> None:
     way: list[Command] = [TEN, ALICE_4, ALICE_CONFIRMED]
-    picks = [Pick("alice", 3, "p-1", NOON), Pick("alice", 1, "p-2", NOON)]
+    picks: list[Command] = [Pick("alice", 3, "p-1", NOON), Pick("alice", 1, "p-2", NOON)]
     for order in ([*picks, leave], [leave, *picks], [picks[0], leave, picks[1]]):
         assert balance(*way, *order) == Buckets(free=6)
     assert dict(STOCK_ITEM.fold(history(*way, leave, *picks)).open.items()).keys() == (

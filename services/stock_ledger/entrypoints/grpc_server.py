@@ -1,0 +1,311 @@
+"""StockLedgerService over gRPC: translate in, hand over, translate out. No rule lives here."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, override
+
+from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
+from oms.stock_ledger.v1 import stock_ledger_service_pb2_grpc as rpc
+
+from services.kernel.application.clock import Clock
+from services.kernel.application.runner import Reader, Runner
+from services.kernel.domain.errors import Invalid, NotFound
+from services.kernel.domain.ids import identifier
+from services.kernel.domain.messages import stream_id
+from services.kernel.entrypoints.calls import caller, cause
+from services.stock_ledger.application.handlers import Outcome, Reservations, record
+from services.stock_ledger.domain.stock_item import Movement, site_and_sku, stock_key
+from services.stock_ledger.entrypoints import translation as to
+from services.stock_ledger.read_models import availability, entries, reservations
+
+MOST_ROWS = 1_000
+MOST_LINES = 500
+MOST_SITES = 1_000
+MOST_COVERAGE = 50_000
+MOST_HOLD_SECONDS = 86_400
+_NEWEST = 2**31 - 1
+
+SCOPES = {
+    f"/oms.stock_ledger.v1.StockLedgerService/{method}": scope
+    for scope, methods in {
+        "stock:write": (
+            *("ReceiveStock", "AdjustStock", "RecordTillSales"),
+            *("Reserve", "ConfirmReservation", "ReleaseReservation"),
+        ),
+        "stock:read": (
+            *("GetReservation", "ListOpenReservations", "GetAvailability", "GetSkuAvailability"),
+            *("GetBasketAvailability", "ListSiteStock", "ListEntries"),
+        ),
+    }.items()
+    for method in methods
+}
+
+
+class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
+    def __init__(
+        self, runner: Runner, reader: Reader, clock: Clock, promises: Reservations
+    ) -> None:
+        self._runner = runner
+        self._reader = reader
+        self._clock = clock
+        self._promises = promises
+
+    @override
+    async def ReceiveStock(
+        self, request: wire.ReceiveStockRequest, context: Any
+    ) -> wire.ReceiveStockResponse:
+        return wire.ReceiveStockResponse(
+            results=await self._record(request.request_id, request.rows, to.received)
+        )
+
+    @override
+    async def AdjustStock(
+        self, request: wire.AdjustStockRequest, context: Any
+    ) -> wire.AdjustStockResponse:
+        return wire.AdjustStockResponse(
+            results=await self._record(request.request_id, request.rows, to.adjusted)
+        )
+
+    @override
+    async def RecordTillSales(
+        self, request: wire.RecordTillSalesRequest, context: Any
+    ) -> wire.RecordTillSalesResponse:
+        return wire.RecordTillSalesResponse(
+            results=await self._record(request.request_id, request.rows, to.sold)
+        )
+
+    async def _record(
+        self, request_id: str, rows: Sequence[Any], command: Callable[[Any, datetime], Movement]
+    ) -> list[wire.RowResult]:
+        """Record the rows that can be understood; answer the others with what is wrong."""
+        to.count(len(rows), MOST_ROWS, "rows")
+        why = cause(request_id)
+        now = self._clock.now()
+        results: dict[int, wire.RowResult] = {}
+        movements: list[tuple[int, str, Movement]] = []
+        for n, row in enumerate(rows):
+            try:
+                movements.append((n, _place(row), command(row, now)))
+            except Invalid as problem:
+                results[n] = wire.RowResult(
+                    row=n,
+                    status=wire.ROW_STATUS_REFUSED,
+                    reason="INVALID_ARGUMENT",
+                    detail=str(problem),
+                )
+        if movements:
+            outcomes = await self._runner.execute(
+                why, lambda work: record(work, [(key, movement) for _, key, movement in movements])
+            )
+            for (n, key, _), outcome in zip(movements, outcomes, strict=True):
+                results[n] = _row_result(n, key, outcome)
+        return [results[n] for n in range(len(rows))]
+
+    @override
+    async def Reserve(self, request: wire.ReserveRequest, context: Any) -> wire.ReserveResponse:
+        reservation_id = identifier(request.reservation_id, "reservation_id")
+        to.count(len(request.lines), MOST_LINES, "lines")
+        lines = to.lines(request.lines)
+        if not 0 <= request.hold_seconds <= MOST_HOLD_SECONDS:
+            raise Invalid(("hold_seconds", f"must be 0 to {MOST_HOLD_SECONDS}"))
+        hold_for = timedelta(seconds=request.hold_seconds) if request.hold_seconds else None
+        held = await self._runner.execute(
+            cause(request.request_id),
+            lambda work: self._promises.reserve(work, reservation_id, lines, hold_for),
+        )
+        return wire.ReserveResponse(
+            reservation_id=reservation_id,
+            expires_at=to.timestamp(held.state.expires_at),
+            version=held.version,
+        )
+
+    @override
+    async def ConfirmReservation(
+        self, request: wire.ConfirmReservationRequest, context: Any
+    ) -> wire.ConfirmReservationResponse:
+        reservation_id = identifier(request.reservation_id, "reservation_id")
+        version = await self._runner.execute(
+            cause(request.request_id),
+            lambda work: self._promises.confirm(work, reservation_id, refuse=True),
+        )
+        return wire.ConfirmReservationResponse(version=version)
+
+    @override
+    async def ReleaseReservation(
+        self, request: wire.ReleaseReservationRequest, context: Any
+    ) -> wire.ReleaseReservationResponse:
+        reservation_id = identifier(request.reservation_id, "reservation_id")
+        version, released = await self._runner.execute(
+            cause(request.request_id), lambda work: self._promises.release(work, reservation_id)
+        )
+        return wire.ReleaseReservationResponse(version=version, released=to.stock_lines(released))
+
+    @override
+    async def GetReservation(
+        self, request: wire.GetReservationRequest, context: Any
+    ) -> wire.GetReservationResponse:
+        tenant = caller().tenant
+        reservation_id = identifier(request.reservation_id, "reservation_id")
+        if request.min_version > 0:
+            await self._reader.at_least(
+                stream_id(tenant, "reservation", reservation_id), request.min_version
+            )
+        row = await reservations.one(self._reader.sql, tenant, reservation_id)
+        if row is None:
+            raise NotFound("reservation", reservation_id)
+        return wire.GetReservationResponse(reservation=to.reservation(row))
+
+    @override
+    async def ListOpenReservations(
+        self, request: wire.ListOpenReservationsRequest, context: Any
+    ) -> wire.ListOpenReservationsResponse:
+        size = to.page_size(request.page_size)
+        sku, reservation_id = to.page_start(request.page_token, 2)
+        rows = await reservations.open_at(
+            self._reader.sql,
+            caller().tenant,
+            identifier(request.site_id, "site_id"),
+            identifier(request.sku, "sku") if request.sku else "",
+            (sku, reservation_id),
+            size + 1,
+        )
+        page = rows[:size]
+        return wire.ListOpenReservationsResponse(
+            lines=[to.reserved_line(row) for row in page],
+            next_page_token=to.page_token(page[-1].sku, page[-1].reservation_id)
+            if len(rows) > size
+            else "",
+        )
+
+    @override
+    async def GetAvailability(
+        self, request: wire.GetAvailabilityRequest, context: Any
+    ) -> wire.GetAvailabilityResponse:
+        tenant = caller().tenant
+        to.count(len(request.pairs), MOST_ROWS, "pairs")
+        pairs = [
+            (
+                identifier(pair.site_id, f"pairs[{n}].site_id"),
+                identifier(pair.sku, f"pairs[{n}].sku"),
+            )
+            for n, pair in enumerate(request.pairs)
+        ]
+        if len(pairs) > 1:
+            rows = await availability.of_pairs(self._reader.sql, tenant, pairs)
+            return wire.GetAvailabilityResponse(levels=[to.level(row) for row in rows])
+        [(site_id, sku)] = pairs
+        if request.min_version > 0:
+            await self._reader.at_least(
+                stream_id(tenant, "stock", stock_key(site_id, sku)), request.min_version
+            )
+        row = await availability.of_pair(self._reader.sql, tenant, site_id, sku)
+        return wire.GetAvailabilityResponse(levels=[to.level(row)])
+
+    @override
+    async def GetSkuAvailability(
+        self, request: wire.GetSkuAvailabilityRequest, context: Any
+    ) -> wire.GetSkuAvailabilityResponse:
+        tenant = caller().tenant
+        sku = identifier(request.sku, "sku")
+        sites = _sites(request.site_ids)
+        if sites:
+            rows = await availability.of_pairs(
+                self._reader.sql, tenant, [(site_id, sku) for site_id in sites]
+            )
+            return wire.GetSkuAvailabilityResponse(levels=[to.level(row) for row in rows])
+        size = to.page_size(request.page_size, to.MOST_PAGE)
+        [after] = to.page_start(request.page_token)
+        rows = await availability.of_sku(self._reader.sql, tenant, sku, after, size + 1)
+        return wire.GetSkuAvailabilityResponse(
+            levels=[to.level(row) for row in rows[:size]],
+            next_page_token=to.page_token(rows[size - 1].site_id) if len(rows) > size else "",
+        )
+
+    @override
+    async def GetBasketAvailability(
+        self, request: wire.GetBasketAvailabilityRequest, context: Any
+    ) -> wire.GetBasketAvailabilityResponse:
+        to.count(len(request.lines), MOST_LINES, "lines")
+        basket: dict[str, int] = {}
+        for n, line in enumerate(request.lines):
+            sku = identifier(line.sku, f"lines[{n}].sku")
+            wanted = to.quantity(line.quantity, f"lines[{n}].quantity")
+            basket[sku] = basket.get(sku, 0) + wanted
+        sites = _sites(request.site_ids)
+        if len(basket) * len(sites) > MOST_COVERAGE:
+            raise Invalid(("site_ids", f"lines times sites must be at most {MOST_COVERAGE}"))
+        rows = await availability.coverage(self._reader.sql, caller().tenant, basket, sites)
+        return wire.GetBasketAvailabilityResponse(sites=[to.coverage(row) for row in rows])
+
+    @override
+    async def ListSiteStock(
+        self, request: wire.ListSiteStockRequest, context: Any
+    ) -> wire.ListSiteStockResponse:
+        size = to.page_size(request.page_size)
+        [after] = to.page_start(request.page_token)
+        site_id = identifier(request.site_id, "site_id")
+        rows = await availability.of_site(
+            self._reader.sql, caller().tenant, site_id, after, size + 1
+        )
+        return wire.ListSiteStockResponse(
+            levels=[to.level(row) for row in rows[:size]],
+            next_page_token=to.page_token(rows[size - 1].sku) if len(rows) > size else "",
+        )
+
+    @override
+    async def ListEntries(
+        self, request: wire.ListEntriesRequest, context: Any
+    ) -> wire.ListEntriesResponse:
+        size = to.page_size(request.page_size)
+        [token] = to.page_start(request.page_token)
+        if token and not (token.isascii() and token.isdigit() and int(token) <= _NEWEST):
+            raise Invalid(("page_token", "must be the next_page_token of the page before"))
+        rows = await entries.page(
+            self._reader.sql,
+            caller().tenant,
+            identifier(request.site_id, "site_id"),
+            identifier(request.sku, "sku"),
+            int(token or _NEWEST),
+            size + 1,
+        )
+        return wire.ListEntriesResponse(
+            entries=[to.entry(row) for row in rows[:size]],
+            next_page_token=to.page_token(str(rows[size - 1].version)) if len(rows) > size else "",
+        )
+
+
+def _place(row: wire.MovementRow | wire.AdjustmentRow) -> str:
+    movement = row.movement if isinstance(row, wire.AdjustmentRow) else row
+    return stock_key(identifier(movement.site_id, "site_id"), identifier(movement.sku, "sku"))
+
+
+def _sites(asked: Sequence[str]) -> list[str]:
+    to.count(len(asked), MOST_SITES, "site_ids", least=0)
+    return [identifier(site_id, f"site_ids[{n}]") for n, site_id in enumerate(asked)]
+
+
+def _row_result(n: int, key: str, outcome: Outcome) -> wire.RowResult:
+    if outcome.refusal is not None or outcome.item is None:
+        refusal = outcome.refusal
+        return wire.RowResult(
+            row=n,
+            status=wire.ROW_STATUS_REFUSED,
+            reason=refusal.reason.value if refusal else "",
+            detail=refusal.detail if refusal else "",
+        )
+    site_id, sku = site_and_sku(key)
+    after = outcome.item.state.buckets
+    return wire.RowResult(
+        row=n,
+        status=wire.ROW_STATUS_RECORDED if outcome.is_recorded else wire.ROW_STATUS_DUPLICATE,
+        level=wire.StockLevel(
+            site_id=site_id,
+            sku=sku,
+            free=after.free,
+            held=after.held,
+            allocated=after.allocated,
+            picked=after.picked,
+            on_hand=after.on_hand,
+            version=outcome.item.version,
+        ),
+    )

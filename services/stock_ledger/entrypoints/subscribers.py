@@ -1,0 +1,261 @@
+"""What the stock ledger hears: plans to hold, orders that end, and goods that move.
+
+The feeds race each other; the rules cope with that (see domain/stock_item.py). What reaches this
+service twice is passed over by the kernel's watermark, and by the source id of each movement.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from oms.common.v1.common_pb2 import GroupLine
+from oms.delivery.v1.delivery_events_pb2 import DeliveryEvent
+from oms.order.v1.order_events_pb2 import OrderEvent
+from oms.picking.v1.picking_events_pb2 import SHORT_REASON_DAMAGED, PickingEvent
+from oms.returns.v1.returns_events_pb2 import (
+    DISPOSITION_RESTOCK,
+    DISPOSITION_WRITE_OFF,
+    ReturnsEvent,
+)
+from oms.sourcing.v1.sourcing_events_pb2 import PlanDecided, SourcingEvent
+
+from services.kernel.application.feeds import Envelope, Subscription
+from services.kernel.application.work import Work
+from services.kernel.domain.errors import Rejected
+from services.kernel.entrypoints.listen import listen
+from services.stock_ledger.application.handlers import Reservations, load_plans, load_reserved
+from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.reservation import Refusal as ReservationRefusal
+from services.stock_ledger.domain.stock_item import (
+    STOCK,
+    Deliver,
+    HandOver,
+    Pick,
+    PutBack,
+    Ship,
+    Short,
+    TakeBack,
+    stock_key,
+)
+
+GROUP = "stock_ledger"
+
+type Batch[M] = Sequence[tuple[M, Envelope]]
+
+
+def subscriptions(promises: Reservations) -> tuple[Subscription, ...]:
+    """Return everything the service listens to."""
+    orders = OrderSubscriber(promises)
+    plans = PlanSubscriber(promises)
+    return (
+        listen(SourcingEvent, group=GROUP, hear=plans.hear, prepare=plans.prepare),
+        listen(OrderEvent, group=GROUP, hear=orders.hear, prepare=orders.prepare),
+        listen(PickingEvent, group=GROUP, hear=hear_picking, prepare=prepare_picking),
+        listen(DeliveryEvent, group=GROUP, hear=hear_delivery, prepare=prepare_delivery),
+        listen(ReturnsEvent, group=GROUP, hear=hear_returns, prepare=prepare_returns),
+    )
+
+
+class PlanSubscriber:
+    """Holds the plans of a batch, each whole or not at all, first come first served."""
+
+    def __init__(self, promises: Reservations) -> None:
+        self._promises = promises
+
+    async def prepare(self, batch: Batch[SourcingEvent], work: Work) -> None:
+        await load_plans(
+            work,
+            {
+                event.plan_decided.order_id: _planned(event.plan_decided)
+                for event, envelope in batch
+                if event.WhichOneof("event") == "plan_decided" and _is_ours(envelope, work)
+            },
+        )
+
+    async def hear(self, event: SourcingEvent, _envelope: Envelope, work: Work) -> None:
+        match event.WhichOneof("event"):
+            case "plan_decided":
+                plan = event.plan_decided
+                await self._promises.reserve_plan(
+                    work, plan.order_id, plan.revision, _planned(plan)
+                )
+            case "plan_rejected" | None:
+                pass  # nothing was held for it; or an event newer than this service
+
+
+class OrderSubscriber:
+    """Confirms what an accepted order holds, and gives back what an ended one has."""
+
+    def __init__(self, promises: Reservations) -> None:
+        self._promises = promises
+
+    async def prepare(self, batch: Batch[OrderEvent], work: Work) -> None:
+        order_ids = []
+        for event, envelope in batch:
+            if not _is_ours(envelope, work):
+                continue
+            match event.WhichOneof("event"):
+                case "order_accepted":
+                    order_ids.append(event.order_accepted.order_id)
+                case "order_cancelled":
+                    order_ids.append(event.order_cancelled.order_id)
+                case "order_refused":
+                    order_ids.append(event.order_refused.order_id)
+                case "order_completed":
+                    order_ids.append(event.order_completed.order_id)
+                case _:
+                    pass  # moves no stock
+        if order_ids:
+            await load_reserved(work, order_ids)
+
+    async def hear(self, event: OrderEvent, _envelope: Envelope, work: Work) -> None:
+        match event.WhichOneof("event"):
+            case "order_accepted":
+                try:
+                    await self._promises.confirm(work, event.order_accepted.order_id, refuse=False)
+                except Rejected as refusal:
+                    # It was released or closed in the meantime: whoever did that has told.
+                    if refusal.reason is not ReservationRefusal.STEP_CONFLICT:
+                        raise
+            case "order_cancelled":
+                await self._promises.end(work, event.order_cancelled.order_id, "cancelled")
+            case "order_refused":
+                await self._promises.end(work, event.order_refused.order_id, "refused")
+            case "order_completed":
+                await self._promises.complete(work, event.order_completed.order_id)
+            case _:
+                pass  # moves no stock, or is newer than this service
+
+
+async def prepare_picking(batch: Batch[PickingEvent], work: Work) -> None:
+    keys = set()
+    for event, envelope in batch:
+        match event.WhichOneof("event") if _is_ours(envelope, work) else None:
+            case "line_picked":
+                keys.add(stock_key(event.line_picked.site_id, event.line_picked.sku))
+            case "line_shorted":
+                keys.add(stock_key(event.line_shorted.site_id, event.line_shorted.sku))
+            case "line_put_back":
+                keys.add(stock_key(event.line_put_back.site_id, event.line_put_back.sku))
+            case _:
+                pass  # moves no stock
+    await work.load(STOCK, keys)
+
+
+async def hear_picking(event: PickingEvent, envelope: Envelope, work: Work) -> None:
+    report = (envelope.event_id, envelope.recorded_at)
+    match event.WhichOneof("event"):
+        case "line_picked":
+            picked = event.line_picked
+            await work.handle(
+                STOCK,
+                stock_key(picked.site_id, picked.sku),
+                Pick(picked.order_id, picked.quantity, *report),
+            )
+        case "line_shorted":
+            short = event.line_shorted
+            await work.handle(
+                STOCK,
+                stock_key(short.site_id, short.sku),
+                Short(
+                    short.order_id, short.quantity, short.reason == SHORT_REASON_DAMAGED, *report
+                ),
+            )
+        case "line_put_back":
+            back = event.line_put_back
+            await work.handle(
+                STOCK,
+                stock_key(back.site_id, back.sku),
+                PutBack(back.order_id, back.quantity, *report),
+            )
+        case _:
+            pass  # moves no stock, or is newer than this service
+
+
+async def prepare_delivery(batch: Batch[DeliveryEvent], work: Work) -> None:
+    keys = set()
+    for event, envelope in batch:
+        match event.WhichOneof("event") if _is_ours(envelope, work) else None:
+            case "handed_over":
+                keys |= _keys(event.handed_over.source_site_id, event.handed_over.lines)
+            case "handed_to_carrier":
+                keys |= _keys(event.handed_to_carrier.source_site_id, event.handed_to_carrier.lines)
+            case "delivered":
+                keys |= _keys(event.delivered.source_site_id, event.delivered.lines)
+            case _:
+                pass  # moves no stock
+    await work.load(STOCK, keys)
+
+
+async def hear_delivery(event: DeliveryEvent, envelope: Envelope, work: Work) -> None:
+    move: type[HandOver | Ship | Deliver]
+    match event.WhichOneof("event"):
+        case "handed_over":
+            moved, site_id = event.handed_over, event.handed_over.source_site_id
+            order_id, lines, move = moved.order_id, moved.lines, HandOver
+        case "handed_to_carrier":
+            shipped, site_id = event.handed_to_carrier, event.handed_to_carrier.source_site_id
+            order_id, lines, move = shipped.order_id, shipped.lines, Ship
+        case "delivered":
+            arrived, site_id = event.delivered, event.delivered.source_site_id
+            order_id, lines, move = arrived.order_id, arrived.lines, Deliver
+        case _:
+            return  # moves no stock, or is newer than this service
+    for sku, quantity in sorted(_by_sku(lines).items()):
+        await work.handle(
+            STOCK,
+            stock_key(site_id, sku),
+            move(order_id, quantity, envelope.event_id, envelope.recorded_at),
+        )
+
+
+async def prepare_returns(batch: Batch[ReturnsEvent], work: Work) -> None:
+    keys = set()
+    for event, envelope in batch:
+        if event.WhichOneof("event") == "return_inspected" and _is_ours(envelope, work):
+            inspected = event.return_inspected
+            keys |= {stock_key(inspected.site_id, line.sku) for line in inspected.lines}
+    await work.load(STOCK, keys)
+
+
+async def hear_returns(event: ReturnsEvent, envelope: Envelope, work: Work) -> None:
+    if event.WhichOneof("event") != "return_inspected":
+        return  # moves no stock, or is newer than this service
+    inspected = event.return_inspected
+    for n, line in enumerate(inspected.lines):
+        if line.disposition not in (DISPOSITION_RESTOCK, DISPOSITION_WRITE_OFF):
+            raise ValueError(f"line {line.line_id} of {inspected.return_id} has no disposition")
+        await work.handle(
+            STOCK,
+            stock_key(inspected.site_id, line.sku),
+            TakeBack(
+                line.quantity,
+                is_sellable=line.disposition == DISPOSITION_RESTOCK,
+                source_id=f"{envelope.event_id}.{n}",
+                occurred_at=envelope.recorded_at,
+            ),
+        )
+
+
+def _is_ours(envelope: Envelope, work: Work) -> bool:
+    """Say whether a bulk read may include it: it reads for one tenant, others are read singly."""
+    return envelope.tenant == work.cause.tenant
+
+
+def _planned(plan: PlanDecided) -> list[Line]:
+    return [
+        Line(group.source_site_id, line.sku, line.quantity)
+        for group in plan.groups
+        for line in group.lines
+    ]
+
+
+def _by_sku(lines: Iterable[GroupLine]) -> dict[str, int]:
+    quantities: dict[str, int] = defaultdict(int)
+    for line in lines:
+        if line.quantity:
+            quantities[line.sku] += line.quantity
+    return quantities
+
+
+def _keys(site_id: str, lines: Iterable[GroupLine]) -> set[str]:
+    return {stock_key(site_id, line.sku) for line in lines}

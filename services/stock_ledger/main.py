@@ -1,0 +1,33 @@
+"""The stock ledger, put together."""
+
+from datetime import timedelta
+
+from oms.stock_ledger.v1 import stock_ledger_service_pb2_grpc as rpc
+
+from services.kernel.main import Kernel, Service
+from services.stock_ledger.adapters.event_codec import event_codec
+from services.stock_ledger.adapters.publications import publish
+from services.stock_ledger.application.handlers import EXPIRY_TIMER, Reservations
+from services.stock_ledger.entrypoints.grpc_server import SCOPES, StockLedgerGrpc
+from services.stock_ledger.entrypoints.subscribers import subscriptions
+from services.stock_ledger.read_models.availability import AVAILABILITY, alternatives
+from services.stock_ledger.read_models.entries import ENTRIES
+from services.stock_ledger.read_models.reservations import RESERVATIONS
+from services.stock_ledger.settings import StockLedgerSettings
+
+
+def build(kernel: Kernel) -> Service:
+    """Wire the service."""
+    settings = StockLedgerSettings()
+    promises = Reservations(timedelta(seconds=settings.hold_seconds), alternatives)
+    servicer = StockLedgerGrpc(kernel.runner, kernel.reader, kernel.clock, promises)
+    return Service(
+        name="stock_ledger",
+        codec=event_codec(),
+        publish=publish,
+        read_models=(AVAILABILITY, ENTRIES, RESERVATIONS),
+        subscriptions=subscriptions(promises),
+        timers={EXPIRY_TIMER: promises.expire},
+        grpc=(lambda server: rpc.add_StockLedgerServiceServicer_to_server(servicer, server),),
+        scopes=SCOPES,
+    )

@@ -1,0 +1,157 @@
+"""Reservations: their life, and what each still has of what where.
+
+Answers    GetReservation, ListOpenReservations
+Fed by     the reservations' own events, and the entries that move reserved units
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, assert_never
+
+from services.kernel.application.work import Sql
+from services.kernel.domain.messages import Recorded
+from services.kernel.read_models.read_model import ReadModel
+from services.stock_ledger.domain.entry import EntryPosted
+from services.stock_ledger.domain.reservation import (
+    Event,
+    ReservationClosed,
+    ReservationConfirmed,
+    ReservationExpired,
+    ReservationHeld,
+    ReservationRefused,
+    ReservationReleased,
+    Status,
+)
+from services.stock_ledger.domain.stock_item import site_and_sku
+
+
+@dataclass(frozen=True, slots=True)
+class ReservedLine:
+    reservation_id: str
+    site_id: str
+    sku: str
+    held: int
+    allocated: int
+    picked: int
+    transit: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationRow:
+    reservation_id: str
+    order_id: str
+    status: str
+    plan_revision: int
+    expires_at: datetime | None
+    version: int
+    lines: Sequence[ReservedLine]
+
+
+async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
+    """Bring the reservations up to date; only the newest of each is written."""
+    headers: dict[str, tuple[Any, ...]] = {}
+    lines: dict[tuple[str, str], tuple[Any, ...]] = {}
+    for recorded in batch:
+        event = recorded.event
+        if not isinstance(event, EntryPosted):
+            headers[recorded.stream] = _after(recorded, event, headers.get(recorded.stream))
+        elif event.reserved is not None:
+            now = event.reserved
+            lines[recorded.stream, event.reservation_id] = (
+                *(recorded.tenant, event.reservation_id, *site_and_sku(recorded.key)),
+                *(now.held, now.allocated, now.picked, now.transit, recorded.version),
+            )
+    if headers:
+        await sql.execute(
+            "INSERT INTO reservation AS t (tenant, reservation_id, order_id, status,"
+            " plan_revision, expires_at, version) SELECT * FROM unnest($1::text[], $2::text[],"
+            " $3::text[], $4::text[], $5::int[], $6::timestamptz[], $7::int[])"
+            " ON CONFLICT (tenant, reservation_id) DO UPDATE SET status = excluded.status,"
+            " order_id = coalesce(nullif(excluded.order_id, ''), t.order_id),"
+            " plan_revision = greatest(excluded.plan_revision, t.plan_revision),"
+            " expires_at = coalesce(excluded.expires_at, t.expires_at),"
+            " version = excluded.version WHERE excluded.version > t.version",
+            *(list(column) for column in zip(*sorted(headers.values()), strict=True)),
+        )
+    if lines:
+        rows = sorted(lines.values())
+        await sql.execute(
+            "INSERT INTO reserved_stock AS t (tenant, reservation_id, site_id, sku, held,"
+            " allocated, picked, transit, version) SELECT * FROM unnest($1::text[], $2::text[],"
+            " $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],"
+            " $9::int[]) ON CONFLICT (tenant, reservation_id, site_id, sku) DO UPDATE SET"
+            " held = excluded.held, allocated = excluded.allocated, picked = excluded.picked,"
+            " transit = excluded.transit, version = excluded.version"
+            " WHERE excluded.version > t.version",
+            *(list(column) for column in zip(*rows, strict=True)),
+        )
+
+
+def _after(
+    recorded: Recorded[Any], event: Event, before: tuple[Any, ...] | None
+) -> tuple[Any, ...]:
+    """Return the row with this event; fields it does not know stay empty and change nothing."""
+    order_id, plan_revision, expires_at = before[2:3] + before[4:6] if before else ("", 0, None)
+    match event:
+        case ReservationHeld(order_id, plan_revision, _, expires_at):
+            status = Status.HELD
+        case ReservationRefused(order_id, plan_revision, _):
+            status = Status.REFUSED
+        case ReservationConfirmed():
+            status = Status.CONFIRMED
+        case ReservationReleased():
+            status = Status.RELEASED
+        case ReservationExpired():
+            status = Status.EXPIRED
+        case ReservationClosed():
+            status = Status.CLOSED
+        case _:
+            assert_never(event)
+    return (
+        *(recorded.tenant, recorded.key, order_id, status.value),
+        *(plan_revision, expires_at, recorded.version),
+    )
+
+
+RESERVATIONS = ReadModel("reservations", ("reservation", "reserved_stock"), project)
+
+
+async def one(sql: Sql, tenant: str, reservation_id: str) -> ReservationRow | None:
+    """Return a reservation with its lines, or nothing."""
+    row = await sql.fetchrow(
+        "SELECT reservation_id, order_id, status, plan_revision, expires_at, version"
+        " FROM reservation WHERE tenant = $1 AND reservation_id = $2",
+        *(tenant, reservation_id),
+    )
+    if row is None:
+        return None
+    lines = await sql.fetch(
+        "SELECT reservation_id, site_id, sku, held, allocated, picked, transit"
+        " FROM reserved_stock WHERE tenant = $1 AND reservation_id = $2 ORDER BY site_id, sku",
+        *(tenant, reservation_id),
+    )
+    return ReservationRow(*row, [ReservedLine(*line) for line in lines])
+
+
+async def open_at(
+    sql: Sql, tenant: str, site_id: str, sku: str, after: tuple[str, str], limit: int
+) -> list[ReservedLine]:
+    """Return a page of what a site still has promised, by product and reservation.
+
+    Args:
+        sql: Where to read.
+        tenant: Whose.
+        site_id: Where.
+        sku: Only this product; empty means all.
+        after: Product and reservation of the last line of the page before.
+        limit: Most lines.
+    """
+    rows = await sql.fetch(
+        "SELECT reservation_id, site_id, sku, held, allocated, picked, transit"
+        " FROM reserved_stock WHERE tenant = $1 AND site_id = $2 AND ($3 = '' OR sku = $3)"
+        " AND (sku, reservation_id) > ($4, $5) AND held + allocated + picked + transit > 0"
+        " ORDER BY sku, reservation_id LIMIT $6",
+        *(tenant, site_id, sku, *after, limit),
+    )
+    return [ReservedLine(*row) for row in rows]
