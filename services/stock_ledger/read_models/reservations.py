@@ -131,7 +131,8 @@ async def one(sql: Sql, tenant: str, reservation_id: str) -> ReservationRow | No
         " FROM reserved_stock WHERE tenant = $1 AND reservation_id = $2 ORDER BY site_id, sku",
         *(tenant, reservation_id),
     )
-    return ReservationRow(*row, [ReservedLine(*line) for line in lines])
+    fields: tuple[Any, ...] = (*row, [ReservedLine(*line) for line in lines])
+    return ReservationRow(*fields)
 
 
 async def open_at(
