@@ -20,6 +20,8 @@ from services.notification.domain.message import MESSAGE, RecordFailed, RecordSe
 from services.notification.domain.retry import next_attempt
 
 _LOG = logging.getLogger(__name__)
+_RECORDS_AT_A_TIME = 2  # of the service's few connections
+_RECORD_PAUSES_S = (0.2, 1.0, 3.0)
 _NO_TENANT = "-"  # a claim spans tenants and records no event
 
 
@@ -73,6 +75,7 @@ class Sender:
         self._limits = limits
         self._busy: dict[tuple[str, str], int] = {}
         self._done = asyncio.Event()
+        self._recording = asyncio.Semaphore(_RECORDS_AT_A_TIME)
 
     async def work_mailbox(self) -> None:
         """Work the mailbox's queue until cancelled."""
@@ -125,7 +128,7 @@ class Sender:
 
     async def _try(self, delivery: Delivery) -> None:
         try:
-            await self._survive(lambda: self.send_webhook(delivery))
+            await self.send_webhook(delivery)
         finally:
             endpoint = (delivery.tenant, delivery.endpoint_id)
             self._busy[endpoint] -= 1
@@ -136,6 +139,15 @@ class Sender:
     async def send_webhook(self, delivery: Delivery) -> int:
         """Make one try and record how it ended."""
         (outcome,) = await self._webhook.send([delivery])
+        # What was sent and is not recorded would be sent again: insist, a few at a time.
+        async with self._recording:
+            for pause_s in _RECORD_PAUSES_S:
+                if await self._survive(lambda: self._record(delivery, outcome)):
+                    return 1
+                await asyncio.sleep(pause_s)
+        return 0
+
+    async def _record(self, delivery: Delivery, outcome: Outcome) -> int:
         match outcome.result:
             case Result.TAKEN:
                 await self._record_sent([delivery], outcome.detail)
