@@ -31,7 +31,7 @@ from services.kernel.application.feeds import Subscription
 from services.kernel.application.runner import Reader, Runner
 from services.kernel.application.state_cache import StateCache
 from services.kernel.application.stream_locks import StreamLocks
-from services.kernel.application.work import Work
+from services.kernel.application.work import Sql, Work
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
 from services.kernel.settings import KernelSettings
@@ -52,6 +52,7 @@ SERVICES = (
 
 type Publish = Callable[[Recorded[Any]], Message | None]
 type Register = Callable[[grpc.aio.Server], None]
+type Check = Callable[[Sql], Awaitable[Sequence[str]]]
 type Wake = Callable[[str, Work], Awaitable[None]]
 
 
@@ -88,6 +89,8 @@ class Service:
         scopes: Scope that each gRPC method asks for, by full name
             (``/oms.order.v1.OrderService/PlaceOrder``). A method without one is refused.
         tasks: Long-running coroutines of the worker (senders); cancelled on shutdown.
+        checks: Invariants of the service's own, by name, for ``oms verify``: each reads what it
+            needs and returns one sentence per violation, a bounded number.
     """
 
     name: str
@@ -99,6 +102,7 @@ class Service:
     grpc: tuple[Register, ...] = ()
     scopes: Mapping[str, str] = field(default_factory=dict[str, str])
     tasks: tuple[Callable[[], Awaitable[None]], ...] = ()
+    checks: Mapping[str, Check] = field(default_factory=dict[str, Check])
 
     @property
     def topic(self) -> str:
