@@ -1,0 +1,1 @@
+"""How delivery reaches the world."""

@@ -1,0 +1,1 @@
+"""What is true of a handover and of a shipment, and what may happen to them."""

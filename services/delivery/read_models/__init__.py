@@ -1,0 +1,1 @@
+"""What delivery shows: the handovers and the shipments of a site."""
