@@ -1,0 +1,1 @@
+"""How sourcing reaches the world."""

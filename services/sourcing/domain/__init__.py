@@ -1,0 +1,1 @@
+"""The rules: who can, what it costs, who is chosen."""

@@ -1,0 +1,320 @@
+"""The cheapest way to cover demands from sites: fixed cost per opened group, unit costs, stock.
+
+This is capacitated facility location with lines that may be cut. A depth-first branch and bound
+solves it: the bound spreads the fixed cost of every undecided option over what it could supply,
+which never overestimates, and its own solution, rounded up, is the next incumbent. One order over
+a few dozen sites takes microseconds to milliseconds, because a single site nearly always covers
+it and the bound then proves at once that two cannot be cheaper.
+
+Costs are integers in any one unit. Among covers within the tolerance of the cheapest, the
+fastest wins, then the fewest groups, then the sites' priority, then their ids.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+type Fill = tuple[tuple[int, int, int], ...]
+"""Triples of option index, demand index and quantity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """A quantity of one product that one choice of the customer asks for."""
+
+    choice: int
+    sku: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way to serve a choice: a preparing site with the place of handover that suits it best.
+
+    Attributes:
+        choice: The choice that it serves.
+        site: Where the stock is; several choices may draw on the same stock.
+        fixed: Cost of using it at all.
+        supply: What it could supply of each demand (by demand index), at least 1.
+        unit: Cost of one base unit of each demand.
+        eta: When its goods would be there; any integer that grows with time.
+        rank: Priority and ids: who goes first when cost and time tie.
+    """
+
+    choice: int
+    site: str
+    fixed: int
+    supply: Mapping[int, int]
+    unit: Mapping[int, int]
+    eta: int
+    rank: tuple[int, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """Which options are used for what.
+
+    Attributes:
+        cost: Fixed and unit costs.
+        fill: Who supplies what, ordered.
+        is_proved: True when no cover is cheaper by more than the tolerance.
+    """
+
+    cost: int
+    fill: Fill
+    is_proved: bool
+
+
+type Key = tuple[int, int, int, tuple[tuple[int, str, str], ...]]
+
+
+class _Search:
+    def __init__(
+        self,
+        demands: Sequence[Demand],
+        options: Sequence[Option],
+        tolerance: int,
+        max_groups: int,
+        max_nodes: int,
+        site_stock: Mapping[tuple[str, str], int],
+    ) -> None:
+        self.demands, self.options, self.site_stock = demands, options, site_stock
+        self.tolerance, self.max_groups, self.nodes_left = tolerance, max_groups, max_nodes
+        self.is_cut_short = False
+        self.best_cost: int | None = None
+        self.found: dict[frozenset[int], tuple[int, Key, Fill]] = {}
+        # Per demand: (unit cost, is undecided, option, supply), cheapest first. An undecided
+        # option's unit cost carries its share of the fixed cost: y >= x / supply for each of the
+        # n demands, hence fixed * y >= sum of fixed / (n * supply) * x; floors keep it a bound.
+        self.offers: list[list[tuple[int, bool, int, int]]] = []
+        for d in range(len(demands)):
+            offers: list[tuple[int, bool, int, int]] = []
+            for o, option in enumerate(options):
+                supply = option.supply.get(d)
+                if supply is not None:
+                    share = option.fixed // (len(option.supply) * supply)
+                    offers.append((option.unit[d], False, o, supply))
+                    offers.append((option.unit[d] + share, True, o, supply))
+            self.offers.append(sorted(offers))
+        by_sku: dict[str, list[int]] = {}
+        for d, demand in enumerate(demands):
+            by_sku.setdefault(demand.sku, []).append(d)
+        self.shared = [group for group in by_sku.values() if len(group) > 1]
+        self.alone = [group[0] for group in by_sku.values() if len(group) == 1]
+
+    def bound(self, opened: int, undecided: int) -> tuple[int, dict[int, int]] | None:
+        """Return a lower bound below this node and the units its solution takes per option."""
+        total = 0
+        taken: dict[int, int] = {}
+        for d, demand in enumerate(self.demands):
+            left = demand.quantity
+            for unit, is_undecided, o, supply in self.offers[d]:
+                if (undecided if is_undecided else opened) >> o & 1:
+                    take = left if left < supply else supply
+                    total += take * unit
+                    taken[o] = taken.get(o, 0) + take
+                    left -= take
+                    if left == 0:
+                        break
+            if left:
+                return None
+        for o, option in enumerate(self.options):
+            if opened >> o & 1:
+                total += option.fixed
+        return total, taken
+
+    def offer_cover(self, chosen: int) -> int | None:
+        """Price the options of a bit set; keep it when it is good. Returns its cost, if any."""
+        fill = self._fill(chosen)
+        if fill is None:
+            return None
+        used = sorted({o for o, _, _ in fill})
+        if self._has_too_many(used):
+            return None
+        cost = sum(self.options[o].fixed for o in used)
+        cost += sum(self.options[o].unit[d] * quantity for o, d, quantity in fill)
+        if self.best_cost is None or cost < self.best_cost:
+            self.best_cost = cost
+        if cost <= self.best_cost + self.tolerance:
+            ranks = tuple(sorted(self.options[o].rank for o in used))
+            key = (
+                max(self.options[o].eta for o in used),
+                len(used),
+                sum(rank[0] for rank in ranks),
+                ranks,
+            )
+            self.found[frozenset(used)] = (cost, key, fill)
+        return cost
+
+    def _has_too_many(self, used: Sequence[int]) -> bool:
+        groups: dict[int, int] = {}
+        for o in used:
+            groups[self.options[o].choice] = groups.get(self.options[o].choice, 0) + 1
+        return max(groups.values()) > self.max_groups
+
+    def _fill(self, chosen: int) -> Fill | None:
+        fill: list[tuple[int, int, int]] = []
+        for d in self.alone:
+            left = self.demands[d].quantity
+            for _, is_undecided, o, supply in self.offers[d]:
+                if not is_undecided and chosen >> o & 1:
+                    take = left if left < supply else supply
+                    fill.append((o, d, take))
+                    left -= take
+                    if left == 0:
+                        break
+            if left:
+                return None
+        for group in self.shared:
+            flow = self._transport(group, chosen)
+            if flow is None:
+                return None
+            fill += flow
+        return tuple(sorted(fill))
+
+    def _transport(self, group: Sequence[int], chosen: int) -> list[tuple[int, int, int]] | None:
+        """Share the stock of one product between choices at least cost.
+
+        Successive shortest paths over sites and demands (Ahuja, Magnanti, Orlin, *Network
+        Flows*, 1993, ch. 9.7), by Bellman-Ford because residual arcs cost less than nothing.
+        """
+        arcs: dict[tuple[str, int], tuple[int, int]] = {}
+        stock: dict[str, int] = {}
+        for d in group:
+            for unit, is_undecided, o, _ in self.offers[d]:
+                if not is_undecided and chosen >> o & 1:
+                    site = self.options[o].site
+                    arcs[site, d] = (unit, o)
+                    stock[site] = self.site_stock[site, self.demands[d].sku]
+        order = sorted(arcs)
+        flow = dict.fromkeys(order, 0)
+        missing = {d: self.demands[d].quantity for d in group}
+        while any(missing.values()):
+            reach: dict[str | int, tuple[int, tuple[str | int, ...]]] = {
+                site: (0, (site,)) for site, left in sorted(stock.items()) if left
+            }
+            for _ in range(len(stock) + len(group)):
+                moved = False
+                for site, d in order:
+                    unit = arcs[site, d][0]
+                    if site in reach:
+                        cost, path = reach[site]
+                        if d not in reach or cost + unit < reach[d][0]:
+                            reach[d], moved = (cost + unit, (*path, d)), True
+                    if flow[site, d] and d in reach:
+                        cost, path = reach[d]
+                        if site not in reach or cost - unit < reach[site][0]:
+                            reach[site], moved = (cost - unit, (*path, site)), True
+                if not moved:
+                    break
+            ends = [(reach[d][0], d) for d, left in missing.items() if left and d in reach]
+            if not ends:
+                return None
+            end = min(ends)[1]
+            path = reach[end][1]
+            source = str(path[0])
+            steps = list(zip(path, path[1:], strict=False))
+            push = min(missing[end], stock[source])
+            for a, b in steps:
+                if isinstance(a, int):
+                    push = min(push, flow[str(b), a])
+            for a, b in steps:
+                if isinstance(a, int):
+                    flow[str(b), a] -= push
+                else:
+                    flow[a, int(b)] += push
+            missing[end] -= push
+            stock[source] -= push
+        return [(arcs[arc][1], arc[1], units) for arc, units in flow.items() if units]
+
+    def singles(self) -> None:
+        """Price every option that covers everything by itself, and keep the good ones."""
+        costs: list[tuple[int, int]] = []
+        for o, option in enumerate(self.options):
+            if len(option.supply) < len(self.demands):
+                continue
+            if all(option.supply[d] >= demand.quantity for d, demand in enumerate(self.demands)):
+                cost = option.fixed
+                for d, demand in enumerate(self.demands):
+                    cost += option.unit[d] * demand.quantity
+                costs.append((cost, o))
+        if costs:
+            within = min(costs)[0] + self.tolerance
+            for cost, o in costs:
+                if cost <= within:
+                    self.offer_cover(1 << o)
+
+    def several_cannot_pay(self) -> bool:
+        """Return whether even the two cheapest options with the lowest unit costs are too dear."""
+        if self.best_cost is None:
+            return False
+        least = sum(sorted(option.fixed for option in self.options)[:2])
+        for d, demand in enumerate(self.demands):
+            least += self.offers[d][0][0] * demand.quantity
+        return len(self.options) < 2 or least > self.best_cost + self.tolerance
+
+    def explore(self, opened: int, undecided: int, depth: int) -> None:
+        """Search every cover that uses all of ``opened`` and nothing outside of ``undecided``."""
+        deepest = self.max_groups * len({option.choice for option in self.options})
+        while True:
+            if self.nodes_left <= 0:
+                self.is_cut_short = True
+                return
+            self.nodes_left -= 1
+            bound = self.bound(opened, undecided)
+            if bound is None:
+                return
+            least, taken = bound
+            if self.best_cost is not None and least > self.best_cost + self.tolerance:
+                return
+            rounded = 0
+            for o in taken:
+                rounded |= 1 << o
+            cost = self.offer_cover(rounded)
+            fresh = [o for o in taken if undecided >> o & 1]
+            if not fresh:
+                if cost is not None and cost <= least:
+                    return  # every other cover below opens more, costs no less, is no faster
+                fresh = [o for o in range(len(self.options)) if undecided >> o & 1]
+                if not fresh:
+                    return
+            branch = max(fresh, key=lambda o: (self.options[o].fixed, -o))
+            undecided &= ~(1 << branch)
+            if depth < deepest:
+                self.explore(opened | 1 << branch, undecided, depth + 1)
+
+def cheapest_cover(
+    demands: Sequence[Demand],
+    options: Sequence[Option],
+    stock: Mapping[tuple[str, str], int],
+    *,
+    tolerance: int,
+    max_groups: int,
+    max_nodes: int,
+) -> Cover | None:
+    """Return the cheapest cover of every demand, all or nothing.
+
+    Args:
+        demands: At least one; at most one per choice and product.
+        options: At most one per choice and site, in an order that does not depend on the caller.
+        stock: Base units of each (site, sku), shared by the options of that site.
+        tolerance: Covers this much dearer than the cheapest count as equally cheap.
+        max_groups: Most options that may serve one choice.
+        max_nodes: Most nodes that are searched; above it the answer is not proved.
+
+    Returns:
+        None when no selection of options covers every demand within ``max_groups`` per choice.
+    """
+    search = _Search(demands, options, tolerance, max_groups, max_nodes, stock)
+    everything = (1 << len(options)) - 1
+    search.singles()
+    if not search.several_cannot_pay():
+        search.explore(0, everything, 0)
+    if search.is_cut_short and search.best_cost is None:
+        search.offer_cover(everything)
+    if search.best_cost is None:
+        return None
+    within = search.best_cost + tolerance
+    cost, _, fill = min(
+        (each for each in search.found.values() if each[0] <= within), key=lambda each: each[1]
+    )
+    return Cover(cost, fill, not search.is_cut_short)

@@ -1,0 +1,1 @@
+"""What sourcing shows, and what it knows of others."""

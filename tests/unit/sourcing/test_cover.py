@@ -1,0 +1,138 @@
+"""The cover search against every cover there is."""
+
+from itertools import product
+
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from services.sourcing.domain.cover import Cover, Demand, Option, cheapest_cover
+
+SITES = ("a", "b", "c", "d")
+
+type Instance = tuple[list[Demand], list[Option], dict[tuple[str, str], int]]
+
+
+@st.composite
+def instances(draw: st.DrawFn) -> Instance:
+    pairs = draw(
+        st.lists(
+            st.tuples(st.integers(0, 1), st.sampled_from(["x", "y"])),
+            min_size=1,
+            max_size=3,
+            unique=True,
+        )
+    )
+    demands = [Demand(choice, sku, draw(st.integers(1, 3))) for choice, sku in sorted(pairs)]
+    stock = {(site, sku): draw(st.integers(0, 4)) for site in SITES for sku in ("x", "y")}
+    options = []
+    for choice in sorted({demand.choice for demand in demands}):
+        for site in SITES:
+            supply = {
+                d: min(stock[site, demand.sku], demand.quantity)
+                for d, demand in enumerate(demands)
+                if demand.choice == choice and stock[site, demand.sku] and draw(st.booleans())
+            }
+            if supply:
+                unit = {d: draw(st.integers(0, 9)) for d in supply}
+                fixed, eta = draw(st.integers(0, 20)), draw(st.integers(0, 3))
+                options.append(Option(choice, site, fixed, supply, unit, eta, (0, site, site)))
+    return demands, options, stock
+
+
+def every_cover(instance: Instance, max_groups: int) -> dict[frozenset[int], int]:
+    """Price every way to cut every demand; the cheapest cost per set of options used."""
+    demands, options, stock = instance
+    cuts = []
+    for d, demand in enumerate(demands):
+        able = [o for o, option in enumerate(options) if d in option.supply]
+        cuts.append(
+            [
+                tuple(zip(able, parts, strict=True))
+                for parts in product(range(demand.quantity + 1), repeat=len(able))
+                if sum(parts) == demand.quantity
+            ]
+        )
+    covers: dict[frozenset[int], int] = {}
+    for chosen in product(*cuts):
+        used: dict[tuple[str, str], int] = {}
+        opened, cost = set(), 0
+        for d, parts in enumerate(chosen):
+            for o, units in parts:
+                if units:
+                    key = options[o].site, demands[d].sku
+                    used[key] = used.get(key, 0) + units
+                    opened.add(o)
+                    cost += units * options[o].unit[d]
+        per_choice = [sum(options[o].choice == c for o in opened) for c in (0, 1)]
+        if any(units > stock[key] for key, units in used.items()) or max(per_choice) > max_groups:
+            continue
+        cost += sum(options[o].fixed for o in opened)
+        names = frozenset(opened)
+        covers[names] = min(cost, covers.get(names, cost))
+    return covers
+
+
+def solve(instance: Instance, tolerance: int, max_groups: int) -> Cover | None:
+    demands, options, stock = instance
+    return cheapest_cover(
+        demands,
+        options,
+        stock,
+        tolerance=tolerance,
+        max_groups=max_groups,
+        max_nodes=100_000,
+    )
+
+
+@settings(max_examples=200, deadline=None)
+@for_all(instances(), st.sampled_from([0, 3]), st.sampled_from([1, 2, 6]))
+def test_no_cover_is_cheaper_and_none_as_cheap_is_faster(
+    instance: Instance, tolerance: int, max_groups: int
+) -> None:
+    covers = every_cover(instance, max_groups)
+    cover = solve(instance, tolerance, max_groups)
+    if not covers:
+        assert cover is None
+        return
+    assert cover is not None
+    assert cover.is_proved
+    least = min(covers.values())
+    assert cover.cost <= least + tolerance
+    used = frozenset(o for o, _, _ in cover.fill)
+    assert covers[used] == cover.cost
+    fastest = min(
+        max(instance[1][o].eta for o in names)
+        for names, cost in covers.items()
+        if cost <= least + tolerance
+    )
+    assert max(instance[1][o].eta for o in used) == fastest
+
+
+@settings(max_examples=200, deadline=None)
+@for_all(instances())
+def test_no_site_gives_more_than_it_has(instance: Instance) -> None:
+    demands, options, stock = instance
+    cover = solve(instance, 0, 6)
+    if cover is None:
+        return
+    given: dict[tuple[str, str], int] = {}
+    got = [0] * len(demands)
+    for o, d, units in cover.fill:
+        key = options[o].site, demands[d].sku
+        given[key] = given.get(key, 0) + units
+        got[d] += units
+    assert all(units <= stock[key] for key, units in given.items())
+    assert got == [demand.quantity for demand in demands]
+
+
+def test_a_search_cut_short_still_covers_and_says_that_it_is_not_proved() -> None:
+    demands = [Demand(0, "x", 4)]
+    options = [
+        Option(0, site, 10, {0: 2}, {0: place}, 0, (0, site, site))
+        for place, site in enumerate(SITES)
+    ]
+    stock = {(site, "x"): 2 for site in SITES}
+    cover = cheapest_cover(demands, options, stock, tolerance=0, max_groups=6, max_nodes=1)
+    assert cover is not None
+    assert not cover.is_proved
