@@ -13,6 +13,8 @@ fastest wins, then the fewest groups, then the sites' priority, then their ids.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from services.sourcing.domain.shared_stock import share
+
 type Fill = tuple[tuple[int, int, int], ...]
 """Triples of option index, demand index and quantity."""
 
@@ -109,7 +111,7 @@ class _Search:
             left = demand.quantity
             for unit, is_undecided, o, supply in self.offers[d]:
                 if (undecided if is_undecided else opened) >> o & 1:
-                    take = left if left < supply else supply
+                    take = min(left, supply)
                     total += take * unit
                     taken[o] = taken.get(o, 0) + take
                     left -= take
@@ -157,7 +159,7 @@ class _Search:
             left = self.demands[d].quantity
             for _, is_undecided, o, supply in self.offers[d]:
                 if not is_undecided and chosen >> o & 1:
-                    take = left if left < supply else supply
+                    take = min(left, supply)
                     fill.append((o, d, take))
                     left -= take
                     if left == 0:
@@ -165,66 +167,27 @@ class _Search:
             if left:
                 return None
         for group in self.shared:
-            flow = self._transport(group, chosen)
+            flow = self._share(group, chosen)
             if flow is None:
                 return None
             fill += flow
         return tuple(sorted(fill))
 
-    def _transport(self, group: Sequence[int], chosen: int) -> list[tuple[int, int, int]] | None:
-        """Share the stock of one product between choices at least cost.
-
-        Successive shortest paths over sites and demands (Ahuja, Magnanti, Orlin, *Network
-        Flows*, 1993, ch. 9.7), by Bellman-Ford because residual arcs cost less than nothing.
-        """
-        arcs: dict[tuple[str, int], tuple[int, int]] = {}
+    def _share(self, group: Sequence[int], chosen: int) -> list[tuple[int, int, int]] | None:
+        """Let the demands of one product share the stock of the chosen sites."""
+        option_of: dict[tuple[str, int], int] = {}
+        costs: dict[tuple[str, int], int] = {}
         stock: dict[str, int] = {}
         for d in group:
             for unit, is_undecided, o, _ in self.offers[d]:
                 if not is_undecided and chosen >> o & 1:
                     site = self.options[o].site
-                    arcs[site, d] = (unit, o)
+                    option_of[site, d], costs[site, d] = o, unit
                     stock[site] = self.site_stock[site, self.demands[d].sku]
-        order = sorted(arcs)
-        flow = dict.fromkeys(order, 0)
-        missing = {d: self.demands[d].quantity for d in group}
-        while any(missing.values()):
-            reach: dict[str | int, tuple[int, tuple[str | int, ...]]] = {
-                site: (0, (site,)) for site, left in sorted(stock.items()) if left
-            }
-            for _ in range(len(stock) + len(group)):
-                moved = False
-                for site, d in order:
-                    unit = arcs[site, d][0]
-                    if site in reach:
-                        cost, path = reach[site]
-                        if d not in reach or cost + unit < reach[d][0]:
-                            reach[d], moved = (cost + unit, (*path, d)), True
-                    if flow[site, d] and d in reach:
-                        cost, path = reach[d]
-                        if site not in reach or cost - unit < reach[site][0]:
-                            reach[site], moved = (cost - unit, (*path, site)), True
-                if not moved:
-                    break
-            ends = [(reach[d][0], d) for d, left in missing.items() if left and d in reach]
-            if not ends:
-                return None
-            end = min(ends)[1]
-            path = reach[end][1]
-            source = str(path[0])
-            steps = list(zip(path, path[1:], strict=False))
-            push = min(missing[end], stock[source])
-            for a, b in steps:
-                if isinstance(a, int):
-                    push = min(push, flow[str(b), a])
-            for a, b in steps:
-                if isinstance(a, int):
-                    flow[str(b), a] -= push
-                else:
-                    flow[a, int(b)] += push
-            missing[end] -= push
-            stock[source] -= push
-        return [(arcs[arc][1], arc[1], units) for arc, units in flow.items() if units]
+        shares = share(stock, {d: self.demands[d].quantity for d in group}, costs)
+        if shares is None:
+            return None
+        return [(option_of[arc], arc[1], units) for arc, units in shares.items()]
 
     def singles(self) -> None:
         """Price every option that covers everything by itself, and keep the good ones."""
@@ -250,7 +213,7 @@ class _Search:
         least = sum(sorted(option.fixed for option in self.options)[:2])
         for d, demand in enumerate(self.demands):
             least += self.offers[d][0][0] * demand.quantity
-        return len(self.options) < 2 or least > self.best_cost + self.tolerance
+        return len(self.options) == 1 or least > self.best_cost + self.tolerance
 
     def explore(self, opened: int, undecided: int, depth: int) -> None:
         """Search every cover that uses all of ``opened`` and nothing outside of ``undecided``."""
@@ -281,6 +244,7 @@ class _Search:
             undecided &= ~(1 << branch)
             if depth < deepest:
                 self.explore(opened | 1 << branch, undecided, depth + 1)
+
 
 def cheapest_cover(
     demands: Sequence[Demand],

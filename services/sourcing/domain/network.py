@@ -151,9 +151,7 @@ class Network:
             self._circles[site_id] = known
         return known
 
-    def circles_of_extended(
-        self, extended_site_id: str
-    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def circles_of_extended(self, extended_site_id: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the first circle of an extended site, and what its zones add to it."""
         key = f"/{extended_site_id}"
         known = self._circles.get(key)
@@ -186,5 +184,7 @@ class Network:
             if len(self._distances) >= MAX_CACHED_DISTANCES:
                 self._distances.clear()
             here, there = self.sites[key[0]].position, self.sites[key[1]].position
-            self._distances[key] = None if here is None or there is None else distance_m(here, there)
+            self._distances[key] = (
+                None if here is None or there is None else distance_m(here, there)
+            )
         return self._distances[key]
