@@ -28,9 +28,11 @@ class Demand:
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Option:
     """One way to serve a choice: a preparing site with the place of handover that suits it best.
+
+    Never changed; not frozen, because they are made by the dozen for every order.
 
     Attributes:
         choice: The choice that it serves.
@@ -74,10 +76,11 @@ class _Search:
         self,
         demands: Sequence[Demand],
         options: Sequence[Option],
+        site_stock: Mapping[tuple[str, str], int],
+        *,
         tolerance: int,
         max_groups: int,
         max_nodes: int,
-        site_stock: Mapping[tuple[str, str], int],
     ) -> None:
         self.demands, self.options, self.site_stock = demands, options, site_stock
         self.tolerance, self.max_groups, self.nodes_left = tolerance, max_groups, max_nodes
@@ -268,7 +271,14 @@ def cheapest_cover(
     Returns:
         None when no selection of options covers every demand within ``max_groups`` per choice.
     """
-    search = _Search(demands, options, tolerance, max_groups, max_nodes, stock)
+    search = _Search(
+        demands,
+        options,
+        stock,
+        tolerance=tolerance,
+        max_groups=max_groups,
+        max_nodes=max_nodes,
+    )
     everything = (1 << len(options)) - 1
     search.singles()
     if not search.several_cannot_pay():

@@ -8,19 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import asin, cos, radians, sin, sqrt
 
+from services.sourcing.domain.opening import Calendar, Hours
+
 EARTH_RADIUS_M = 6_371_000
 MAX_CACHED_DISTANCES = 100_000
 
 type Position = tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Hours:
-    """Opening hours of one weekday, in the site's own time."""
-
-    weekday: int
-    opens_minute: int
-    closes_minute: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +45,6 @@ class Site:
     postcode: str = ""
     priority: int = 0
     is_active: bool = True
-
-    def capability(self, mode_id: str) -> Capability | None:
-        for capability in self.capabilities:
-            if capability.mode_id == mode_id:
-                return capability
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +105,7 @@ class Network:
         self.facts = facts
         self.content_hash = content_hash
         self.sites = {site.site_id: site for site in facts.sites}
+        self._calendars: dict[str, Calendar] = {}
         self.extended_sites = {e.extended_site_id: e for e in facts.extended_sites}
         self._modes = {(mode.mode_id, mode.version): mode.is_collected for mode in facts.modes}
         self._capabilities = {
@@ -138,6 +126,14 @@ class Network:
 
     def capability(self, site_id: str, mode_id: str) -> Capability | None:
         return self._capabilities.get((site_id, mode_id))
+
+    def calendar(self, site_id: str) -> Calendar:
+        """Return the opening hours of a known site."""
+        known = self._calendars.get(site_id)
+        if known is None:
+            site = self.sites[site_id]
+            known = self._calendars[site_id] = Calendar(site.time_zone, site.hours)
+        return known
 
     def is_collected(self, mode_id: str, version: int, site_id: str) -> bool:
         """Return whether the customer collects; a mode not heard of yet shows it by its site."""

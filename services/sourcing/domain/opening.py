@@ -4,71 +4,91 @@ Local days are used as calendars show them, so a site that opens at 9 opens at 9
 the clocks change too; durations are real minutes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from services.sourcing.domain.network import Hours, Site
-
 HORIZON_DAYS = 21
+_MAX_DAYS_KNOWN = 400
+
+type Span = tuple[datetime, datetime]
 
 
-@lru_cache(maxsize=512)
-def _zone(name: str) -> ZoneInfo:
-    return ZoneInfo(name)
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Opening hours of one weekday, in the site's own time."""
+
+    weekday: int
+    opens_minute: int
+    closes_minute: int
 
 
-@lru_cache(maxsize=4096)
-def _spans_of_day(
-    hours: tuple[Hours, ...], zone: str, day: date
-) -> tuple[tuple[datetime, datetime], ...]:
-    """Return the open spans of one local day in UTC, earliest first."""
-    midnight = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - local, given its zone below
-    here = _zone(zone)
-    return tuple(
-        (
-            (midnight + timedelta(minutes=opens)).replace(tzinfo=here).astimezone(UTC),
-            (midnight + timedelta(minutes=closes)).replace(tzinfo=here).astimezone(UTC),
-        )
-        for opens, closes in sorted(
-            (each.opens_minute, each.closes_minute)
-            for each in hours
-            if each.weekday == day.isoweekday() and each.opens_minute < each.closes_minute
-        )
-    )
+class Calendar:
+    """The opening hours of one site. Remembers the days that it worked out.
 
-
-def _spans(site: Site, start: datetime) -> Iterator[tuple[datetime, datetime]]:
-    day = start.astimezone(_zone(site.time_zone)).date()
-    for ahead in range(HORIZON_DAYS):
-        yield from _spans_of_day(site.hours, site.time_zone, day + timedelta(days=ahead))
-
-
-def after_work(site: Site, start: datetime, minutes: int) -> datetime | None:
-    """Return when ``minutes`` of work begun at ``start`` are done, working in opening hours only.
-
-    Returns:
-        None when the site is not open long enough within the next three weeks.
+    Args:
+        time_zone: IANA name.
+        hours: No hours at all means that nobody said: the site counts as always open.
     """
-    if not site.hours:
-        return start + timedelta(minutes=minutes)
-    left = timedelta(minutes=minutes)
-    for opens, closes in _spans(site, start):
-        if closes <= start:
-            continue
-        begin = max(opens, start)
-        if left <= closes - begin:
-            return begin + left
-        left -= closes - begin
-    return None
 
+    def __init__(self, time_zone: str, hours: Sequence[Hours]) -> None:
+        self._zone = ZoneInfo(time_zone)
+        self._hours = tuple(hours)
+        self._days: dict[date, tuple[Span, ...]] = {}
+        # The span of the last answer: nearly every question of a minute falls into it.
+        self._opens = self._closes = datetime.min.replace(tzinfo=UTC)
 
-def next_open(site: Site, at: datetime) -> datetime | None:
-    """Return ``at`` if the site is open then, else when it opens next; None within three weeks."""
-    if not site.hours:
-        return at
-    for opens, closes in _spans(site, at):
-        if at < closes:
-            return max(opens, at)
-    return None
+    def after_work(self, start: datetime, work: timedelta) -> datetime | None:
+        """Return when work begun at ``start`` is done, working in opening hours only.
+
+        Returns:
+            None when the site is not open long enough within the next three weeks.
+        """
+        done = start + work
+        if not self._hours or (self._opens <= start and done <= self._closes):
+            return done
+        left = work
+        for opens, closes in self._spans(start):
+            if closes <= start:
+                continue
+            begin = max(opens, start)
+            if left <= closes - begin:
+                self._opens, self._closes = opens, closes
+                return begin + left
+            left -= closes - begin
+        return None
+
+    def next_open(self, at: datetime) -> datetime | None:
+        """Return ``at`` if the site is open, else when it opens next; None within three weeks."""
+        if not self._hours or self._opens <= at < self._closes:
+            return at
+        for opens, closes in self._spans(at):
+            if at < closes:
+                return max(opens, at)
+        return None
+
+    def _spans(self, start: datetime) -> Iterator[Span]:
+        day = start.astimezone(self._zone).date()
+        for ahead in range(HORIZON_DAYS):
+            yield from self._spans_of(day + timedelta(days=ahead))
+
+    def _spans_of(self, day: date) -> tuple[Span, ...]:
+        """Return the open spans of one local day in UTC, earliest first."""
+        known = self._days.get(day)
+        if known is None:
+            if len(self._days) >= _MAX_DAYS_KNOWN:
+                self._days.clear()
+            midnight = datetime(day.year, day.month, day.day, tzinfo=self._zone)
+            known = self._days[day] = tuple(
+                (
+                    (midnight + timedelta(minutes=opens)).astimezone(UTC),
+                    (midnight + timedelta(minutes=closes)).astimezone(UTC),
+                )
+                for opens, closes in sorted(
+                    (each.opens_minute, each.closes_minute)
+                    for each in self._hours
+                    if each.weekday == day.isoweekday() and each.opens_minute < each.closes_minute
+                )
+            )
+        return known

@@ -5,17 +5,15 @@ Amounts are in millionths of a minor unit ("micro"), so that grams and metres st
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from services.sourcing.domain.cover import Option
 from services.sourcing.domain.network import Capability, Network, Position, Site, distance_m
-from services.sourcing.domain.opening import after_work, next_open
 from services.sourcing.domain.policy import Policy
 from services.sourcing.domain.wishes import AMBIENT, Choice, Rejection, Snapshot, Tier, Why
 
 MICRO = 1_000_000
 _PER_THOUSAND = MICRO // 1_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +27,9 @@ class Need:
     temperature: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Way:
-    """An option with all that its receipt and its group need."""
+    """An option with all that its receipt and its group need. Not frozen: made by the dozen."""
 
     option: Option
     choice_index: int
@@ -191,7 +189,9 @@ def _consider(survey: _Survey, site: Site, capability: Capability, supply: _Supp
 
 def _way(survey: _Survey, site: Site, capability: Capability, supply: _Supply) -> Way | Why:
     asked, network, policy = survey.asked, survey.network, survey.policy
-    ready_at = after_work(site, survey.at, capability.lead_time_minutes)
+    ready_at = network.calendar(site.site_id).after_work(
+        survey.at, timedelta(minutes=capability.lead_time_minutes)
+    )
     if ready_at is None:
         return Why.CLOSED
     ways: list[Way] = []
@@ -203,14 +203,16 @@ def _way(survey: _Survey, site: Site, capability: Capability, supply: _Supply) -
         if handover_site_id != site.site_id:
             transfer_m = policy.road_m(network.between(site.site_id, handover_site_id))
             minutes = policy.transfer_base_minutes + transfer_m // policy.transfer_metres_per_minute
-            arrives_at = next_open(handover, ready_at + timedelta(minutes=minutes))
+            arrives_at = network.calendar(handover_site_id).next_open(
+                ready_at + timedelta(minutes=minutes)
+            )
         if not asked.is_collected:
             transport_m = policy.road_m(_to_destination(handover.position, asked.choice.position))
             minutes = policy.delivery_base_minutes
             minutes += transport_m // policy.delivery_metres_per_minute
             if arrives_at is not None:
                 arrives_at += timedelta(minutes=minutes)
-        promised_at = _as_wanted(asked, handover, arrives_at, survey.at)
+        promised_at = _as_wanted(survey, handover_site_id, arrives_at)
         if promised_at is None:
             why = Why.CLOSED
         elif _misses_date(survey, promised_at):
@@ -230,6 +232,8 @@ def _way(survey: _Survey, site: Site, capability: Capability, supply: _Supply) -
             )
     if not ways:
         return why
+    if len(ways) == 1:
+        return ways[0]
     return min(ways, key=lambda way: (way.option.fixed, way.option.eta, way.option.rank))
 
 
@@ -271,17 +275,19 @@ def _to_destination(handover: Position | None, destination: Position | None) -> 
 
 
 def _as_wanted(
-    asked: Asked, handover: Site, promised_at: datetime | None, at: datetime
+    survey: _Survey, handover_site_id: str, promised_at: datetime | None
 ) -> datetime | None:
     """Return the promise: not before it is wanted, in opening hours, on a full minute."""
     if promised_at is None:
         return None
-    wanted_at = asked.choice.wanted_at
+    wanted_at = survey.asked.choice.wanted_at
     if wanted_at is not None:
-        promised_at = max(promised_at, wanted_at, at)
+        promised_at = max(promised_at, wanted_at, survey.at)
     if promised_at.second or promised_at.microsecond:
         promised_at = promised_at.replace(second=0, microsecond=0) + timedelta(minutes=1)
-    return next_open(handover, promised_at) if asked.is_collected else promised_at
+    if not survey.asked.is_collected:
+        return promised_at
+    return survey.network.calendar(handover_site_id).next_open(promised_at)
 
 
 def _priced(
@@ -318,7 +324,7 @@ def _priced(
         fixed=preparation + transfer + transport + policy.split_penalty_minor * MICRO,
         supply={need.demand: units for need, units in supply},
         unit={d: transfer_per_unit[d] + transport_per_unit[d] for d in transfer_per_unit},
-        eta=(promised_at - _EPOCH) // timedelta(minutes=1),
+        eta=int(promised_at.timestamp()) // 60,
         rank=(site.priority, site.site_id, handover_site_id),
     )
     return Way(

@@ -495,7 +495,7 @@ def _receipt(
             for way in one.ways
         ),
         rejections=tuple(
-            sorted(set(rejections), key=lambda r: (r.choice_index, r.site_id, r.reason, r.sku))
+            sorted(rejections, key=lambda r: (r.choice_index, r.site_id, r.reason, r.sku))
         ),
         is_proved=is_proved,
     )
