@@ -1,0 +1,96 @@
+"""What can be asked of sourcing: plan an order, plan it again, stop planning."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from services.kernel.application.work import Work
+from services.kernel.domain.ids import derive
+from services.sourcing.application.spoken_for import SpokenFor
+from services.sourcing.domain.policy import Policy
+from services.sourcing.domain.sourcing_decision import (
+    DECISION,
+    Cause,
+    CloseDecision,
+    Correction,
+    Event,
+    PlanDecided,
+    Replan,
+    RequestPlan,
+    View,
+)
+from services.sourcing.domain.wishes import Line
+
+
+@dataclass(frozen=True, slots=True)
+class Decisions:
+    """The use cases. ``view`` is what the caller read for the whole batch."""
+
+    policy: Policy
+    spoken_for: SpokenFor
+
+    async def place(
+        self, work: Work, order_id: str, lines: tuple[Line, ...], currency: str, view: View
+    ) -> None:
+        """Plan an order that was placed."""
+        tenant = work.cause.tenant
+        command = RequestPlan(
+            order_id,
+            lines,
+            currency,
+            decision_id=derive("decision", tenant, order_id, 1),
+            at=work.now,
+            view=self._seen(tenant, lines, view, work),
+            policy=self.policy,
+        )
+        self._remember(work, order_id, await work.handle(DECISION, order_id, command))
+
+    async def replan(
+        self,
+        work: Work,
+        order_id: str,
+        revision: int,
+        cause: Cause,
+        corrections: tuple[Correction, ...],
+        *,
+        view: View,
+    ) -> None:
+        """Plan again after the ledger refused ``revision`` or its hold expired."""
+        tenant = work.cause.tenant
+        self.spoken_for.forget(tenant, order_id)
+        decision = (await work.state(DECISION, order_id)).state
+        command = Replan(
+            order_id,
+            revision,
+            cause,
+            corrections,
+            decision_id=derive("decision", tenant, order_id, revision + 1),
+            at=work.now,
+            view=self._seen(tenant, decision.lines, view, work),
+            policy=self.policy,
+        )
+        self._remember(work, order_id, await work.handle(DECISION, order_id, command))
+
+    async def close(self, work: Work, order_id: str, reason: str) -> None:
+        """Stop planning an order: it was accepted or is over."""
+        if reason != "accepted":
+            self.spoken_for.forget(work.cause.tenant, order_id)
+        await work.handle(DECISION, order_id, CloseDecision(order_id, reason))
+
+    def _seen(self, tenant: str, lines: tuple[Line, ...], view: View, work: Work) -> View:
+        """Return the part of the batch's view that is about these lines."""
+        skus = {line.sku for line in lines}
+        return replace(
+            view,
+            products=_part(view.products, skus),
+            stock=_part(view.stock, skus),
+            spoken_for=self.spoken_for.of(tenant, skus, work.now),
+        )
+
+    def _remember(self, work: Work, order_id: str, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, PlanDecided):
+                self.spoken_for.add(work.cause.tenant, order_id, event.groups, work.now)
+
+
+def _part[T](rows: Mapping[str, T], skus: set[str]) -> dict[str, T]:
+    return {sku: rows[sku] for sku in skus if sku in rows}

@@ -1,0 +1,55 @@
+"""Deciding again on what a receipt describes: the answer must be the same."""
+
+from services.sourcing.domain.network import Network
+from services.sourcing.domain.plan import plan, refuse
+from services.sourcing.domain.policy import Policy
+from services.sourcing.domain.sourcing_decision import MAX_REVISIONS, PlanDecided, PlanRejected
+from services.sourcing.domain.wishes import (
+    Outcome,
+    Planned,
+    Receipt,
+    Refusal,
+    Refused,
+    Request,
+    Snapshot,
+)
+
+
+def seen_again(request: Request, receipt: Receipt, network: Network, policy: Policy) -> Outcome:
+    """Decide a recorded request again, on the stock and products that its receipt lists."""
+    stock: dict[str, dict[str, int]] = {}
+    for seen in receipt.stock:
+        stock.setdefault(seen.sku, {})[seen.site_id] = seen.free
+    snapshot = Snapshot(network, {product.sku: product for product in receipt.products}, stock)
+    if request.revision > MAX_REVISIONS:
+        return refuse(request, snapshot, policy, Refusal.OUT_OF_STOCK)
+    return plan(request, snapshot, policy)
+
+
+def differences(decision: PlanDecided | PlanRejected, again: Outcome) -> list[str]:
+    """Return what is not the same, one sentence each."""
+    found = _of_answers(decision, again)
+    if decision.receipt.snapshot_hash != again.receipt.snapshot_hash:
+        found.append("The hash of the snapshot differs.")
+    elif decision.receipt != again.receipt:
+        found.append("The candidates or their rejections differ.")
+    return found
+
+
+def _of_answers(decision: PlanDecided | PlanRejected, again: Outcome) -> list[str]:
+    match decision, again:
+        case PlanDecided(), Planned():
+            pairs = {
+                "The groups differ.": (decision.groups, again.groups),
+                "The cost differs.": (decision.cost, again.cost),
+            }
+        case PlanRejected(), Refused():
+            pairs = {
+                f"The reason is {again.reason}.": (decision.reason, again.reason),
+                "The alternatives differ.": (decision.alternatives, again.alternatives),
+            }
+        case PlanDecided(), Refused():
+            return [f"It is refused now: {again.reason}."]
+        case _:
+            return ["It is planned now; it was refused then."]
+    return [text for text, (then, now) in pairs.items() if then != now]

@@ -1,0 +1,213 @@
+"""What sourcing hears: orders to plan, stock and its refusals, and the network's changes.
+
+``prepare`` reads and writes for the whole batch; ``hear`` decides message by message. One unit of
+work runs at a time in a service, so what ``prepare`` read is still there when ``hear`` runs.
+"""
+
+from collections.abc import Sequence
+
+from oms.catalog.v1.catalog_events_pb2 import CatalogEvent
+from oms.order.v1.order_events_pb2 import OrderEvent
+from oms.stock_ledger.v1.stock_ledger_events_pb2 import (
+    ReservationExpired,
+    ReservationRefused,
+    StockLedgerEvent,
+)
+
+from services.kernel.application.feeds import Envelope, Subscription
+from services.kernel.application.work import Work
+from services.kernel.entrypoints.listen import listen
+from services.sourcing.application.handlers import Decisions
+from services.sourcing.domain.network import Network, NetworkFacts
+from services.sourcing.domain.sourcing_decision import DECISION, Cause, Correction, View
+from services.sourcing.domain.wishes import Product
+from services.sourcing.entrypoints import translation
+from services.sourcing.read_models.network_view import NetworkView, PartRow, keep_parts
+from services.sourcing.read_models.stock_view import StockRow, keep_products, keep_stock, shelves
+
+_GROUP = "sourcing"
+_NOWHERE = Network(NetworkFacts(), "")
+
+
+class Subscribers:
+    """Args: the use cases, and how to read networks."""
+
+    def __init__(self, decisions: Decisions, networks: NetworkView) -> None:
+        self._decisions = decisions
+        self._networks = networks
+        self._views: dict[str, View] = {}
+
+    def all(self) -> tuple[Subscription, ...]:
+        return (
+            listen(OrderEvent, group=_GROUP, hear=self.hear_order, prepare=self.prepare_orders),
+            listen(
+                StockLedgerEvent, group=_GROUP, hear=self.hear_stock, prepare=self.prepare_stock
+            ),
+            listen(
+                CatalogEvent, group=_GROUP, hear=self.hear_catalog, prepare=self.prepare_catalog
+            ),
+        )
+
+    async def prepare_orders(
+        self, batch: Sequence[tuple[OrderEvent, Envelope]], work: Work
+    ) -> None:
+        """Read every decision that the batch is about, and the view for orders to plan."""
+        skus: dict[str, set[str]] = {}
+        concerned: set[str] = set()
+        for event, envelope in batch:
+            match event.WhichOneof("event"):
+                case "order_placed":
+                    wanted = skus.setdefault(envelope.tenant, set())
+                    wanted.update(line.sku for line in event.order_placed.lines)
+                    order_id = event.order_placed.order_id
+                case "order_accepted":
+                    order_id = event.order_accepted.order_id
+                case "order_cancelled":
+                    order_id = event.order_cancelled.order_id
+                case "order_refused":
+                    order_id = event.order_refused.order_id
+                case _:
+                    continue
+            if envelope.tenant == work.cause.tenant:
+                concerned.add(order_id)
+        await work.load(DECISION, concerned)
+        await self._look(skus, work)
+
+    async def hear_order(self, event: OrderEvent, envelope: Envelope, work: Work) -> None:
+        """Plan what was placed; stop planning what was accepted or is over."""
+        match event.WhichOneof("event"):
+            case "order_placed":
+                placed = event.order_placed
+                await self._decisions.place(
+                    work,
+                    placed.order_id,
+                    translation.lines(placed),
+                    placed.currency,
+                    self._views[envelope.tenant],
+                )
+            case "order_accepted":
+                await self._decisions.close(work, event.order_accepted.order_id, "accepted")
+            case "order_cancelled":
+                await self._decisions.close(work, event.order_cancelled.order_id, "cancelled")
+            case "order_refused":
+                await self._decisions.close(work, event.order_refused.order_id, "refused")
+            case _:
+                pass  # the steps of an order are no matter of sourcing
+
+    async def prepare_stock(
+        self, batch: Sequence[tuple[StockLedgerEvent, Envelope]], work: Work
+    ) -> None:
+        """Take in the batch's stock at once, then read the view for orders to plan again."""
+        rows: list[StockRow] = []
+        again: list[tuple[str, str]] = []
+        for event, envelope in batch:
+            match event.WhichOneof("event"):
+                case "stock_changed":
+                    changed = event.stock_changed
+                    rows.append(
+                        StockRow(
+                            envelope.tenant,
+                            changed.sku,
+                            changed.site_id,
+                            changed.free,
+                            changed.version,
+                            envelope.position,
+                        )
+                    )
+                case "reservation_refused":
+                    again.append((envelope.tenant, event.reservation_refused.order_id))
+                case "reservation_expired":
+                    again.append((envelope.tenant, event.reservation_expired.order_id))
+                case _:
+                    continue
+        await keep_stock(rows, work.sql)
+        own = work.cause.tenant
+        await work.load(DECISION, [order_id for tenant, order_id in again if tenant == own])
+        skus: dict[str, set[str]] = {}
+        for tenant, order_id in again:
+            if tenant == own:
+                decision = (await work.state(DECISION, order_id)).state
+                wanted = skus.setdefault(tenant, set())
+                wanted.update(line.sku for line in decision.lines)
+        await self._look(skus, work)
+
+    async def hear_stock(self, event: StockLedgerEvent, envelope: Envelope, work: Work) -> None:
+        """Plan again what the ledger refused or let go; stock itself was taken in before."""
+        match event.WhichOneof("event"):
+            case "reservation_held":
+                order_id = event.reservation_held.order_id
+                self._decisions.spoken_for.forget(envelope.tenant, order_id)
+            case "reservation_refused":
+                refused = event.reservation_refused
+                corrections = tuple(
+                    Correction(line.site_id, line.sku, line.quantity, envelope.position)
+                    for line in refused.shortages
+                )
+                await self._again(refused, Cause.REFUSED, corrections, work)
+            case "reservation_expired":
+                await self._again(event.reservation_expired, Cause.EXPIRED, (), work)
+            case _:
+                pass
+
+    async def _again(
+        self,
+        said: ReservationRefused | ReservationExpired,
+        cause: Cause,
+        corrections: tuple[Correction, ...],
+        work: Work,
+    ) -> None:
+        tenant = work.cause.tenant
+        decision = (await work.state(DECISION, said.order_id)).state
+        if decision.is_closed or decision.revision != said.plan_revision:
+            return  # accepted, over, or an answer to a plan that no longer stands
+        skus = {line.sku for line in decision.lines}
+        if not skus <= self._views.get(tenant, View(_NOWHERE)).stock.keys():
+            await self._look({tenant: skus}, work)  # another tenant's message led this batch
+        await self._decisions.replan(
+            work,
+            said.order_id,
+            said.plan_revision,
+            cause,
+            corrections,
+            view=self._views[tenant],
+        )
+
+    async def prepare_catalog(
+        self, batch: Sequence[tuple[CatalogEvent, Envelope]], work: Work
+    ) -> None:
+        """Take in the batch's products, sites, circles and modes at once."""
+        products: list[tuple[str, Product, int]] = []
+        parts: list[PartRow] = []
+        for event, envelope in batch:
+            tenant, version = envelope.tenant, envelope.stream_version
+            match event.WhichOneof("event"):
+                case "product_upserted":
+                    product = translation.product(event.product_upserted.product)
+                    products.append((tenant, product, version))
+                case "site_upserted":
+                    site = translation.site(event.site_upserted.site)
+                    parts.append(PartRow(tenant, site, version))
+                case "extended_site_upserted":
+                    extended = event.extended_site_upserted.extended_site
+                    parts.append(PartRow(tenant, translation.extended_site(extended), version))
+                case "sales_zone_upserted":
+                    zone = translation.sales_zone(event.sales_zone_upserted.sales_zone)
+                    parts.append(PartRow(tenant, zone, version))
+                case "mode_published":
+                    mode = translation.mode(event.mode_published.mode)
+                    parts.append(PartRow(tenant, mode, version))
+                case None:
+                    pass  # an event newer than this consumer
+        await keep_products(products, work.sql)
+        await keep_parts(parts, work.sql)
+
+    async def hear_catalog(self, event: CatalogEvent, envelope: Envelope, work: Work) -> None:
+        """Nothing is left to do: the batch was taken in at once."""
+
+    async def _look(self, skus: dict[str, set[str]], work: Work) -> None:
+        """Read what planning needs for these products: two queries per tenant."""
+        self._views = {}
+        for tenant in sorted(skus):
+            network = await self._networks.load(tenant, work.sql, is_recorded=True)
+            found = await shelves(tenant, skus[tenant], work.sql)
+            self._views[tenant] = View(network, found.products, found.stock)

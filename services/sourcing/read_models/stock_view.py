@@ -1,0 +1,104 @@
+"""Stock and products as planning reads them.
+
+Answers    what is free where, and what products weigh
+Fed by     the stock ledger's feed and the catalog's, in the consumer's transaction
+Staleness  the lag of those feeds; the ledger refuses what is no longer so
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from services.kernel.application.work import Sql
+from services.sourcing.domain.wishes import Product
+
+
+@dataclass(frozen=True, slots=True)
+class StockRow:
+    """The free units of a product at a site, and where in the ledger's log that stands."""
+
+    tenant: str
+    sku: str
+    site_id: str
+    free: int
+    version: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shelves:
+    """Products by sku; free units and log position by sku and site."""
+
+    products: dict[str, Product] = field(default_factory=dict[str, Product])
+    stock: dict[str, dict[str, tuple[int, int]]] = field(
+        default_factory=dict[str, dict[str, tuple[int, int]]]
+    )
+
+
+async def keep_stock(rows: Iterable[StockRow], sql: Sql) -> None:
+    """Write what the ledger said; of one product at one site the latest version stays."""
+    latest: dict[tuple[str, str, str], StockRow] = {}
+    for row in rows:
+        key = row.tenant, row.sku, row.site_id
+        if key not in latest or latest[key].version < row.version:
+            latest[key] = row
+    if not latest:
+        return
+    kept = [latest[key] for key in sorted(latest)]
+    await sql.execute(
+        "INSERT INTO stock_view AS t (tenant, sku, site_id, free, version, position)"
+        " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],"
+        " $6::bigint[]) ON CONFLICT (tenant, sku, site_id) DO UPDATE SET free = excluded.free,"
+        " version = excluded.version, position = excluded.position"
+        " WHERE excluded.version > t.version",
+        [row.tenant for row in kept],
+        [row.sku for row in kept],
+        [row.site_id for row in kept],
+        [row.free for row in kept],
+        [row.version for row in kept],
+        [row.position for row in kept],
+    )
+
+
+async def keep_products(rows: Iterable[tuple[str, Product, int]], sql: Sql) -> None:
+    """Write products (tenant, product, version); the latest version stays."""
+    latest: dict[tuple[str, str], tuple[str, Product, int]] = {}
+    for row in rows:
+        key = row[0], row[1].sku
+        if key not in latest or latest[key][2] < row[2]:
+            latest[key] = row
+    if not latest:
+        return
+    kept = [latest[key] for key in sorted(latest)]
+    await sql.execute(
+        "INSERT INTO product_view AS t (tenant, sku, weight_g, temperature, version)"
+        " SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[])"
+        " ON CONFLICT (tenant, sku) DO UPDATE SET weight_g = excluded.weight_g,"
+        " temperature = excluded.temperature, version = excluded.version"
+        " WHERE excluded.version > t.version",
+        [tenant for tenant, _, _ in kept],
+        [product.sku for _, product, _ in kept],
+        [product.weight_g for _, product, _ in kept],
+        [product.temperature for _, product, _ in kept],
+        [version for _, _, version in kept],
+    )
+
+
+async def shelves(tenant: str, skus: Iterable[str], sql: Sql) -> Shelves:
+    """Return what is known of these products, everywhere; one query."""
+    found = Shelves()
+    for row in await sql.fetch(
+        "SELECT w.sku, p.weight_g, p.temperature, s.sites, s.free, s.positions"
+        " FROM unnest($2::text[]) AS w (sku)"
+        " LEFT JOIN product_view p ON p.tenant = $1 AND p.sku = w.sku"
+        " LEFT JOIN LATERAL (SELECT array_agg(v.site_id) AS sites, array_agg(v.free) AS free,"
+        " array_agg(v.position) AS positions FROM stock_view v"
+        " WHERE v.tenant = $1 AND v.sku = w.sku) s ON true",
+        tenant,
+        sorted(set(skus)),
+    ):
+        sku, weight_g, temperature, sites, free, positions = row
+        if weight_g is not None:
+            found.products[sku] = Product(sku, weight_g, temperature)
+        if sites is not None:
+            found.stock[sku] = dict(zip(sites, zip(free, positions, strict=True), strict=True))
+    return found
