@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
-from typing import override
+from typing import Any, override
 
 import grpc.aio
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -38,6 +38,8 @@ from services.sourcing.read_models import receipts
 from services.sourcing.read_models.network_view import NetworkView, facts_of
 from services.sourcing.read_models.stock_view import shelves
 
+type Context = grpc.aio.ServicerContext[Any, Any]
+
 MAX_LINES = 500
 MAX_QUANTITY = 1_000_000_000
 _QUOTE = "quote"
@@ -61,9 +63,7 @@ class SourcingGrpc(rpc.SourcingServiceServicer):
         self._policy = policy
 
     @override
-    async def Quote(
-        self, request: wire.QuoteRequest, context: Context
-    ) -> wire.QuoteResponse:
+    async def Quote(self, request: wire.QuoteRequest, context: Context) -> wire.QuoteResponse:
         lines = _quote_lines(request)
         tenant = caller().tenant
         now = self._clock.now()
