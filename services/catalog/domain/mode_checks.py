@@ -164,5 +164,7 @@ def _capture_faults(steps: Sequence[Step]) -> Iterator[Fault]:
     for i in captures:
         if steps[i].is_optional:
             yield Fault(
-                f"steps[{i}].optional", "is true, so the payment might never be captured", "clear it"
+                f"steps[{i}].optional",
+                "is true, so the payment might never be captured",
+                "clear it",
             )

@@ -157,7 +157,9 @@ def _hours_faults(hours: tuple[OpeningHours, ...]) -> Iterator[Fault]:
     ordered = sorted(hours, key=lambda span: (span.weekday, span.opens_minute))
     for earlier, later in pairwise(ordered):
         if earlier.weekday == later.weekday and later.opens_minute < earlier.closes_minute:
-            yield Fault("opening_hours", f"overlap on weekday {later.weekday}", "join the two spans")
+            yield Fault(
+                "opening_hours", f"overlap on weekday {later.weekday}", "join the two spans"
+            )
 
 
 def _capabilities_faults(capabilities: tuple[SiteCapability, ...]) -> Iterator[Fault]:

@@ -1,0 +1,1 @@
+"""How the catalog reaches the world."""

@@ -1,0 +1,1 @@
+"""How the catalog's questions are answered."""
