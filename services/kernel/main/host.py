@@ -1,0 +1,153 @@
+"""One service with its database: what serves it and what works for it."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from services.kernel.adapters.appender import Appender, AppenderLimits
+from services.kernel.adapters.consumer import Consumer, Home
+from services.kernel.adapters.database import Database
+from services.kernel.adapters.event_log import NewEvent
+from services.kernel.adapters.projector import Projector
+from services.kernel.adapters.reader import PostgresReader
+from services.kernel.adapters.relay import Relay
+from services.kernel.adapters.runner import CommandRunner
+from services.kernel.adapters.tail import Follower, Tail
+from services.kernel.adapters.timers import Timers
+from services.kernel.application.bus import Bus
+from services.kernel.application.clock import Clock
+from services.kernel.application.state_cache import StateCache
+from services.kernel.application.stream_locks import StreamLocks
+from services.kernel.main.service import Build, Kernel
+from services.kernel.settings import KernelSettings
+
+_log = logging.getLogger(__name__)
+
+
+class ServiceHost:
+    """One service with its database: runs its commands, its consumers, its log's followers.
+
+    Args:
+        build: Makes the service.
+        database: Its tables, as the application role.
+        dsn: The same database, for the connection that holds the leader's lock.
+        settings: Limits.
+        bus: Where its feed goes.
+        clock: The only source of now.
+        target: Addresses of other services.
+        is_sole_writer: Whether no other process appends to the database.
+    """
+
+    def __init__(
+        self,
+        build: Build,
+        database: Database,
+        dsn: str,
+        settings: KernelSettings,
+        bus: Bus,
+        clock: Clock,
+        target: Mapping[str, str],
+        *,
+        is_sole_writer: bool,
+    ) -> None:
+        self.database = database
+        self._dsn = dsn
+        self._settings = settings
+        self._tail: Tail | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        cache = StateCache(settings.cached_states)
+        locks = StreamLocks()
+        self.appender = Appender(
+            database,
+            AppenderLimits(
+                settings.append_batch_commands,
+                settings.append_batch_events,
+                settings.append_queue_commands,
+            ),
+            self._committed,
+        )
+        # The codec belongs to the service, and the service is built with the runner that needs
+        # it: the runner asks for it when it first decodes.
+        self.runner = CommandRunner(
+            database,
+            self.appender,
+            lambda: self.service.codec,
+            cache,
+            clock,
+            locks,
+            self._committed,
+            is_sole_writer=is_sole_writer,
+        )
+        self.reader = PostgresReader(database)
+        self.service = build(Kernel(self.runner, self.reader, clock, target))
+        self.reader.models = [model.name for model in self.service.read_models]
+        home = Home(
+            database,
+            self.service.codec,
+            cache,
+            clock,
+            locks,
+            asyncio.Lock(),
+            self._committed,
+            is_sole_writer,
+        )
+        self.consumers = [
+            Consumer(
+                subscription,
+                home,
+                tries=settings.message_tries,
+                redrive_poll_s=settings.redrive_poll_s,
+            )
+            for subscription in self.service.subscriptions
+        ]
+        self._timers = Timers(home, self.service.timers, settings.timer_poll_s)
+        self.projector = Projector(database, self.service.read_models)
+        self.relay = Relay(database, self.service.topic, self.service.publish, bus)
+
+    def start_serving(self) -> None:
+        """Take commands."""
+        self.appender.start()
+
+    def start_working(self) -> None:
+        """Follow the log, fire timers, run the tasks; consumers start on their bus."""
+        followers: list[Follower] = [self.relay]
+        if self.service.read_models:
+            followers.append(self.projector)
+            self.reader.projector = self.projector
+        self._tail = Tail(
+            self.database, self._dsn, self.service.codec, followers, self._settings.poll_s
+        )
+        self._tail.start()
+        if self.service.timers:
+            self._timers.start()
+        for task in self.service.tasks:
+            self._tasks.append(asyncio.create_task(_supervise(task, self.service.name)))
+
+    async def stop(self) -> None:
+        """Stop working, finish what waits to be appended, let the connections go."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        await self._timers.stop()
+        if self._tail is not None:
+            await self._tail.stop()
+        await self.appender.stop()
+        await self.database.close()
+
+    def _committed(self, events: Sequence[NewEvent]) -> None:
+        if self._tail is not None:
+            self._tail.wake()
+        self.reader.committed(events)
+
+
+async def _supervise(task: Callable[[], Awaitable[None]], name: str) -> None:
+    """Run a task for ever; one that fails is started again, a second later."""
+    while True:
+        try:
+            await task()
+        except Exception:  # noqa: BLE001 - a sender that fell over must not take the service along
+            _log.exception("%s: a task failed and is started again", name)
+        await asyncio.sleep(1)

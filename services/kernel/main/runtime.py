@@ -1,0 +1,100 @@
+"""Several services in one process, on the local bus."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from services.kernel.adapters import database as databases
+from services.kernel.adapters.database import Database, Limits
+from services.kernel.adapters.local_bus import LocalBus
+from services.kernel.application.clock import Clock, SystemClock
+from services.kernel.main.host import ServiceHost
+from services.kernel.main.service import Build, builder, migrations_of
+from services.kernel.settings import KernelSettings
+
+_log = logging.getLogger(__name__)
+
+
+# Every service with an event store, in the order in which orders pass through them.
+SERVICES = (
+    "catalog",
+    "order",
+    "sourcing",
+    "stock_ledger",
+    "picking",
+    "delivery",
+    "returns",
+    "notification",
+)
+
+
+async def prepare_databases(
+    settings: KernelSettings, admin_dsn: str, app_password: str, names: Sequence[str]
+) -> dict[str, str]:
+    """Create and migrate the databases of services; return the DSN the services use, by name."""
+    app_dsns: dict[str, str] = {}
+    for name in names:
+        database = f"{settings.database_prefix}{name}"
+        owner_dsn = await databases.ensure_database(admin_dsn, database, app_password)
+        applied = await databases.migrate(owner_dsn, [migrations_of(name)])
+        for migration in applied:
+            _log.info("%s: applied %s", name, migration)
+        app_dsns[name] = (
+            databases.with_database(settings.postgres_app_dsn, database)
+            if settings.postgres_app_dsn
+            else databases.with_login(owner_dsn, databases.APPLICATION_ROLE, app_password)
+        )
+    return app_dsns
+
+
+class Runtime:
+    """Several services in one process, on the local bus.
+
+    Args:
+        settings: Limits and addresses.
+        app_dsns: DSN of each service to run, by name.
+        builders: How each is made; ``builder`` in production.
+        clock: The only source of now.
+    """
+
+    def __init__(
+        self,
+        settings: KernelSettings,
+        app_dsns: Mapping[str, str],
+        builders: Mapping[str, Build] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings = settings
+        self._app_dsns = app_dsns
+        self._builders = builders or {name: builder(name) for name in app_dsns}
+        self._clock = clock or SystemClock()
+        self.bus = LocalBus()
+        self.hosts: dict[str, ServiceHost] = {}
+
+    async def start(self) -> None:
+        settings = self._settings
+        limits = Limits(settings.pool_size, settings.acquire_s, settings.statement_s)
+        target = dict.fromkeys(self._app_dsns, f"{settings.host}:{settings.grpc_port}")
+        for name, dsn in self._app_dsns.items():
+            self.hosts[name] = ServiceHost(
+                self._builders[name],
+                await Database.open(dsn, limits),
+                dsn,
+                settings,
+                self.bus,
+                self._clock,
+                target,
+                is_sole_writer=True,
+            )
+        for host in self.hosts.values():
+            host.start_serving()
+            for consumer in host.consumers:
+                self.bus.attach(consumer)
+        await self.bus.start()
+        for host in self.hosts.values():
+            host.start_working()
+
+    async def stop(self) -> None:
+        """Stop in the order that loses no work: the log's followers, the bus, the connections."""
+        await self.bus.stop()
+        for host in self.hosts.values():
+            await host.stop()
