@@ -1,0 +1,180 @@
+"""Decisions: one per order, made again when the ledger refuses, never for ever."""
+
+from collections.abc import Mapping, Sequence
+
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from services.kernel.domain.errors import Rejected
+from services.sourcing.domain.policy import Policy
+from services.sourcing.domain.sourcing_decision import (
+    MAX_REVISIONS,
+    SOURCING_DECISION,
+    Cause,
+    CloseDecision,
+    Command,
+    Correction,
+    DecisionClosed,
+    Event,
+    PlanDecided,
+    PlanRejected,
+    PlanSuperseded,
+    Replan,
+    RequestPlan,
+    Reuse,
+    View,
+)
+from services.sourcing.domain.wishes import Line, Refusal
+from tests.support.given import given
+from tests.unit.sourcing.networks import MONDAY, a_network, a_site, collect
+
+NETWORK = a_network(a_site("S1"), a_site("S2", 5))
+LINES = (Line("1", "milk", 3, collect()),)
+POLICY = Policy()
+
+
+def a_view(
+    stock: Mapping[str, tuple[int, int]], spoken_for: Mapping[str, int] | None = None
+) -> View:
+    return View(NETWORK, {}, {"milk": stock}, {"milk": spoken_for} if spoken_for else {})
+
+
+BOTH = a_view({"S1": (5, 10), "S2": (5, 11)})
+
+
+def request_plan(view: View = BOTH, lines: tuple[Line, ...] = LINES) -> RequestPlan:
+    return RequestPlan("O1", lines, "EUR", "d1", MONDAY, view, POLICY)
+
+
+def replan(
+    revision: int, *corrections: Correction, view: View = BOTH, cause: Cause = Cause.REFUSED
+) -> Replan:
+    return Replan("O1", revision, cause, corrections, f"d{revision + 1}", MONDAY, view, POLICY)
+
+
+def decided(command: Command, *history: Event) -> Sequence[Event]:
+    return SOURCING_DECISION.decide(command, SOURCING_DECISION.fold(history))
+
+
+PLANNED = decided(request_plan())
+S1_EMPTY = Correction("S1", "milk", 0, position=20)
+
+
+def test_a_placed_order_is_requested_and_planned_at_once() -> None:
+    _, plan = PLANNED
+    assert isinstance(plan, PlanDecided)
+    assert (plan.revision, plan.decision_id) == (1, "d1")
+    assert plan.groups[0].source_site_id == "S1"
+
+
+def test_the_same_order_again_changes_nothing() -> None:
+    given(SOURCING_DECISION, *PLANNED).when(request_plan()).then_nothing()
+
+
+def test_the_same_order_with_other_lines_is_refused() -> None:
+    other = (Line("1", "milk", 4, collect()),)
+    given(SOURCING_DECISION, *PLANNED).when(request_plan(lines=other)).then_rejected(
+        Reuse.OTHER_CONTENT
+    )
+
+
+def test_what_the_ledger_said_wins_over_an_older_view() -> None:
+    superseded, plan = decided(replan(1, S1_EMPTY), *PLANNED)
+    assert superseded == PlanSuperseded("O1", 1, Cause.REFUSED, (S1_EMPTY,))
+    assert isinstance(plan, PlanDecided)
+    assert plan.groups[0].source_site_id == "S2"
+    assert plan.groups[0].group_id == "O1.2.1"
+
+
+def test_a_newer_view_wins_over_what_the_ledger_said() -> None:
+    restocked = a_view({"S1": (5, 21), "S2": (5, 11)})
+    _, plan = decided(replan(1, S1_EMPTY, view=restocked), *PLANNED)
+    assert isinstance(plan, PlanDecided)
+    assert plan.groups[0].source_site_id == "S1"
+
+
+def test_corrections_are_kept_over_revisions() -> None:
+    history = [*PLANNED, *decided(replan(1, S1_EMPTY), *PLANNED)]
+    _, plan = decided(replan(2, Correction("S2", "milk", 1, 21)), *history)
+    assert isinstance(plan, PlanRejected)
+    assert plan.reason is Refusal.OUT_OF_STOCK
+    assert [(a.site_id, a.available) for a in plan.alternatives] == [("S2", 1)]
+
+
+def test_an_expired_hold_is_planned_again() -> None:
+    _, plan = decided(replan(1, cause=Cause.EXPIRED), *PLANNED)
+    assert isinstance(plan, PlanDecided)
+    assert plan.revision == 2
+
+
+def test_an_answer_to_an_older_plan_changes_nothing() -> None:
+    history = [*PLANNED, *decided(replan(1, S1_EMPTY), *PLANNED)]
+    given(SOURCING_DECISION, *history).when(replan(1, S1_EMPTY)).then_nothing()
+
+
+def test_a_closed_decision_is_not_planned_again() -> None:
+    closed = DecisionClosed("O1", "accepted")
+    given(SOURCING_DECISION, *PLANNED).when(CloseDecision("O1", "accepted")).then(closed)
+    given(SOURCING_DECISION, *PLANNED, closed).when(replan(1, S1_EMPTY)).then_nothing()
+    given(SOURCING_DECISION, *PLANNED, closed).when(CloseDecision("O1", "x")).then_nothing()
+    given(SOURCING_DECISION).when(CloseDecision("O1", "cancelled")).then_nothing()
+
+
+def test_others_plans_of_the_moment_are_avoided_but_refuse_nobody() -> None:
+    _, around = decided(request_plan(a_view({"S1": (5, 1), "S2": (5, 1)}, {"S1": 4})))
+    assert isinstance(around, PlanDecided)
+    assert around.groups[0].source_site_id == "S2"
+    _, through = decided(request_plan(a_view({"S1": (5, 1)}, {"S1": 4})))
+    assert isinstance(through, PlanDecided)
+    assert through.groups[0].source_site_id == "S1"
+
+
+def test_after_the_last_revision_the_order_is_refused() -> None:
+    history = list(PLANNED)
+    for revision in range(1, MAX_REVISIONS + 1):
+        history += decided(replan(revision, cause=Cause.EXPIRED), *history)
+    last = history[-1]
+    assert isinstance(last, PlanRejected)
+    assert last.reason is Refusal.OUT_OF_STOCK
+    assert last.revision == MAX_REVISIONS + 1
+    assert [a.site_id for a in last.alternatives] == ["S1", "S2"]
+
+
+stocks = st.fixed_dictionaries(
+    {site: st.tuples(st.integers(0, 6), st.integers(1, 30)) for site in ("S1", "S2")}
+)
+commands = st.one_of(
+    st.builds(request_plan, stocks.map(a_view)),
+    st.builds(
+        lambda revision, free, position, stock: replan(
+            revision, Correction("S1", "milk", free, position), view=a_view(stock)
+        ),
+        st.integers(1, 7),
+        st.integers(0, 3),
+        st.integers(1, 30),
+        stocks,
+    ),
+    st.sampled_from([CloseDecision("O1", "accepted"), CloseDecision("O1", "cancelled")]),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@for_all(st.lists(commands, max_size=25))
+def test_no_history_plans_for_ever_or_after_the_end(script: list[Command]) -> None:
+    history: list[Event] = []
+    for command in script:
+        try:
+            events = decided(command, *history)
+        except Rejected:
+            continue
+        state = SOURCING_DECISION.fold(history)
+        if state.is_closed:
+            assert not events
+        history += events
+        assert not decided(command, *history)  # every repeat is silent
+    revisions = [
+        event.revision for event in history if isinstance(event, PlanDecided | PlanRejected)
+    ]
+    assert revisions == list(range(1, len(revisions) + 1))
+    assert sum(isinstance(event, PlanDecided) for event in history) <= MAX_REVISIONS
