@@ -291,7 +291,7 @@ class Candidate(_message.Message):
     FIXED_MINOR_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
     choice_index: _builtins.int
-    """Place of the choice in the order, from 0, in the order of its first line."""
+    """Place of the choice among the choices of the order, from 0; the same for the same order."""
     source_site_id: _builtins.str
     handover_site_id: _builtins.str
     fixed_minor: _builtins.int
