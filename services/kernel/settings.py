@@ -1,8 +1,9 @@
 """What may differ per environment."""
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field
+from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -39,3 +40,69 @@ class KernelSettings(BaseSettings):
     poll_s: float = Field(default=0.5, gt=0, le=60, description="Relay, when nobody wakes it")
     timer_poll_s: float = Field(default=0.5, gt=0, le=60)
     redrive_poll_s: float = Field(default=1.0, gt=0, le=60)
+
+
+class EdgeSettings(BaseSettings):
+    """How the outside reaches a process, and what it tells about itself; also ``OMS_…``.
+
+    The fields from ``call_timeout_s`` to ``grace_s`` have the names of ``grpc_guard.Limits``:
+    ``Limits(**edge.limits())``.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="OMS_", frozen=True, extra="ignore")
+
+    environment: str = Field(
+        default="dev",
+        pattern=r"^[a-z0-9]{1,16}$",
+        description="Part of every API key; a key of another environment is refused",
+    )
+    api_key_pepper: SecretStr = Field(
+        default=SecretStr(""), description="Empty: the installation's own, beside its data"
+    )
+    internal_token: SecretStr = Field(
+        default=SecretStr(""), description="Of our own processes; empty: the installation's own"
+    )
+    has_reflection: bool = Field(default=False, description="Lets grpcurl discover the methods")
+
+    call_timeout_s: float = Field(default=10.0, gt=0, le=300)
+    longest_call_s: float = Field(default=60.0, gt=0, le=3_600)
+    stream_timeout_s: float = Field(default=300.0, gt=0, le=86_400)
+    concurrent_calls: int = Field(default=256, ge=1, le=100_000)
+    concurrent_streams: int = Field(default=512, ge=1, le=100_000)
+    request_bytes: int = Field(default=1 << 20, ge=1 << 10, le=64 << 20)
+    response_bytes: int = Field(default=4 << 20, ge=1 << 10, le=64 << 20)
+    metadata_bytes: int = Field(default=16 << 10, ge=1 << 10, le=1 << 20)
+    retry_after_ms: int = Field(default=250, ge=1, le=60_000)
+    connection_age_s: float = Field(default=300.0, ge=10, le=86_400)
+    ping_every_s: float = Field(default=20.0, ge=1, le=3_600)
+    grace_s: float = Field(default=10.0, ge=0, le=300, description="For calls that still run")
+    notice_s: float = Field(
+        default=0.0, ge=0, le=60, description="Unready but still serving, for balancers to notice"
+    )
+
+    otlp_endpoint: str = Field(
+        default="",
+        validation_alias=AliasChoices("OMS_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="OTLP over gRPC, for example http://localhost:4317; empty: no spans",
+    )
+    log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
+
+    def limits(self) -> dict[str, Any]:
+        """Return what the gRPC server takes on, by the names of ``grpc_guard.Limits``."""
+        return {name: getattr(self, name) for name in _LIMITS}
+
+
+_LIMITS = (
+    "call_timeout_s",
+    "longest_call_s",
+    "stream_timeout_s",
+    "concurrent_calls",
+    "concurrent_streams",
+    "request_bytes",
+    "response_bytes",
+    "metadata_bytes",
+    "retry_after_ms",
+    "connection_age_s",
+    "ping_every_s",
+    "grace_s",
+)
