@@ -35,7 +35,7 @@ def build(kernel: Kernel) -> Service:
     )
     sender = Sender(
         kernel.runner,
-        MailboxTable(kernel.runner, _new_id),
+        MailboxTable(),
         webhook,
         new_id=_new_id,
         is_outage=is_outage,

@@ -3,24 +3,16 @@
 The message's id is its key, so a second arrival is nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from services.kernel.application.runner import Runner
 from services.kernel.application.work import Work
-from services.kernel.domain.messages import Cause
-from services.notification.application.ports import Delivery, Outcome, Result
-
-_TAKEN = Outcome(Result.TAKEN, "delivered")
+from services.notification.application.ports import Delivery
 
 
 class MailboxTable:
-    """An ``Outlet``. Args: ``new_id`` makes a command id that nobody has used."""
+    """A ``Mailbox``."""
 
-    def __init__(self, runner: Runner, new_id: Callable[[], str]) -> None:
-        self._runner = runner
-        self._new_id = new_id
-
-    async def send(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+    async def put(self, deliveries: Sequence[Delivery], work: Work) -> None:
         rows = [
             (
                 delivery.tenant,
@@ -36,17 +28,11 @@ class MailboxTable:
             )
             for delivery in deliveries
         ]
-
-        async def use_case(work: Work) -> None:
-            await work.sql.execute(
-                "INSERT INTO mailbox (tenant, order_id, message_id, group_id, step_id, occasion,"
-                " fr, en, occurred_at, sequence)"
-                " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],"
-                " $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::bigint[])"
-                " ON CONFLICT (tenant, message_id) DO NOTHING",
-                *(list(column) for column in zip(*rows, strict=True)),
-            )
-
-        if rows:
-            await self._runner.execute(Cause(deliveries[0].tenant, self._new_id()), use_case)
-        return [_TAKEN] * len(rows)
+        await work.sql.execute(
+            "INSERT INTO mailbox (tenant, order_id, message_id, group_id, step_id, occasion,"
+            " fr, en, occurred_at, sequence)"
+            " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],"
+            " $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::bigint[])"
+            " ON CONFLICT (tenant, message_id) DO NOTHING",
+            *(list(column) for column in zip(*rows, strict=True)),
+        )

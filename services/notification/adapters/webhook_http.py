@@ -59,10 +59,7 @@ class WebhookHttp:
         self._resolve = resolve or resolve_by_system
         self._client = client
 
-    async def send(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
-        return [await self._send_one(delivery) for delivery in deliveries]
-
-    async def _send_one(self, delivery: Delivery) -> Outcome:
+    async def send(self, delivery: Delivery) -> Outcome:
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await self._post(delivery)

@@ -1,4 +1,4 @@
-"""What notification asks of the world: a channel that takes messages."""
+"""What notification asks of the world: channels that take messages."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Protocol
 
+from services.kernel.application.work import Work
 from services.notification.domain.message import Channel, Occasion, Text
 
 
@@ -59,11 +60,18 @@ class Outcome:
     asked_wait: timedelta | None = None
 
 
-class Outlet(Protocol):
-    """A channel's way out."""
+class Mailbox(Protocol):
+    """The channel that is a table beside the queue."""
 
-    async def send(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
-        """Send each and tell how it ended, in the same order.
+    async def put(self, deliveries: Sequence[Delivery], work: Work) -> None:
+        """Put each into its order's mailbox, as part of the unit that takes it off the queue."""
+
+
+class Outlet(Protocol):
+    """A channel that leads out of the database."""
+
+    async def send(self, delivery: Delivery) -> Outcome:
+        """Send and tell how it ended.
 
         A delivery may be handed in again after a crash; whoever receives it tells repeats by the
         message's id.

@@ -22,11 +22,6 @@ _SAME_ROW = (
     "d.tenant = c.tenant AND d.message_id = c.message_id AND d.channel = c.channel"
     " AND d.endpoint_id = c.endpoint_id"
 )
-_TAKE = (
-    "UPDATE delivery d SET lease_until = $2, attempts = d.attempts + 1, fence = d.fence + 1,"
-    " first_attempt_at = coalesce(d.first_attempt_at, $1) FROM claimed c"
-    f" WHERE {_SAME_ROW} RETURNING {_DELIVERY_COLUMNS}"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +69,27 @@ async def enqueue(messages: Sequence[Queued], now: datetime, sql: Sql) -> None:
     )
 
 
-async def claim_mailbox(now: datetime, limit: int, sql: Sql) -> list[Delivery]:
-    """Claim deliveries to the mailbox that are due."""
+async def tenant_with_mail(now: datetime, sql: Sql) -> str | None:
+    """Return the tenant whose message waits longest for its mailbox, if any does."""
+    tenant: str | None = await sql.fetchval(
+        "SELECT tenant FROM delivery WHERE channel = 'mailbox' AND state = 'pending'"
+        " AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT 1",
+        now,
+    )
+    return tenant
+
+
+async def take_for_mailbox(tenant: str, now: datetime, limit: int, sql: Sql) -> list[Delivery]:
+    """Take messages of a tenant off the queue; the same unit puts them into the mailbox."""
     rows = await sql.fetch(
         "WITH claimed AS (SELECT tenant, message_id, channel, endpoint_id FROM delivery"
         " WHERE channel = 'mailbox' AND state = 'pending' AND next_attempt_at <= $1"
-        " AND lease_until <= $1 ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED)"
-        f" {_TAKE}",
+        " AND tenant = $2 ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED)"
+        " UPDATE delivery d SET state = 'sent', last_outcome = 'delivered', fence = d.fence + 1,"
+        " attempts = d.attempts + 1, first_attempt_at = $1 FROM claimed c"
+        f" WHERE {_SAME_ROW} RETURNING {_DELIVERY_COLUMNS}",
         now,
-        now + LEASE,
+        tenant,
         limit,
     )
     return [_delivery(row) for row in rows]
@@ -106,7 +113,10 @@ async def claim_webhooks(
         " WHERE w.state = 'enabled' AND NOT EXISTS (SELECT FROM unnest($4::text[], $5::text[])"
         " AS b (tenant, endpoint_id) WHERE b.tenant = w.tenant AND b.endpoint_id = w.endpoint_id)"
         " LIMIT $6)"
-        f" {_TAKE}, c.url, c.secret, c.old_secret, c.old_secret_until",
+        " UPDATE delivery d SET lease_until = $2, attempts = d.attempts + 1, fence = d.fence + 1,"
+        " first_attempt_at = coalesce(d.first_attempt_at, $1) FROM claimed c"
+        f" WHERE {_SAME_ROW} RETURNING {_DELIVERY_COLUMNS},"
+        " c.url, c.secret, c.old_secret, c.old_secret_until",
         now,
         now + LEASE,
         per_endpoint,
@@ -117,21 +127,19 @@ async def claim_webhooks(
     return [_delivery(row, now) for row in rows]
 
 
-async def settle(deliveries: Sequence[Delivery], state: str, detail: str, sql: Sql) -> None:
-    """Close deliveries of one tenant as ``sent`` or ``dead``, unless claimed anew meanwhile."""
+async def settle(delivery: Delivery, state: str, detail: str, sql: Sql) -> None:
+    """Close a delivery as ``sent`` or ``dead``, unless it was claimed anew meanwhile."""
     await sql.execute(
-        "UPDATE delivery d SET state = $2, last_outcome = $3, lease_until = '-infinity'"
-        " FROM unnest($4::text[], $5::text[], $6::text[], $7::bigint[])"
-        " AS c (message_id, channel, endpoint_id, fence)"
-        " WHERE d.tenant = $1 AND d.message_id = c.message_id AND d.channel = c.channel"
-        " AND d.endpoint_id = c.endpoint_id AND d.fence = c.fence AND d.state = 'pending'",
-        deliveries[0].tenant,
+        "UPDATE delivery SET state = $6, last_outcome = $7, lease_until = '-infinity'"
+        " WHERE tenant = $1 AND message_id = $2 AND channel = $3 AND endpoint_id = $4"
+        " AND fence = $5 AND state = 'pending'",
+        delivery.tenant,
+        delivery.message_id,
+        delivery.channel.value,
+        delivery.endpoint_id,
+        delivery.fence,
         state,
         detail,
-        [delivery.message_id for delivery in deliveries],
-        [delivery.channel.value for delivery in deliveries],
-        [delivery.endpoint_id for delivery in deliveries],
-        [delivery.fence for delivery in deliveries],
     )
 
 

@@ -1,13 +1,16 @@
 """Works the queue: claims what is due, hands it to a channel, records how it ended.
 
-Deliveries are claimed under a lease, so a sender that dies loses nothing, and by ``FOR UPDATE SKIP
-LOCKED``, so senders side by side never claim the same. One slow endpoint holds at most its own few
-tries: it is left out of the next claims until they are done.
+The mailbox is a table beside the queue: one unit takes messages off the one, puts them into the
+other and records it, so each arrives exactly once. Webhooks leave the database, so they go out at
+least once: claimed under a lease (a sender that dies loses nothing), called outside of any unit,
+then recorded. Claims are made by ``FOR UPDATE SKIP LOCKED``, so senders side by side never claim
+the same. One slow endpoint holds at most its own few tries: it is left out of the next claims
+until they are done.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from services.kernel.application.runner import ConcurrentAppend, Runner
@@ -15,7 +18,7 @@ from services.kernel.application.work import Work
 from services.kernel.domain.ids import derive
 from services.kernel.domain.messages import Cause
 from services.notification.application import queue
-from services.notification.application.ports import Delivery, Outcome, Outlet, Result
+from services.notification.application.ports import Delivery, Mailbox, Outcome, Outlet, Result
 from services.notification.domain.message import MESSAGE, RecordFailed, RecordSent
 from services.notification.domain.retry import next_attempt
 
@@ -37,7 +40,7 @@ class Limits:
     """
 
     idle_s: float = 0.5
-    mailbox_batch: int = 200
+    mailbox_batch: int = 500
     in_flight: int = 128
     per_endpoint: int = 4
 
@@ -58,7 +61,7 @@ class Sender:
     def __init__(
         self,
         runner: Runner,
-        mailbox: Outlet,
+        mailbox: Mailbox,
         webhook: Outlet,
         *,
         new_id: Callable[[], str],
@@ -92,20 +95,25 @@ class Sender:
                     await self._idle()
 
     async def send_to_mailbox(self) -> int:
-        """Put what is due into the mailboxes; return how many messages that were."""
-        limit = self._limits.mailbox_batch
+        """Put what is due into one tenant's mailboxes, in one unit; return how many that were."""
 
-        async def claim(work: Work) -> list[Delivery]:
-            return await queue.claim_mailbox(work.now, limit, work.sql)
+        async def look(work: Work) -> str | None:
+            return await queue.tenant_with_mail(work.now, work.sql)
 
-        claimed = await self._claim(claim)
-        by_tenant: dict[str, list[Delivery]] = {}
-        for delivery in claimed:
-            by_tenant.setdefault(delivery.tenant, []).append(delivery)
-        for deliveries in by_tenant.values():
-            await self._mailbox.send(deliveries)
-            await self._record_sent(deliveries, "delivered")
-        return len(claimed)
+        async def use_case(work: Work) -> int:
+            limit = self._limits.mailbox_batch
+            taken = await queue.take_for_mailbox(work.cause.tenant, work.now, limit, work.sql)
+            if taken:
+                await self._mailbox.put(taken, work)
+                await work.load(MESSAGE, [delivery.message_id for delivery in taken])
+            for delivery in taken:
+                await _say_sent(delivery, work)
+            return len(taken)
+
+        tenant = await self._runner.execute(Cause(_NO_TENANT, self._new_id()), look)
+        if tenant is None:
+            return 0
+        return await self._runner.execute(Cause(tenant, self._new_id()), use_case)
 
     async def start_webhooks(self, tries: asyncio.TaskGroup) -> int:
         """Start a try for what is due; return how many were started."""
@@ -119,7 +127,7 @@ class Sender:
                 work.now, busy, free, self._limits.per_endpoint, work.sql
             )
 
-        claimed = await self._claim(claim)
+        claimed = await self._runner.execute(Cause(_NO_TENANT, self._new_id()), claim)
         for delivery in claimed:
             endpoint = (delivery.tenant, delivery.endpoint_id)
             self._busy[endpoint] = self._busy.get(endpoint, 0) + 1
@@ -138,7 +146,7 @@ class Sender:
 
     async def send_webhook(self, delivery: Delivery) -> int:
         """Make one try and record how it ended."""
-        (outcome,) = await self._webhook.send([delivery])
+        outcome = await self._webhook.send(delivery)
         # What was sent and is not recorded would be sent again: insist, a few at a time.
         async with self._recording:
             for pause_s in _RECORD_PAUSES_S:
@@ -150,7 +158,7 @@ class Sender:
     async def _record(self, delivery: Delivery, outcome: Outcome) -> int:
         match outcome.result:
             case Result.TAKEN:
-                await self._record_sent([delivery], outcome.detail)
+                await self._record_sent(delivery, outcome.detail)
             case Result.GONE:
                 await self._record_failed(delivery, outcome, disable=True)
             case Result.RETRY:
@@ -176,18 +184,12 @@ class Sender:
         if not await self._runner.execute(_cause(delivery, "postponed"), use_case):
             await self._record_failed(delivery, outcome, disable=False)
 
-    async def _record_sent(self, deliveries: Sequence[Delivery], detail: str) -> None:
+    async def _record_sent(self, delivery: Delivery, detail: str) -> None:
         async def use_case(work: Work) -> None:
-            await work.load(MESSAGE, [delivery.message_id for delivery in deliveries])
-            for delivery in deliveries:
-                await work.handle(
-                    MESSAGE,
-                    delivery.message_id,
-                    RecordSent(delivery.channel, delivery.endpoint_id),
-                )
-            await queue.settle(deliveries, "sent", detail, work.sql)
+            await _say_sent(delivery, work)
+            await queue.settle(delivery, "sent", detail, work.sql)
 
-        await self._runner.execute(_cause(deliveries[0], "sent", *deliveries[1:]), use_case)
+        await self._runner.execute(_cause(delivery, "sent"), use_case)
 
     async def _record_failed(self, delivery: Delivery, outcome: Outcome, *, disable: bool) -> None:
         async def use_case(work: Work) -> None:
@@ -196,7 +198,7 @@ class Sender:
                 delivery.message_id,
                 RecordFailed(delivery.channel, delivery.endpoint_id, outcome.detail),
             )
-            await queue.settle([delivery], "dead", outcome.detail, work.sql)
+            await queue.settle(delivery, "dead", outcome.detail, work.sql)
             if disable:
                 await work.sql.execute(
                     "UPDATE webhook SET state = 'disabled', disabled_reason = 'gone'"
@@ -206,9 +208,6 @@ class Sender:
                 )
 
         await self._runner.execute(_cause(delivery, "failed"), use_case)
-
-    async def _claim(self, claim: Callable[[Work], Awaitable[list[Delivery]]]) -> list[Delivery]:
-        return await self._runner.execute(Cause(_NO_TENANT, self._new_id()), claim)
 
     async def _survive(self, step: Callable[[], Awaitable[int]]) -> int:
         """Take a step; when the database is away or a race is lost, the lease brings it back."""
@@ -228,10 +227,11 @@ class Sender:
             pass
 
 
-def _cause(delivery: Delivery, what: str, *more: Delivery) -> Cause:
-    claims = [
-        part
-        for each in (delivery, *more)
-        for part in (each.message_id, each.channel, each.endpoint_id, each.fence)
-    ]
-    return Cause(delivery.tenant, derive(what, *claims), causation_id=delivery.message_id)
+async def _say_sent(delivery: Delivery, work: Work) -> None:
+    sent = RecordSent(delivery.channel, delivery.endpoint_id)
+    await work.handle(MESSAGE, delivery.message_id, sent)
+
+
+def _cause(delivery: Delivery, what: str) -> Cause:
+    claim = (delivery.message_id, delivery.channel, delivery.endpoint_id, delivery.fence)
+    return Cause(delivery.tenant, derive(what, *claim), causation_id=delivery.message_id)

@@ -57,8 +57,7 @@ async def send(
         outlet = WebhookHttp(
             FixedClock(), timeout_s=timeout_s, allow_private=False, resolve=resolve, client=client
         )
-        (outcome,) = await outlet.send([DELIVERY])
-    return outcome
+        return await outlet.send(DELIVERY)
 
 
 async def test_the_checked_address_is_called_under_the_name_and_signed() -> None:
