@@ -1,0 +1,294 @@
+"""``oms``: the command line. Data goes to standard output, everything else to standard error."""
+
+import asyncio
+import contextlib
+import dataclasses
+import importlib
+import json
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from services.kernel.adapters.json_lines import log_json
+from services.kernel.adapters.telemetry import TELEMETRY
+from services.kernel.domain.errors import NotFound
+from services.kernel.main import inspection
+from services.kernel.main.embedded import (
+    AlreadyRunning,
+    EdgeSettings,
+    Embedded,
+    KernelSettings,
+    open_databases,
+    running,
+)
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+_SEED = 20_260_101
+
+app = typer.Typer(
+    name="oms",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="So'OMS: an order management system for retail chains.",
+)
+parked = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
+app.add_typer(parked, name="parked")
+
+errors = Console(stderr=True, soft_wrap=True)
+AsJson = Annotated[bool, typer.Option("--json", help="print data as JSON lines")]
+
+DEMO_DONE = "demo.done"
+
+
+def main() -> None:
+    """Run the command line; every failure that is not a bug ends in one sentence and a code."""
+    try:
+        app()
+    except AlreadyRunning as error:
+        errors.print(f"oms: {error}")
+        sys.exit(EXIT_FAILED)
+
+
+def _run[T](work: Coroutine[Any, Any, T]) -> T:
+    return uvloop.run(work)
+
+
+def _say(message: str) -> None:
+    errors.print(f"[dim]·[/dim] {message}")
+
+
+@contextlib.contextmanager
+def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show progress on a terminal, and nothing elsewhere."""
+    bar = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=errors, disable=not errors.is_terminal,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _print(rows: list[dict[str, Any]], *, as_json: bool, title: str) -> None:
+    if as_json:
+        for row in rows:
+            print(json.dumps(row, default=str))
+        return
+    if not rows:
+        errors.print(f"{title}: none")
+        return
+    table = Table(*rows[0], title=title)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
+@app.command()
+def up(
+    demo_orders: Annotated[
+        int, typer.Option(help="on the first start, load the demo chain and carry so many orders")
+    ] = 0,
+) -> None:
+    """Run every service, the gateway and PostgreSQL in this process group, until stopped."""
+    settings = KernelSettings()
+    settings.data_home.mkdir(parents=True, exist_ok=True)
+    log_json("oms", "INFO", (settings.data_home / "oms.log").open("a"))
+    TELEMETRY.start_tracing("so-oms", endpoint=EdgeSettings().otlp_endpoint)
+    _run(_up(settings, demo_orders))
+
+
+async def _up(settings: KernelSettings, demo_orders: int) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(name, stop.set)
+    async with running(settings, _say) as embedded:
+        key = await embedded.demo_key(settings.data_home)
+        done = settings.data_home / DEMO_DONE
+        if demo_orders and not done.exists():
+            demo = asyncio.create_task(_demo(embedded.addresses.http, key, _SEED, demo_orders))
+            stopped = asyncio.create_task(stop.wait())
+            await asyncio.wait([demo, stopped], return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            if stop.is_set():
+                demo.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await demo
+            else:
+                await demo
+                done.touch()
+        _announce(embedded, settings.data_home)
+        await stop.wait()
+        errors.print("stopping: no new work, what has begun is finished")
+
+
+def _announce(embedded: Embedded, data_home: Path) -> None:
+    at = embedded.addresses
+    errors.print(
+        f"""
+[bold]So'OMS is up.[/bold]
+  pages      {at.http}/
+  HTTP API   {at.http}/v1   (described at {at.http}/openapi.json)
+  gRPC       {at.grpc}   (reflection is on)
+  health     {at.health}/ready   metrics {at.health}/metrics
+  API key    in {data_home}/demo.key
+  log        in {data_home}/oms.log
+Ctrl-C stops it; what was acknowledged is on disk."""
+    )
+
+
+@app.command()
+def demo(
+    orders: Annotated[int, typer.Option(min=1, max=100_000, help="how many orders")] = 200,
+    seed: Annotated[int, typer.Option(help="the same seed, the same chain and orders")] = _SEED,
+) -> None:
+    """Load the demo chain into the running system and carry orders from basket to handover."""
+    settings = KernelSettings()
+    key = settings.data_home / "demo.key"
+    if not key.exists():
+        errors.print("oms: nothing has run here yet: start it with `make run` or `oms up`")
+        raise typer.Exit(EXIT_USAGE)
+    address = f"http://{settings.host}:{settings.http_port}"
+    _run(_demo(address, key.read_text().strip(), seed, orders))
+
+
+async def _demo(address: str, key: str, seed: int, orders: int) -> None:
+    # The demo is a client like any other: it is found by name, and speaks HTTP only.
+    client = importlib.import_module("services.demo.main")
+    with _bar("loading the demo chain") as progress:
+        await client.load_chain(address, key, seed, progress)
+    with _bar(f"carrying {orders} orders to their customers") as progress:
+        summary = await client.run_orders(address, key, seed, orders, progress)
+    errors.print(client.rendered(summary))
+
+
+@app.command()
+def migrate() -> None:
+    """Create the databases that lack and bring every table up to date."""
+
+    async def work() -> None:
+        async with open_databases(KernelSettings(), _say) as databases:
+            for name in databases.app_dsns:
+                errors.print(f"{name}: up to date")
+
+    _run(work())
+
+
+@app.command()
+def rebuild(read_model: Annotated[str, typer.Argument(help="for example order.timeline")]) -> None:
+    """Fill a read model anew beside the live one, then switch to it."""
+
+    async def work() -> None:
+        async with inspection.inspecting(KernelSettings(), _say) as opened:
+            with _bar(f"rebuilding {read_model}") as progress:
+                position = await inspection.rebuild_read_model(opened, read_model, progress)
+            errors.print(f"{read_model} is rebuilt up to position {position}")
+
+    try:
+        _run(work())
+    except NotFound as error:
+        errors.print(f"oms: {error}")
+        raise typer.Exit(EXIT_USAGE) from None
+
+
+@app.command()
+def verify(as_json: AsJson = False) -> None:
+    """Check the invariants on everything that is stored; exit code 1 when one is broken."""
+    findings: list[inspection.Finding] = []
+
+    async def work() -> None:
+        async with inspection.inspecting(KernelSettings(), _say) as opened:
+            with _bar("verifying") as progress:
+                checks = inspection.verify(opened, lambda _, at, head: progress(at, head))
+                findings.extend([finding async for finding in checks])
+
+    _run(work())
+    broken = [finding for finding in findings if finding.violations]
+    if as_json:
+        _print([dataclasses.asdict(finding) for finding in findings], as_json=True, title="")
+    else:
+        for finding in findings:
+            mark = "[red]broken[/red]" if finding.violations else "[green]holds[/green]"
+            errors.print(f"{mark}  {finding.service}: {finding.invariant}", highlight=False)
+            for violation in finding.violations:
+                errors.print(f"        {violation}", markup=False, highlight=False)
+        errors.print(f"{len(findings)} checks, {len(broken)} broken")
+    if broken:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what is reachable and what is misconfigured; exit code 1 when something is."""
+    checks = importlib.import_module("services.kernel.main.doctor")
+    rows = _run(checks.examine(KernelSettings()))
+    _print([dataclasses.asdict(row) for row in rows], as_json=as_json, title="doctor")
+    if any(row.state == "broken" for row in rows):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@parked.command("list")
+def parked_list(
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100, as_json: AsJson = False
+) -> None:
+    """List what is parked, with its reason."""
+    rows = _inspect(lambda opened: inspection.parked_messages(opened, limit))
+    _print([dataclasses.asdict(row) for row in rows], as_json=as_json, title="parked")
+
+
+@parked.command("show")
+def parked_show(stream: Annotated[str, typer.Argument(help="as listed")]) -> None:
+    """Print the parked messages of a stream as they were received, as JSON lines."""
+    for envelope in _inspect(lambda opened: inspection.parked_envelopes(opened, stream)):
+        row = dataclasses.asdict(envelope) | {"value": envelope.value.hex()}
+        print(json.dumps(row, default=str))
+
+
+@parked.command("redrive")
+def parked_redrive(
+    stream: Annotated[str, typer.Argument(help="as listed, or `all`")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only say what would be tried")
+    ] = False,
+) -> None:
+    """Ask the running services to try parked messages again, in their order."""
+    if dry_run:
+        rows = _inspect(lambda opened: inspection.parked_messages(opened, 10_000))
+        count = sum(1 for row in rows if stream in ("all", row.stream))
+        errors.print(f"{count} messages would be tried again")
+        return
+    count = _inspect(lambda opened: inspection.redrive(opened, stream))
+    errors.print(f"{count} messages will be tried again within a second or two")
+
+
+@parked.command("drop")
+def parked_drop(
+    stream: Annotated[str, typer.Argument(help="as listed")],
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> None:
+    """Give up the parked messages of a stream for good; later ones are handled again."""
+    if not yes:
+        typer.confirm(f"give up every parked message of {stream}?", abort=True)
+    errors.print(f"{_inspect(lambda opened: inspection.drop(opened, stream))} messages dropped")
+
+
+def _inspect[T](query: Callable[[inspection.Inspection], Coroutine[Any, Any, T]]) -> T:
+    async def work() -> T:
+        async with inspection.inspecting(KernelSettings(), lambda _: None) as opened:
+            return await query(opened)
+
+    return _run(work())
+
+
+if __name__ == "__main__":
+    main()

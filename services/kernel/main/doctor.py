@@ -1,0 +1,123 @@
+"""What is reachable and what is misconfigured, one line each."""
+
+import asyncio
+import contextlib
+import shutil
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import asyncpg
+
+from services.kernel.settings import EdgeSettings, KernelSettings
+
+_WITHIN_S = 3.0
+_LEAST_FREE_SHARE = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One thing that was looked at.
+
+    Attributes:
+        what: The thing.
+        state: ``fine``, ``absent`` (nothing wrong, it is not running) or ``broken``.
+        detail: What was seen, and how to mend it.
+    """
+
+    what: str
+    state: str
+    detail: str
+
+
+async def examine(settings: KernelSettings) -> list[Examined]:
+    """Look at the interpreter, the disk, the database and the ports; change nothing."""
+    return [
+        _python(),
+        _disk(settings),
+        await _database(settings),
+        *[
+            await _port(name, settings.host, port)
+            for name, port in (
+                ("gateway (HTTP)", settings.http_port),
+                ("services (gRPC)", settings.grpc_port),
+                ("health", settings.health_port),
+            )
+        ],
+        _traces(),
+    ]
+
+
+def _python() -> Examined:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Examined("Python", "fine", version)
+
+
+def _disk(settings: KernelSettings) -> Examined:
+    folder = settings.data_home.resolve()
+    while not folder.exists():
+        folder = folder.parent
+    usage = shutil.disk_usage(folder)
+    share = usage.free / usage.total
+    detail = f"{usage.free // 2**30} GiB free ({share:.0%}) under {settings.data_home}"
+    if share < _LEAST_FREE_SHARE:
+        return Examined("disk", "broken", f"{detail}: make room, or move OMS_DATA_HOME")
+    return Examined("disk", "fine", detail)
+
+
+async def _database(settings: KernelSettings) -> Examined:
+    if not settings.postgres_dsn:
+        running = (settings.data_home / "postgres" / "postmaster.pid").exists()
+        return Examined(
+            "PostgreSQL",
+            "fine" if running else "absent",
+            "embedded, running" if running else "embedded, starts with `oms up`",
+        )
+    return await _try(
+        "PostgreSQL",
+        lambda: _ask(settings.postgres_dsn),
+        "check OMS_POSTGRES_DSN, and that the role may create databases and roles",
+    )
+
+
+async def _ask(dsn: str) -> str:
+    connection = await asyncpg.connect(dsn, timeout=_WITHIN_S)
+    try:
+        row = await connection.fetchrow(
+            "SELECT current_setting('server_version'), current_setting('fsync'),"
+            " current_setting('synchronous_commit'), rolcreatedb OR rolsuper"
+            " FROM pg_roles WHERE rolname = current_user"
+        )
+    finally:
+        await connection.close()
+    if row[1] != "on" or row[2] == "off":
+        raise ValueError("fsync or synchronous_commit is off: an acknowledged order may be lost")
+    if not row[3]:
+        raise ValueError("the role may not create databases")
+    return f"version {row[0]}, durable"
+
+
+async def _port(name: str, host: str, port: int) -> Examined:
+    try:
+        async with asyncio.timeout(_WITHIN_S):
+            _, writer = await asyncio.open_connection(host, port)
+    except (OSError, TimeoutError):
+        return Examined(name, "absent", f"nothing listens on {host}:{port}")
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return Examined(name, "fine", f"listens on {host}:{port}")
+
+
+def _traces() -> Examined:
+    settings = EdgeSettings()
+    if not settings.otlp_endpoint:
+        return Examined("traces", "absent", "not exported; set OMS_OTLP_ENDPOINT to send them")
+    return Examined("traces", "fine", f"exported to {settings.otlp_endpoint}")
+
+
+async def _try(what: str, ask: Callable[[], Awaitable[str]], mend: str) -> Examined:
+    try:
+        return Examined(what, "fine", await ask())
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError) as error:
+        return Examined(what, "broken", f"{error}: {mend}")

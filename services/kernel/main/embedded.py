@@ -1,0 +1,268 @@
+"""Embedded mode: every service, the gateway and the database in one process group."""
+
+import asyncio
+import contextlib
+import fcntl
+import importlib
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from services.kernel.adapters import database as databases
+from services.kernel.adapters.api_keys import PostgresApiKeys
+from services.kernel.adapters.database import APPLICATION_ROLE, Database, Limits
+from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
+from services.kernel.adapters.installation_secrets import installation_secrets
+from services.kernel.adapters.telemetry import TELEMETRY
+from services.kernel.application.authenticator import Authenticator
+from services.kernel.application.clock import SystemClock
+from services.kernel.entrypoints.grpc_guard import Limits as CallLimits
+from services.kernel.entrypoints.grpc_guard import ServiceToken
+from services.kernel.entrypoints.grpc_server import GrpcServer, grpc_server
+from services.kernel.main.runtime import SERVICES, Runtime, prepare_databases
+from services.kernel.settings import EdgeSettings, KernelSettings
+
+DEMO_TENANT = "demo"
+_MIGRATIONS_ACCESS = Path(__file__).parents[1] / "migrations_access"
+_GATEWAY_CONNECTIONS = 4
+_DRAIN_S = 10.0
+# Where a stranger with grpcurl may discover the methods.
+_DEVELOPMENT = "dev"
+
+# What the key of the demo tenant may do: everything a retailer's own platform may.
+ALL_SCOPES = (
+    "delivery:code",
+    *(
+        f"{resource}:{verb}"
+        for resource in (
+            *("catalog", "delivery", "notifications", "orders"),
+            *("picking", "returns", "sourcing", "stock"),
+        )
+        for verb in ("read", "write")
+    ),
+)
+
+type Say = Callable[[str], None]
+
+
+class AlreadyRunning(RuntimeError):
+    """Another process runs on the same data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the running system answers."""
+
+    http: str
+    grpc: str
+    health: str
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """The server and what is on it.
+
+    Attributes:
+        admin_dsn: The server, as its owner.
+        app_dsns: Each service's database as the role it runs under, by service.
+        owner_dsns: The same as the owner, for migrations and rebuilds.
+        secrets: The installation's, by name.
+    """
+
+    admin_dsn: str
+    app_dsns: Mapping[str, str]
+    owner_dsns: Mapping[str, str]
+    secrets: Mapping[str, str]
+
+
+@contextlib.asynccontextmanager
+async def open_databases(settings: KernelSettings, say: Say) -> Any:
+    """Start or find the server, bring every database up to date, and lend them for the block."""
+    secrets = installation_secrets(settings.data_home)
+    server: EmbeddedPostgres | None = None
+    admin_dsn = settings.postgres_dsn
+    if not admin_dsn:
+        say("starting PostgreSQL")
+        server = EmbeddedPostgres(settings.data_home.resolve() / "postgres")
+        admin_dsn = await server.start()
+    try:
+        say("bringing the tables up to date")
+        password = secrets["app_password"]
+        app_dsns = await prepare_databases(settings, admin_dsn, password, SERVICES)
+        for name, folder in (
+            ("access", _MIGRATIONS_ACCESS),
+            ("gateway", Path(__file__).parents[2] / "gateway" / "migrations"),
+        ):
+            owner = await databases.ensure_database(
+                admin_dsn, f"{settings.database_prefix}{name}", password
+            )
+            await databases.migrate(owner, [folder], event_store=False)
+            app_dsns[name] = databases.with_login(owner, APPLICATION_ROLE, password)
+        owner_dsns = {
+            name: databases.with_database(admin_dsn, f"{settings.database_prefix}{name}")
+            for name in app_dsns
+        }
+        yield Databases(admin_dsn, app_dsns, owner_dsns, secrets)
+    finally:
+        if server is not None:
+            server.stop()
+
+
+def hand_over_secrets(secrets: Mapping[str, str]) -> None:
+    """Put the installation's secrets where each service looks for its own, if nobody else did."""
+    for variable, name in (
+        ("OMS_DELIVERY_PICKUP_CODE_SECRET", "pickup_code_secret"),
+        ("OMS_GATEWAY_TRACKING_SECRET", "tracking_secret"),
+        ("OMS_GATEWAY_INTERNAL_TOKEN", "internal_token"),
+        ("OMS_GATEWAY_DEMO_TENANT", ""),
+    ):
+        os.environ.setdefault(variable, secrets[name] if name else DEMO_TENANT)
+
+
+@contextlib.contextmanager
+def sole_owner(data_home: Path) -> Any:
+    """Hold the data folder for the block.
+
+    Raises:
+        AlreadyRunning: Another process holds it.
+    """
+    data_home.mkdir(parents=True, exist_ok=True)
+    with (data_home / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(
+                f"another So'OMS runs on {data_home}: stop it, or set OMS_DATA_HOME"
+            ) from None
+        yield
+
+
+class Embedded:
+    """The running system; made by ``running``."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        server: GrpcServer,
+        keys: PostgresApiKeys,
+        addresses: Addresses,
+        databases_: Databases,
+    ) -> None:
+        self.runtime = runtime
+        self.server = server
+        self.keys = keys
+        self.addresses = addresses
+        self.databases = databases_
+
+    async def demo_key(self, data_home: Path) -> str:
+        """Return an API key of the demo tenant; the same one until its file is removed."""
+        file = data_home / "demo.key"
+        if file.exists():
+            token = file.read_text().strip()
+            if await self.keys.authenticate(token) is not None:
+                return token
+        token = (await self.keys.issue(DEMO_TENANT, ALL_SCOPES)).token
+        file.touch(mode=0o600)
+        file.write_text(token)
+        return token
+
+
+@contextlib.asynccontextmanager
+async def running(settings: KernelSettings, say: Say) -> Any:
+    """Run everything for the block; stop it in the order that loses no work.
+
+    Readiness goes first, then the doors (HTTP, gRPC) finish what they took, then the feeds, then
+    the writers and their connections, and the database last.
+    """
+    edge = EdgeSettings()
+    with sole_owner(settings.data_home):
+        async with open_databases(settings, say) as opened, contextlib.AsyncExitStack() as stack:
+            hand_over_secrets(opened.secrets)
+            health = HealthEndpoint(
+                ready={"database": _reachable(opened.admin_dsn)}, metrics=METRICS.exposition
+            )
+            await health.start(settings.host, settings.health_port, METRICS.loop_lag_seconds.set)
+            stack.push_async_callback(health.stop)
+            limits = Limits(settings.pool_size, settings.acquire_s, settings.statement_s)
+            access = await Database.open(opened.app_dsns["access"], limits)
+            stack.push_async_callback(access.close)
+            keys = PostgresApiKeys(
+                access.sql,
+                pepper=opened.secrets["api_key_pepper"].encode(),
+                environment=edge.environment,
+                clock=SystemClock(),
+            )
+            say("starting the services")
+            runtime = Runtime(settings, {name: opened.app_dsns[name] for name in SERVICES})
+            await runtime.start()
+            stack.push_async_callback(runtime.stop)
+            server = grpc_server(
+                [host.service for host in runtime.hosts.values()],
+                authenticator=keys,
+                telemetry=TELEMETRY,
+                limits=CallLimits(**edge.limits()),
+                service_token=ServiceToken(opened.secrets["internal_token"], frozenset(ALL_SCOPES)),
+                has_reflection=edge.has_reflection or edge.environment == _DEVELOPMENT,
+            )
+            port = await server.start(f"{settings.host}:{settings.grpc_port}")
+            stack.push_async_callback(server.drain, 0.0, edge.grace_s)
+            say("opening the gateway")
+            grpc_address = f"{settings.host}:{port}"
+            await _open_gateway(settings, opened, keys, grpc_address, stack)
+            addresses = Addresses(
+                f"http://{settings.host}:{settings.http_port}",
+                grpc_address,
+                f"http://{settings.host}:{settings.health_port}",
+            )
+            stack.callback(health.drain)
+            yield Embedded(runtime, server, keys, addresses, opened)
+
+
+def _reachable(dsn: str) -> Callable[[], Awaitable[bool]]:
+    async def reachable() -> bool:
+        connection = await asyncpg.connect(dsn, timeout=1)
+        await connection.close(timeout=1)
+        return True
+
+    return reachable
+
+
+async def _open_gateway(
+    settings: KernelSettings,
+    opened: Databases,
+    keys: Authenticator,
+    grpc_address: str,
+    stack: contextlib.AsyncExitStack,
+) -> None:
+    main = importlib.import_module("services.gateway.main")
+    pool = await asyncpg.create_pool(
+        opened.app_dsns["gateway"],
+        min_size=2,
+        max_size=_GATEWAY_CONNECTIONS,
+        timeout=settings.acquire_s,
+        command_timeout=settings.statement_s,
+        server_settings=main.POOL_SETTINGS,
+    )
+    stack.push_async_callback(pool.close)
+    gateway = main.build_gateway(
+        dict.fromkeys(SERVICES, grpc_address), pool, keys, main.GatewaySettings()
+    )
+    stack.push_async_callback(gateway.close)
+    draining = asyncio.Event()
+    door = asyncio.create_task(
+        main.serve(gateway.app, settings.host, settings.http_port, draining=draining)
+    )
+    tasks = [asyncio.create_task(task()) for task in gateway.tasks]
+
+    async def close() -> None:
+        draining.set()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(door, _DRAIN_S)
+        for task in tasks:
+            task.cancel()
+
+    stack.push_async_callback(close)

@@ -1,0 +1,189 @@
+"""Looking into a system, running or not: invariants, parked messages, rebuilds, health."""
+
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from services.kernel.adapters.consumer import decode_envelope
+from services.kernel.adapters.database import Database, Limits
+from services.kernel.adapters.local_bus import LocalBus
+from services.kernel.adapters.log_verification import unfinished, verify_log
+from services.kernel.adapters.rebuild import Progress, compare, rebuild
+from services.kernel.application.clock import SystemClock
+from services.kernel.application.feeds import Envelope
+from services.kernel.domain.errors import NotFound
+from services.kernel.main.embedded import Databases, hand_over_secrets, open_databases
+from services.kernel.main.host import ServiceHost
+from services.kernel.main.runtime import SERVICES
+from services.kernel.main.service import builder
+from services.kernel.settings import KernelSettings
+
+# Reads of a whole log may take longer than a command may.
+_STATEMENT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Every service, built but not running, on its database."""
+
+    databases: Databases
+    hosts: Mapping[str, ServiceHost]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found.
+
+    Attributes:
+        service: Where.
+        invariant: Which.
+        violations: One sentence each; empty when the invariant holds.
+    """
+
+    service: str
+    invariant: str
+    violations: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedMessage:
+    """A message that waits for a person."""
+
+    service: str
+    group: str
+    topic: str
+    stream: str
+    position: int
+    type: str
+    reason: str
+    attempts: int
+    parked_at: str
+
+
+@contextlib.asynccontextmanager
+async def inspecting(
+    settings: KernelSettings, say: Callable[[str], None]
+) -> AsyncIterator[Inspection]:
+    """Open every service's database for the block; nothing is consumed, projected or sent."""
+    async with open_databases(settings, say) as databases, contextlib.AsyncExitStack() as stack:
+        hand_over_secrets(databases.secrets)
+        hosts: dict[str, ServiceHost] = {}
+        for name in SERVICES:
+            database = await Database.open(
+                databases.app_dsns[name], Limits(2, settings.acquire_s, _STATEMENT_S)
+            )
+            stack.push_async_callback(database.close)
+            hosts[name] = ServiceHost(
+                builder(name),
+                database,
+                databases.app_dsns[name],
+                settings,
+                LocalBus(),
+                SystemClock(),
+                {},
+                is_sole_writer=False,
+            )
+        yield Inspection(databases, hosts)
+
+
+async def verify(
+    inspection: Inspection, progress: Callable[[str, int, int], None]
+) -> AsyncIterator[Finding]:
+    """Check every invariant of every service; yield one finding for each."""
+    for name, host in inspection.hosts.items():
+        sql = host.database.sql
+
+        def at(position: int, head: int, name: str = name) -> None:
+            progress(name, position, head)
+
+        yield Finding(
+            name,
+            "I1 I6 I12: nothing missing, doubled or unreadable in the log",
+            tuple(await verify_log(sql, host.service.codec, at)),
+        )
+        for model in host.service.read_models:
+            yield Finding(
+                name,
+                f"I7: {model.name} equals a replay from scratch",
+                tuple(
+                    await compare(
+                        inspection.databases.owner_dsns[name], host.service.codec, model, at
+                    )
+                ),
+            )
+        for invariant, check in host.service.checks.items():
+            yield Finding(name, invariant, tuple(await check(sql)))
+        yield Finding(name, "I11: nothing is parked or given up", tuple(await unfinished(sql)))
+
+
+async def rebuild_read_model(inspection: Inspection, name: str, progress: Progress) -> int:
+    """Rebuild the read model ``name`` of whichever service has it.
+
+    Raises:
+        NotFound: No service has it; the message lists those there are.
+    """
+    known: list[str] = []
+    for service, host in inspection.hosts.items():
+        for model in host.service.read_models:
+            known.append(f"{service}.{model.name}")
+            if name in (model.name, known[-1]):
+                return await rebuild(
+                    inspection.databases.owner_dsns[service], host.service.codec, model, progress
+                )
+    raise NotFound(f"read model (there are {', '.join(known)})", name)
+
+
+async def parked_messages(inspection: Inspection, limit: int) -> list[ParkedMessage]:
+    """Return parked messages of all services, oldest first within each stream."""
+    found: list[ParkedMessage] = []
+    for service, host in inspection.hosts.items():
+        rows = await host.database.sql.fetch(
+            "SELECT group_name, topic, stream, position, type, reason, attempts, parked_at"
+            " FROM parked ORDER BY group_name, topic, stream, position LIMIT $1",
+            limit - len(found),
+        )
+        found += [ParkedMessage(service, *row[:7], row[7].isoformat()) for row in rows]
+    return found
+
+
+async def parked_envelopes(inspection: Inspection, stream: str) -> list[Envelope]:
+    """Return the parked messages of one stream as they were received."""
+    rows = await _in_all(
+        inspection,
+        lambda sql: sql.fetch(
+            "SELECT envelope FROM parked WHERE stream = $1 ORDER BY position", stream
+        ),
+    )
+    return [decode_envelope(row[0]) for row in rows]
+
+
+async def redrive(inspection: Inspection, stream: str) -> int:
+    """Ask the running workers to try a stream (or ``all``) again; return how many messages."""
+    return len(
+        await _in_all(
+            inspection,
+            lambda sql: sql.fetch(
+                "UPDATE parked SET redrive = true WHERE $1 = 'all' RETURNING 1"
+                if stream == "all"
+                else "UPDATE parked SET redrive = true WHERE stream = $1 RETURNING 1",
+                stream,
+            ),
+        )
+    )
+
+
+async def drop(inspection: Inspection, stream: str) -> int:
+    """Give up the parked messages of one stream for good; return how many there were."""
+    return len(
+        await _in_all(
+            inspection,
+            lambda sql: sql.fetch("DELETE FROM parked WHERE stream = $1 RETURNING 1", stream),
+        )
+    )
+
+
+async def _in_all(
+    inspection: Inspection, query: Callable[[Any], Awaitable[list[Any]]]
+) -> list[Any]:
+    return [row for host in inspection.hosts.values() for row in await query(host.database.sql)]
