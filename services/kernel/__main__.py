@@ -20,7 +20,7 @@ from rich.table import Table
 from services.kernel.adapters.json_lines import log_json
 from services.kernel.adapters.telemetry import TELEMETRY
 from services.kernel.domain.errors import NotFound
-from services.kernel.main import inspection
+from services.kernel.main import EdgeSettings, KernelSettings, inspection
 from services.kernel.main.embedded import (
     AlreadyRunning,
     EdgeSettings,

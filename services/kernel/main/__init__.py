@@ -3,12 +3,15 @@
 from services.kernel.main.host import ServiceHost
 from services.kernel.main.runtime import SERVICES, Runtime, prepare_databases
 from services.kernel.main.service import Build, Check, Kernel, Publish, Service, Wake, builder
+from services.kernel.settings import EdgeSettings, KernelSettings
 
 __all__ = [
     "SERVICES",
     "Build",
     "Check",
+    "EdgeSettings",
     "Kernel",
+    "KernelSettings",
     "Publish",
     "Runtime",
     "Service",

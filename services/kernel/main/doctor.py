@@ -90,7 +90,7 @@ async def _ask(dsn: str) -> str:
         )
     finally:
         await connection.close()
-    if row[1] != "on" or row[2] == "off":
+    if row is None or row[1] != "on" or row[2] == "off":
         raise ValueError("fsync or synchronous_commit is off: an acknowledged order may be lost")
     if not row[3]:
         raise ValueError("the role may not create databases")

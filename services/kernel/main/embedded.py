@@ -17,12 +17,13 @@ from services.kernel.adapters.api_keys import PostgresApiKeys
 from services.kernel.adapters.database import APPLICATION_ROLE, Database, Limits
 from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
 from services.kernel.adapters.installation_secrets import installation_secrets
-from services.kernel.adapters.telemetry import TELEMETRY
+from services.kernel.adapters.telemetry import METRICS, TELEMETRY
 from services.kernel.application.authenticator import Authenticator
 from services.kernel.application.clock import SystemClock
 from services.kernel.entrypoints.grpc_guard import Limits as CallLimits
 from services.kernel.entrypoints.grpc_guard import ServiceToken
 from services.kernel.entrypoints.grpc_server import GrpcServer, grpc_server
+from services.kernel.entrypoints.health import HealthEndpoint
 from services.kernel.main.runtime import SERVICES, Runtime, prepare_databases
 from services.kernel.settings import EdgeSettings, KernelSettings
 

@@ -143,7 +143,7 @@ async def parked_messages(inspection: Inspection, limit: int) -> list[ParkedMess
             " FROM parked ORDER BY group_name, topic, stream, position LIMIT $1",
             limit - len(found),
         )
-        found += [ParkedMessage(service, *row[:7], row[7].isoformat()) for row in rows]
+        found += [ParkedMessage(service, *tuple(row)[:7], str(row[7])) for row in rows]
     return found
 
 
