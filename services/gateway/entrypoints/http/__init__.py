@@ -1,0 +1,1 @@
+"""HTTP: one module per resource, one problem table, one place that makes gRPC metadata."""

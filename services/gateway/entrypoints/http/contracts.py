@@ -1,0 +1,23 @@
+"""The services' contracts, as their generated code describes them."""
+
+from oms.catalog.v1 import catalog_service_pb2
+from oms.delivery.v1 import delivery_service_pb2
+from oms.notification.v1 import notification_service_pb2
+from oms.order.v1 import order_service_pb2
+from oms.picking.v1 import picking_service_pb2
+from oms.returns.v1 import returns_service_pb2
+from oms.sourcing.v1 import sourcing_service_pb2
+from oms.stock_ledger.v1 import stock_ledger_service_pb2
+
+CATALOG = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"].methods_by_name
+DELIVERY = delivery_service_pb2.DESCRIPTOR.services_by_name["DeliveryService"].methods_by_name
+NOTIFICATION = notification_service_pb2.DESCRIPTOR.services_by_name[
+    "NotificationService"
+].methods_by_name
+ORDER = order_service_pb2.DESCRIPTOR.services_by_name["OrderService"].methods_by_name
+PICKING = picking_service_pb2.DESCRIPTOR.services_by_name["PickingService"].methods_by_name
+RETURNS = returns_service_pb2.DESCRIPTOR.services_by_name["ReturnsService"].methods_by_name
+SOURCING = sourcing_service_pb2.DESCRIPTOR.services_by_name["SourcingService"].methods_by_name
+STOCK = stock_ledger_service_pb2.DESCRIPTOR.services_by_name["StockLedgerService"].methods_by_name
+
+ALL = (CATALOG, DELIVERY, NOTIFICATION, ORDER, PICKING, RETURNS, SOURCING, STOCK)

@@ -1,0 +1,107 @@
+"""Around every request, as plain ASGI: limits, correlation, security headers, no stack traces."""
+
+import logging
+
+import grpc
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from services.gateway.entrypoints.http.incoming import incoming
+from services.gateway.entrypoints.http.problems import Problem, answer, problem, problem_for
+from services.gateway.entrypoints.http.wire import Malformed
+from services.kernel.application.authenticator import Unauthenticated
+from services.kernel.application.runner import Overloaded
+
+MAX_BODY_BYTES = 1024 * 1024
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Strict-Transport-Security": "max-age=31536000",
+    "Cache-Control": "no-store",
+}
+
+_log = logging.getLogger("oms.gateway")
+
+
+class Around:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun = False
+        correlation_id = incoming(scope).correlation_id
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                headers = MutableHeaders(scope=message)
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+                headers["X-Correlation-Id"] = correlation_id
+            await send(message)
+
+        try:
+            _refuse_large(scope)
+            await self._app(scope, _bounded(receive), send_with_headers)
+        except Exception as error:
+            if begun:
+                raise
+            await tell(problem_in(error, correlation_id), scope, receive, send_with_headers)
+
+
+def problem_in(error: Exception, correlation_id: str) -> Problem:
+    """Return what is told about an error. Of a fault of ours: nothing but that it is one."""
+    match error:
+        case Problem():
+            return error
+        case Malformed():
+            return problem("MALFORMED_REQUEST", errors=error.faults)
+        case Unauthenticated():
+            return problem_for(grpc.StatusCode.UNAUTHENTICATED, "", "")
+        case Overloaded():
+            return problem_for(grpc.StatusCode.UNAVAILABLE, "", "")
+        case _:
+            _log.error("unexpected", exc_info=error, extra={"correlation_id": correlation_id})
+            return problem_for(grpc.StatusCode.INTERNAL, "", "")
+
+
+async def tell(found: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer with the problem."""
+    brought = incoming(scope)
+    response = answer(
+        found,
+        instance=scope["path"],
+        correlation_id=brought.correlation_id,
+        traceparent=brought.traceparent,
+    )
+    await response(scope, receive, send)
+
+
+def _refuse_large(scope: Scope) -> None:
+    for name, value in scope["headers"]:
+        if name == b"content-length" and (not value.isdigit() or int(value) > MAX_BODY_BYTES):
+            raise problem("BODY_TOO_LARGE", f"at most {MAX_BODY_BYTES} bytes")
+
+
+def _bounded(receive: Receive) -> Receive:
+    """Count what arrives: a chunked body has no length to refuse beforehand."""
+    received_bytes = 0
+
+    async def count() -> Message:
+        nonlocal received_bytes
+        message = await receive()
+        if message["type"] == "http.request":
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > MAX_BODY_BYTES:
+                raise problem("BODY_TOO_LARGE", f"at most {MAX_BODY_BYTES} bytes")
+        return message
+
+    return count

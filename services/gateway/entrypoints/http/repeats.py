@@ -1,0 +1,147 @@
+"""The Idempotency-Key contract: the same key, the same request, one effect, one answer.
+
+The id of the command follows from tenant, route and key, and the services know it: running a
+command again is harmless. The stored answer only saves the second run and tells the caller that
+it is a repeat.
+"""
+
+import re
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from services.gateway.application.keys import Answer, Claimed, Keys, KeysAway, Mismatch, Running
+from services.gateway.entrypoints.http.incoming import incoming
+from services.gateway.entrypoints.http.problems import (
+    PASSING,
+    PASSING_REASONS,
+    Problem,
+    answer,
+    problem,
+)
+from services.kernel.domain.ids import derive
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
+_KEY = re.compile(r'"?([\x21\x23-\x5b\x5d-\x7e]{1,255})"?')
+_KEPT_HEADERS = ("content-type", "etag", "location", "preference-applied", "retry-after")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A request that changes something.
+
+    Attributes:
+        command_id: The gRPC ``request_id``; the same on every repeat.
+        route: Method and path template.
+        fingerprint: Of everything that makes the request what it is.
+        body: As it arrived.
+        is_keyed: False when the caller sent no key: nothing is remembered.
+    """
+
+    command_id: str
+    route: str
+    fingerprint: bytes
+    body: bytes
+    is_keyed: bool
+    request: Request
+
+    @property
+    def minted_id(self) -> str:
+        """An id for what the command makes, when the caller names none."""
+        return derive(self.command_id, "made")
+
+
+def command_of(
+    request: Request, tenant: str, path: str, body: bytes, *, is_key_needed: bool
+) -> Command:
+    """Return the command that a request is.
+
+    Raises:
+        Problem: The key is missing or malformed.
+    """
+    sent = request.headers.get(HEADER, "")
+    key = _KEY.fullmatch(sent)
+    if key is None and (sent or is_key_needed):
+        raise problem("IDEMPOTENCY_KEY_MISSING", f"{HEADER}: 1 to 255 visible characters")
+    route = f"{request.method} {path}"
+    chosen = key[1] if key else secrets.token_hex(16)
+    parts = (
+        request.method, request.url.path, request.url.query, request.headers.get("if-match", "")
+    )  # fmt: skip
+    fingerprint = blake2b("\n".join(parts).encode() + b"\n" + body, digest_size=16).digest()
+    command_id = derive("gateway", tenant, route, chosen)
+    return Command(command_id, route, fingerprint, body, key is not None, request)
+
+
+async def once(
+    keys: Keys | None, command: Command, run: Callable[[], Awaitable[Response]]
+) -> Response:
+    """Run the command, or give the answer that it got before.
+
+    Raises:
+        Problem: The key was used for another request, or its request is still running.
+    """
+    if keys is None or not command.is_keyed:
+        return await run()
+    try:
+        claim = await keys.claim(command.command_id, command.route, command.fingerprint)
+    except KeysAway:  # the effect is still the same, only the replayed header is lost
+        return await run()
+    match claim:
+        case Answer():
+            return Response(claim.body, claim.status, {**claim.headers, REPLAYED: "true"})
+        case Mismatch():
+            raise problem("IDEMPOTENCY_MISMATCH", "the key was used for another request")
+        case Running():
+            raise problem("IDEMPOTENCY_RUNNING", headers={"Retry-After": "1"})
+        case Claimed():
+            return await _run_claimed(keys, command, run)
+
+
+async def _run_claimed(
+    keys: Keys, command: Command, run: Callable[[], Awaitable[Response]]
+) -> Response:
+    try:
+        response, is_final = await _told(command.request, run)
+    except BaseException:
+        await _settle(keys.release(command.command_id))
+        raise
+    if is_final:
+        await _settle(keys.finish(command.command_id, _answer_of(response)))
+    else:
+        await _settle(keys.release(command.command_id))
+    return response
+
+
+async def _settle(writing: Awaitable[None]) -> None:
+    try:
+        await writing
+    except KeysAway:
+        return  # the lease runs out by itself, and a repeat does no harm
+
+
+async def _told(request: Request, run: Callable[[], Awaitable[Response]]) -> tuple[Response, bool]:
+    """Return the answer and whether it is final: a refusal is kept and repeated word for word."""
+    try:
+        response = await run()
+    except Problem as found:
+        brought = incoming(request.scope)
+        told = answer(
+            found,
+            instance=request.url.path,
+            correlation_id=brought.correlation_id,
+            traceparent=brought.traceparent,
+        )
+        is_passing = found.kind.status in PASSING or found.reason in PASSING_REASONS
+        return told, not is_passing
+    return response, True
+
+
+def _answer_of(response: Response) -> Answer:
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    return Answer(response.status_code, bytes(response.body), headers)

@@ -1,0 +1,151 @@
+"""Server-sent events: one order's timeline, live, resumable with Last-Event-ID."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import msgspec
+from oms.order.v1 import order_service_pb2 as wire
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from services.gateway.entrypoints.http.contracts import ORDER
+from services.gateway.entrypoints.http.incoming import Metadata, incoming
+from services.gateway.entrypoints.http.problems import problem
+from services.gateway.entrypoints.http.remote import Remote
+from services.gateway.entrypoints.http.routes import Composed, Face, version_in
+from services.gateway.entrypoints.http.wire import to_json
+
+MAX_STREAMS = 1_000
+MAX_SECONDS = 300  # then the client resumes by itself: EventSource does
+HEARTBEAT_S = 15.0
+RETRY_MS = 2_000
+_WAITING_ENTRIES = 100
+_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+_LAST_EVENT_ID = {"name": "Last-Event-ID", "in": "header", "description": "Resume after it."}
+
+type View = wire.TimelineView.ValueType
+
+
+class Streams:
+    """How many streams are open in this process; more than ``MAX_STREAMS`` are refused."""
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    async def timeline(
+        self,
+        remote: Remote,
+        metadata: Metadata,
+        watched: wire.WatchTimelineRequest,
+        tell: Callable[[wire.WatchTimelineResponse], bytes],
+    ) -> Response:
+        """Return the live timeline of an order, each answer told as ``tell`` does.
+
+        Raises:
+            Problem: There is no such order for this caller, or too many streams are open.
+        """
+        if self.open >= MAX_STREAMS:
+            raise problem("TOO_MANY_STREAMS")
+        # Asked first, because once the stream has begun there is no status left to say no with.
+        first = wire.GetTimelineRequest(order_id=watched.order_id, view=watched.view, page_size=1)
+        await remote.call(ORDER["GetTimeline"], first, metadata, HEARTBEAT_S)
+        watched.max_seconds = MAX_SECONDS
+        return StreamingResponse(
+            self._counted(_events(remote, metadata, watched, tell)),
+            headers=_HEADERS,
+            media_type="text/event-stream",
+        )
+
+    async def _counted(self, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        self.open += 1
+        try:
+            async for event in events:
+                yield event
+        finally:
+            self.open -= 1
+
+
+async def _events(
+    remote: Remote,
+    metadata: Metadata,
+    watched: wire.WatchTimelineRequest,
+    tell: Callable[[wire.WatchTimelineResponse], bytes],
+) -> AsyncIterator[bytes]:
+    """Yield the bytes of the stream; a slow reader slows the service down, not our memory."""
+    told: asyncio.Queue[wire.WatchTimelineResponse | None] = asyncio.Queue(_WAITING_ENTRIES)
+
+    async def listen() -> None:
+        try:
+            answers = remote.stream(
+                ORDER["WatchTimeline"], watched, metadata, MAX_SECONDS + HEARTBEAT_S
+            )
+            async for answer in answers:
+                await told.put(answer)
+        finally:
+            await told.put(None)
+
+    listening = asyncio.create_task(listen())
+    try:
+        yield f"retry: {RETRY_MS}\n\n".encode()
+        while True:
+            try:
+                answer = await asyncio.wait_for(told.get(), HEARTBEAT_S)
+            except TimeoutError:
+                yield b": still here\n\n"
+                continue
+            if answer is None:
+                return
+            yield tell(answer)
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+def event_bytes(answer: wire.WatchTimelineResponse) -> bytes:
+    """Return one event; a heartbeat is a comment that moves the id on."""
+    if not answer.HasField("entry"):
+        return f": still here\nid: {answer.version}\n\n".encode()
+    entry = to_json(answer.entry)
+    data = msgspec.json.encode(entry).decode()
+    return f"id: {answer.version}\nevent: {entry['kind']}\ndata: {data}\n\n".encode()
+
+
+def changed_bytes(answer: wire.WatchTimelineResponse) -> bytes:
+    """Return an event that says only that something changed: the page reads itself again."""
+    if not answer.HasField("entry"):
+        return event_bytes(answer)
+    return f"id: {answer.version}\nevent: changed\ndata: {answer.version}\n\n".encode()
+
+
+def stream_routes(streams: Streams) -> tuple[Composed, ...]:
+    """Return the routes of the streams."""
+
+    def follow(path: str, view: View, summary: str) -> Composed:
+        async def handle(face: Face, request: Request) -> Response:
+            watched = wire.WatchTimelineRequest(
+                order_id=request.path_params["order_id"],
+                view=view,
+                after_version=version_in(request.headers.get("last-event-id", "")),
+            )
+            metadata = incoming(request.scope).metadata()
+            return await streams.timeline(face.remote, metadata, watched, event_bytes)
+
+        return Composed(
+            "GET",
+            path,
+            handle,
+            summary,
+            calls=(ORDER["WatchTimeline"],),
+            parameters=(_LAST_EVENT_ID,),
+            produces="text/event-stream",
+        )
+
+    order = "/v1/orders/{order_id}"
+    return (
+        follow(f"{order}/events/stream", wire.TIMELINE_VIEW_BANNER, "Follow everything, live"),
+        follow(
+            f"{order}/tracking/stream",
+            wire.TIMELINE_VIEW_CONSUMER,
+            "Follow what the consumer sees, live",
+        ),
+    )

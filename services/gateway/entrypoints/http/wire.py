@@ -1,0 +1,283 @@
+"""Protobuf messages as JSON, and JSON as protobuf messages.
+
+The JSON is what an HTTP user expects, which protobuf's own mapping is not: field names as in the
+contract, 64-bit integers as numbers, enum values in lower case without their prefix, times in
+RFC 3339. Unknown fields are refused, and every fault is told with its JSON pointer.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+type Fault = tuple[str, str]
+type Field = Any  # a FieldDescriptor; the stubs know two classes of them
+type Write = Callable[[Any], Any]
+
+_TIMESTAMP = Timestamp.DESCRIPTOR.full_name
+_INTEGERS: Mapping[int, tuple[int, int]] = {
+    FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
+    FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
+    FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
+    FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
+}
+_DECIMALS = (FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT)
+MAX_FAULTS = 20
+_EPOCH_YEAR = 1
+
+
+class Malformed(Exception):
+    """A request does not have the shape of its contract.
+
+    Attributes:
+        faults: Pairs of JSON pointer and what is wrong there.
+    """
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("; ".join(f"{pointer}: {wrong}" for pointer, wrong in faults))
+        self.faults = faults
+
+    def without(self, nest: str) -> "Malformed":
+        """Return the same faults as seen from inside field ``nest``."""
+        if not nest:
+            return self
+        return Malformed(*[(at.replace(f"/{nest}", "", 1), why) for at, why in self.faults])
+
+
+def to_json(message: Message) -> dict[str, Any]:
+    """Return the message as plain values. Absent messages and optional scalars are left out."""
+    shown: dict[str, Any] = {}
+    for name, has_presence, write in _writers(message.DESCRIPTOR):
+        if has_presence and not message.HasField(name):
+            continue
+        shown[name] = write(getattr(message, name))
+    return shown
+
+
+@cache
+def _writers(descriptor: Descriptor) -> tuple[tuple[str, bool, Write], ...]:
+    return tuple((field.name, field.has_presence, _writer(field)) for field in descriptor.fields)
+
+
+def _writer(field: FieldDescriptor) -> Write:
+    one: Write
+    if field.message_type is not None:
+        one = _time_to_json if field.message_type.full_name == _TIMESTAMP else to_json
+    elif field.enum_type is not None:
+        names = enum_names(field.enum_type)
+        one = lambda number: names.get(number, str(number))  # noqa: E731 - one of three
+    else:
+        return list if field.is_repeated else _as_it_is
+    if not field.is_repeated:
+        return one
+    return lambda items: [one(item) for item in items]
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _time_to_json(time: Timestamp) -> str:
+    moment = time.ToDatetime()
+    return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds") + "Z"
+
+
+@cache
+def enum_names(enum: EnumDescriptor) -> dict[int, str]:
+    """Return the name of each value as JSON shows it: ``ORDER_STATUS_PLACED`` is ``placed``."""
+    prefix = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", enum.name).upper() + "_"
+    return {value.number: value.name.removeprefix(prefix).lower() for value in enum.values}
+
+
+@cache
+def _enum_numbers(enum: EnumDescriptor) -> dict[str, int]:
+    return {name: number for number, name in enum_names(enum).items() if number != 0}
+
+
+def from_json[M: Message](
+    kind: type[M], value: Any, hidden: Collection[str] = (), given: Mapping[str, Any] | None = None
+) -> M:
+    """Return the message that the JSON value stands for.
+
+    Args:
+        kind: Class of the message.
+        value: Decoded JSON.
+        hidden: Fields of ``kind`` that the body may not carry: they come from elsewhere.
+        given: Values of such fields.
+
+    Raises:
+        Malformed: The value does not fit; tells at most ``MAX_FAULTS`` faults.
+    """
+    message = kind()
+    faults: list[Fault] = []
+    _fill(message, value, "", faults, hidden)
+    if faults:
+        raise Malformed(*faults[:MAX_FAULTS])
+    for name, item in (given or {}).items():
+        setattr(message, name, item)
+    return message
+
+
+def from_query[M: Message](
+    kind: type[M], query: Mapping[str, list[str]], given: Mapping[str, Any]
+) -> M:
+    """Return the message that the parameters of a URL stand for.
+
+    Raises:
+        Malformed: A parameter is unknown, repeated without being a list, or not readable.
+    """
+    fields = kind.DESCRIPTOR.fields_by_name
+    value: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for name, texts in query.items():
+        field = fields.get(name)
+        if field is None or name in given or (field.message_type and not _is_time(field)):
+            faults.append((f"?{name}", "unknown parameter"))
+        elif not field.is_repeated and len(texts) > 1:
+            faults.append((f"?{name}", "given more than once"))
+        else:
+            read = [_from_text(field, text) for text in texts]
+            value[name] = read if field.is_repeated else read[0]
+    message = kind()
+    _fill(message, value, "?", faults, ())
+    if faults:
+        raise Malformed(*[(f"?{pointer.lstrip('?/')}", wrong) for pointer, wrong in faults])
+    for name, item in given.items():
+        setattr(message, name, item)
+    return message
+
+
+def _from_text(field: Field, text: str) -> Any:
+    if field.cpp_type in _INTEGERS:
+        return int(text) if re.fullmatch(r"-?\d{1,19}", text) else text
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        return {"true": True, "false": False}.get(text, text)
+    return text
+
+
+def _is_time(field: Field) -> bool:
+    return field.message_type is not None and field.message_type.full_name == _TIMESTAMP
+
+
+def _fill(
+    message: Message, value: Any, pointer: str, faults: list[Fault], hidden: Collection[str]
+) -> None:
+    if not isinstance(value, dict):
+        faults.append((pointer, "must be an object"))
+        return
+    fields = message.DESCRIPTOR.fields_by_name
+    for name, item in value.items():
+        here = f"{pointer}/{_escaped(name)}"
+        field = fields.get(name)
+        if field is None or name in hidden:
+            faults.append((here, "unknown field"))
+        elif item is None:
+            continue  # as if it were not there
+        elif field.is_repeated:
+            _fill_list(message, field, item, here, faults)
+        elif field.message_type is not None and not _is_time(field):
+            inner = getattr(message, name)
+            inner.SetInParent()
+            _fill(inner, item, here, faults, ())
+        else:
+            _fill_one(message, field, item, here, faults)
+
+
+def _fill_list(
+    message: Message, field: Field, items: Any, pointer: str, faults: list[Fault]
+) -> None:
+    if not isinstance(items, list):
+        faults.append((pointer, "must be a list"))
+        return
+    target = getattr(message, field.name)
+    for index, item in enumerate(items):
+        here = f"{pointer}/{index}"
+        if field.message_type is not None:
+            _fill(target.add(), item, here, faults, ())
+        else:
+            wrong, read = _scalar(field, item)
+            if wrong:
+                faults.append((here, wrong))
+            else:
+                target.append(read)
+
+
+def _fill_one(message: Message, field: Field, item: Any, pointer: str, faults: list[Fault]) -> None:
+    if _is_time(field):
+        moment = _time(item)
+        if moment is None:
+            faults.append((pointer, "must be a time with its zone, such as 2026-05-01T08:30:00Z"))
+        else:
+            getattr(message, field.name).FromDatetime(moment)
+        return
+    wrong, read = _scalar(field, item)
+    if wrong:
+        faults.append((pointer, wrong))
+    else:
+        setattr(message, field.name, read)
+
+
+def _time(item: Any) -> datetime | None:
+    if not isinstance(item, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(item)
+    except ValueError:
+        return None
+    if moment.tzinfo is None or moment.year <= _EPOCH_YEAR:
+        return None
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        return None
+
+
+def _scalar(  # noqa: PLR0911 - one return per kind of value
+    field: Field, item: Any
+) -> tuple[str, Any]:
+    """Return what is wrong (or nothing), and the value."""
+    kind = field.cpp_type
+    if kind in _INTEGERS:
+        low, high = _INTEGERS[kind]
+        if isinstance(item, int) and not isinstance(item, bool) and low <= item <= high:
+            return "", item
+        return f"must be an integer from {low} to {high}", None
+    if kind == FieldDescriptor.CPPTYPE_ENUM:
+        numbers = _enum_numbers(field.enum_type)
+        if isinstance(item, str) and item in numbers:
+            return "", numbers[item]
+        return f"must be one of {', '.join(numbers)}", None
+    if kind == FieldDescriptor.CPPTYPE_BOOL:
+        return ("", item) if isinstance(item, bool) else ("must be true or false", None)
+    if kind in _DECIMALS:
+        is_number = isinstance(item, int | float) and not isinstance(item, bool)
+        return ("", float(item)) if is_number else ("must be a number", None)
+    return _text(item)
+
+
+def _text(item: Any) -> tuple[str, Any]:
+    if not isinstance(item, str):
+        return "must be a text", None
+    try:
+        item.encode()
+    except UnicodeEncodeError:
+        return "must be valid Unicode", None
+    return ("must not contain a zero byte", None) if "\0" in item else ("", item)
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def pointer_of(path: str) -> str:
+    """Return the JSON pointer of a field path of a service.
+
+    >>> pointer_of("lines[2].choice.site_id")
+    '/lines/2/choice/site_id'
+    """
+    return "/" + re.sub(r"\[(\d+)\]", r"/\1", path).replace(".", "/") if path else ""

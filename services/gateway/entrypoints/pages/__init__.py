@@ -1,0 +1,1 @@
+"""Pages for consumers, rendered here, working without scripts."""

@@ -1,0 +1,155 @@
+"""What the consumer's page shows of an order: the visible steps, and nothing else."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from oms.common.v1 import common_pb2 as common
+from oms.notification.v1 import notification_service_pb2 as notification
+from oms.order.v1 import order_service_pb2 as order
+
+from services.gateway.entrypoints.http.wire import enum_names
+from services.gateway.entrypoints.pages.texts import TEXTS, amount, in_language, moment
+
+_TOLD_AT_START = (common.STEP_TYPE_WORK, common.STEP_TYPE_WAIT)
+_ENDED = (
+    order.ORDER_STATUS_REFUSED,
+    order.ORDER_STATUS_CANCELLED,
+    order.ORDER_STATUS_COMPLETED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who reads the page: the language, and the zone to tell times in."""
+
+    language: str
+    zone: ZoneInfo
+
+    def time(self, at: Timestamp) -> Mapping[str, str]:
+        """Return a time for machines and for people."""
+        told = at.ToDatetime(tzinfo=UTC)
+        local = moment(told.astimezone(self.zone), self.language)
+        return {"iso": told.isoformat(timespec="seconds"), "text": local}
+
+
+def awaits_collection(group: order.OrderGroupView) -> bool:
+    """Return whether the group stands ready for its customer, so that he needs the code."""
+    if group.is_completed:
+        return False
+    return any(
+        one.step.completes_on == common.MILESTONE_READY and one.state == order.STEP_STATE_COMPLETED
+        for one in group.steps
+    )
+
+
+def order_page(
+    found: order.Order,
+    messages: Sequence[notification.Message],
+    codes: Mapping[str, str],
+    reader: Reader,
+) -> dict[str, Any]:
+    """Return what the template needs.
+
+    Args:
+        found: The order.
+        messages: Its mailbox, oldest first.
+        codes: Pickup code by group id.
+        reader: For whom.
+    """
+    text = TEXTS[reader.language]
+    total = len(found.groups)
+    return {
+        "order": {"order_id": found.order_id},
+        "headline": _headline(found, reader),
+        "is_live": found.status not in _ENDED,
+        "groups": [
+            _group(one, place, total, found, codes, reader)
+            for place, one in enumerate(found.groups, 1)
+        ],
+        "messages": [
+            {"text": in_language(one.text, reader.language), "at": reader.time(one.occurred_at)}
+            for one in reversed(messages)
+        ],
+        "total": amount(found.total_minor, found.currency, reader.language),
+        "refunded": amount(found.refunded_minor, found.currency, reader.language)
+        if found.refunded_minor
+        else "",
+        "text": text,
+    }
+
+
+def _headline(found: order.Order, reader: Reader) -> str:
+    """The step that a single group is at says more than the status of the order."""
+    if found.status == order.ORDER_STATUS_ACCEPTED and len(found.groups) == 1:
+        shown = [one for one in _steps(found.groups[0], found, reader) if one["state"] != "todo"]
+        if shown:
+            label: str = shown[-1]["label"]
+            return label
+    status = enum_names(order.OrderStatus.DESCRIPTOR)[found.status]
+    return TEXTS[reader.language][status]
+
+
+def _group(
+    view: order.OrderGroupView,
+    place: int,
+    total: int,
+    found: order.Order,
+    codes: Mapping[str, str],
+    reader: Reader,
+) -> dict[str, Any]:
+    text = TEXTS[reader.language]
+    count = len(view.group.lines)
+    return {
+        "title": text["group"].format(n=place, total=total) if total > 1 else text["steps"],
+        "articles": text["articles_one" if count == 1 else "articles_many"].format(n=count),
+        "promised": reader.time(view.group.promised_at)
+        if view.group.HasField("promised_at") and not view.is_completed
+        else None,
+        "pickup_code": codes.get(view.group.group_id, ""),
+        "steps": _steps(view, found, reader),
+    }
+
+
+def _steps(view: order.OrderGroupView, found: order.Order, reader: Reader) -> list[dict[str, Any]]:
+    is_over = found.status == order.ORDER_STATUS_CANCELLED
+    shown: list[dict[str, Any]] = []
+    for one in view.steps:
+        if one.step.visibility in (common.VISIBILITY_HIDDEN, common.VISIBILITY_UNSPECIFIED):
+            continue
+        state = _state(one)
+        if state == "skipped" or (state == "todo" and is_over):
+            continue
+        shown.append(
+            {
+                "label": in_language(one.step.label, reader.language),
+                "state": state,
+                "at": _time(one, reader) if state != "todo" else None,
+            }
+        )
+    return shown
+
+
+def _state(one: order.GroupStep) -> str:
+    """Work and waiting are told when they start; the others when they are done."""
+    is_told_at_start = one.step.type in _TOLD_AT_START
+    match one.state:
+        case order.STEP_STATE_COMPLETED:
+            return "done"
+        case order.STEP_STATE_STARTED if is_told_at_start:
+            return "current"
+        case order.STEP_STATE_SKIPPED:
+            return "done" if one.HasField("started_at") and is_told_at_start else "skipped"
+        case _:
+            return "todo"
+
+
+def _time(one: order.GroupStep, reader: Reader) -> Mapping[str, str] | None:
+    if one.step.visibility != common.VISIBILITY_LABEL_AND_TIME:
+        return None
+    if one.step.type in _TOLD_AT_START:
+        return reader.time(one.started_at) if one.HasField("started_at") else None
+    return reader.time(one.completed_at) if one.HasField("completed_at") else None

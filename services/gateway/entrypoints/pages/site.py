@@ -1,0 +1,216 @@
+"""The pages: an order's own page, the start page for development, the map of the API."""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from oms.delivery.v1 import delivery_service_pb2 as delivery
+from oms.notification.v1 import notification_service_pb2 as notification
+from oms.order.v1 import order_service_pb2 as order
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route as Served
+
+from services.gateway.entrypoints.http.contracts import DELIVERY, NOTIFICATION, ORDER
+from services.gateway.entrypoints.http.incoming import Metadata, incoming, metadata
+from services.gateway.entrypoints.http.problems import CODES, REASONS, Problem, problem
+from services.gateway.entrypoints.http.remote import Remote
+from services.gateway.entrypoints.http.routes import Composed, Route, version_in
+from services.gateway.entrypoints.http.streams import Streams, changed_bytes
+from services.gateway.entrypoints.http.wire import enum_names
+from services.gateway.entrypoints.pages.links import Links
+from services.gateway.entrypoints.pages.order_page import Reader, awaits_collection, order_page
+from services.gateway.entrypoints.pages.texts import TEXTS, amount, language_of
+
+_HERE = Path(__file__).parent
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "Vary": "Accept-Language",
+}
+_ASSETS = {"page.css": "text/css", "track.js": "text/javascript"}
+_ASSET_HEADERS = {"Cache-Control": "public, max-age=300"}
+_TIMEOUT_S = 5.0
+_NOT_FOUND, _UNAVAILABLE = 404, 503
+_LATEST = 20
+_PICKUP_CODES = 10  # groups of one order whose codes a page shows
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """The right to call the services for a tenant that a signed address names."""
+
+    token: str
+    demo_tenant: str
+    zone: ZoneInfo
+
+
+class Site:
+    def __init__(self, remote: Remote, streams: Streams, links: Links, acting: Acting) -> None:
+        self._remote = remote
+        self._streams = streams
+        self._links = links
+        self._acting = acting
+        self._templates = Environment(
+            loader=FileSystemLoader(_HERE / "templates"),
+            autoescape=select_autoescape(["html"]),
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._assets = {name: (_HERE / "assets" / name).read_bytes() for name in _ASSETS}
+
+    def routes(self, api: Sequence[Route | Composed]) -> list[Served]:
+        """Return what is served beside the API."""
+        self._api = tuple(api)
+        return [
+            Served("/", self.start, methods=["GET"]),
+            Served("/track/{token}", self.track, methods=["GET"]),
+            Served("/track/{token}/stream", self.stream, methods=["GET"]),
+            Served("/assets/{name}", self.asset, methods=["GET"]),
+            Served("/docs", self.docs, methods=["GET"]),
+            Served("/problems/{slug}", self.problem_type, methods=["GET"]),
+        ]
+
+    async def track(self, request: Request) -> Response:
+        """Show the page of one order."""
+        reader = self._reader(request)
+        named = self._links.read(request.path_params["token"])
+        if named is None:
+            return self._notice(request, "not_found", _NOT_FOUND)
+        tenant, order_id = named
+        acting = self._metadata(request, tenant)
+        try:
+            found, messages = await asyncio.gather(
+                self._call(ORDER["GetOrder"], order.GetOrderRequest(order_id=order_id), acting),
+                self._messages(order_id, acting),
+            )
+            codes = await self._codes(found.order, acting)
+        except Problem as wrong:
+            if wrong.kind.status == _NOT_FOUND:
+                return self._notice(request, "not_found", _NOT_FOUND)
+            return self._notice(request, "away", _UNAVAILABLE)
+        shown = order_page(found.order, messages, codes, reader)
+        shown["stream"] = f"/track/{request.path_params['token']}/stream"
+        return self._page(request, "track.html", shown)
+
+    async def stream(self, request: Request) -> Response:
+        """Tell the page of one order when to read itself again."""
+        named = self._links.read(request.path_params["token"])
+        if named is None:
+            raise problem("ROUTE_NOT_FOUND")
+        tenant, order_id = named
+        watched = order.WatchTimelineRequest(
+            order_id=order_id,
+            view=order.TIMELINE_VIEW_CONSUMER,
+            after_version=version_in(request.headers.get("last-event-id", "")),
+        )
+        acting = self._metadata(request, tenant)
+        return await self._streams.timeline(self._remote, acting, watched, changed_bytes)
+
+    async def start(self, request: Request) -> Response:
+        """List the latest orders of the demo tenant; without one, point to the API."""
+        reader = self._reader(request)
+        rows: list[dict[str, Any]] = []
+        if self._acting.demo_tenant:
+            asked = order.ListOrdersRequest(page_size=_LATEST)
+            acting = self._metadata(request, self._acting.demo_tenant)
+            try:
+                listed = await self._call(ORDER["ListOrders"], asked, acting)
+            except Problem:
+                return self._notice(request, "away", _UNAVAILABLE)
+            rows = [self._row(one, reader) for one in listed.orders]
+        return self._page(request, "start.html", {"orders": rows})
+
+    async def asset(self, request: Request) -> Response:
+        """Serve a stylesheet or a script of ours."""
+        name = request.path_params["name"]
+        if name not in _ASSETS:
+            raise problem("ROUTE_NOT_FOUND")
+        return Response(self._assets[name], 200, _ASSET_HEADERS, _ASSETS[name])
+
+    async def docs(self, request: Request) -> Response:
+        """List the routes of the API."""
+        tags: dict[str, list[Route | Composed]] = {}
+        for route in self._api:
+            tag = re.split(r"[/:]", route.path.removeprefix("/v1/"))[0]
+            tags.setdefault(tag, []).append(route)
+        return self._page(request, "docs.html", {"tags": dict(sorted(tags.items()))})
+
+    async def problem_type(self, request: Request) -> Response:
+        """Explain a type of problem: where its ``type`` leads."""
+        reason = request.path_params["slug"].upper().replace("-", "_")
+        kinds = dict(CODES.values()) | dict(REASONS)
+        kind = kinds.get(reason)
+        if kind is None:
+            raise problem("ROUTE_NOT_FOUND")
+        shown = {"headline": kind.title, "help": kind.remedy, "code": f"{kind.status} {reason}"}
+        return self._page(request, "notice.html", shown)
+
+    async def _messages(self, order_id: str, acting: Metadata) -> list[notification.Message]:
+        """The mailbox is an extra: without it the page still says where the order is."""
+        asked = notification.ListMessagesRequest(order_id=order_id, page_size=200)
+        try:
+            answer = await self._call(NOTIFICATION["ListMessages"], asked, acting)
+        except Problem:
+            return []
+        return list(answer.messages)
+
+    async def _codes(self, found: order.Order, acting: Metadata) -> Mapping[str, str]:
+        ready = [one.group.group_id for one in found.groups if awaits_collection(one)]
+        codes: dict[str, str] = {}
+        for group_id in ready[:_PICKUP_CODES]:
+            asked = delivery.GetPickupCodeRequest(group_id=group_id)
+            try:
+                answer = await self._call(DELIVERY["GetPickupCode"], asked, acting)
+            except Problem:
+                continue  # the feed has not reached delivery yet: the next reading shows it
+            codes[group_id] = answer.pickup_code
+        return codes
+
+    async def _call(self, method: Any, asked: Any, acting: Metadata) -> Any:
+        return await self._remote.call(method, asked, acting, _TIMEOUT_S)
+
+    def _metadata(self, request: Request, tenant: str) -> Metadata:
+        brought = incoming(request.scope)
+        return metadata(self._acting.token, brought.correlation_id, brought.traceparent, tenant)
+
+    def _row(self, one: order.OrderSummary, reader: Reader) -> dict[str, Any]:
+        status = enum_names(order.OrderStatus.DESCRIPTOR)[one.status]
+        return {
+            "order_id": one.order_id,
+            "url": "/track/" + self._links.token(self._acting.demo_tenant, one.order_id),
+            "status": TEXTS[reader.language][status],
+            "total": amount(one.total_minor, one.currency, reader.language),
+            "at": reader.time(one.placed_at) if one.HasField("placed_at") else None,
+        }
+
+    def _reader(self, request: Request) -> Reader:
+        asked = request.query_params.get("lang", "")
+        language = language_of(asked, request.headers.get("accept-language", ""))
+        return Reader(language, self._acting.zone)
+
+    def _notice(self, request: Request, name: str, status: int) -> Response:
+        text = TEXTS[self._reader(request).language]
+        shown = {"headline": text[name], "help": text[f"{name}_help"], "code": ""}
+        return self._page(request, "notice.html", shown, status)
+
+    def _page(
+        self, request: Request, template: str, shown: Mapping[str, Any], status: int = 200
+    ) -> Response:
+        language = self._reader(request).language
+        given = {
+            "language": language,
+            "other": "en" if language == "fr" else "fr",
+            "text": TEXTS[language],
+            **shown,
+        }
+        html = self._templates.get_template(template).render(given)
+        headers = {**_HEADERS, "Content-Language": language}
+        return Response(html, status, headers, "text/html")

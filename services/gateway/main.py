@@ -1,0 +1,138 @@
+"""The gateway, put together. The runtime and tests call the same function with other parts."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import uvicorn
+from starlette.types import ASGIApp
+
+from services.gateway.adapters.postgres_keys import POOL_SETTINGS, PostgresKeys
+from services.gateway.application.keys import Keys
+from services.gateway.entrypoints.http.app import api_routes, application
+from services.gateway.entrypoints.http.remote import Remote
+from services.gateway.entrypoints.http.routes import Face
+from services.gateway.entrypoints.http.streams import Streams
+from services.gateway.entrypoints.pages.links import Links
+from services.gateway.entrypoints.pages.site import Acting, Site
+from services.gateway.settings import GatewaySettings
+from services.kernel.application.authenticator import Authenticator
+
+__all__ = ["POOL_SETTINGS", "Gateway", "build_app", "build_gateway", "serve"]
+
+FORGET_EVERY_S = 3600.0
+_SECRET_BYTES = 32
+_DRAIN_S = 20
+_BACKLOG = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The application and what it leaves open.
+
+    Attributes:
+        app: To be served.
+        close: Closes the channels to the services.
+        tasks: Long-running coroutines; to be cancelled on shutdown.
+        track: Address of the consumer's page of an order, by tenant and order id.
+    """
+
+    app: ASGIApp
+    close: Callable[[], Awaitable[None]]
+    tasks: tuple[Callable[[], Awaitable[None]], ...]
+    track: Callable[[str, str], str]
+
+
+def build_gateway(
+    target: Mapping[str, str],
+    pool: asyncpg.Pool,
+    authenticator: Authenticator,
+    settings: GatewaySettings,
+) -> Gateway:
+    """Return the gateway.
+
+    Args:
+        target: gRPC address of each service by its name.
+        pool: To ``oms_gateway``; made with ``server_settings=POOL_SETTINGS``, at least two
+            connections.
+        authenticator: Says whose token it is; the services check it again.
+        settings: What differs per environment.
+    """
+    keys = PostgresKeys(pool)
+    remote = Remote(target)
+    app, track = build_app(remote, keys, authenticator, settings)
+
+    async def forget() -> None:
+        while True:
+            await keys.forget_old()
+            await asyncio.sleep(FORGET_EVERY_S)
+
+    return Gateway(app, remote.close, (forget,), track)
+
+
+def build_app(
+    remote: Remote, keys: Keys, authenticator: Authenticator, settings: GatewaySettings
+) -> tuple[ASGIApp, Callable[[str, str], str]]:
+    """Return the ASGI application, and how it addresses an order's page."""
+    links = Links(_tracking_secrets(settings), settings.public_url)
+    streams = Streams()
+    acting = Acting(
+        settings.internal_token.get_secret_value(),
+        settings.demo_tenant,
+        ZoneInfo(settings.time_zone),
+    )
+    site = Site(remote, streams, links, acting)
+    face = Face(remote, keys, authenticator, links.track)
+    return application(face, streams, site.routes(api_routes(streams))), links.track
+
+
+async def serve(
+    app: ASGIApp, host: str, port: int, *, draining: asyncio.Event, fd: int | None = None
+) -> None:
+    """Serve until ``draining`` is set; then answer what has begun, and return.
+
+    Args:
+        app: From ``build_gateway``.
+        host: Address to bind.
+        port: Port to bind.
+        draining: Set by the caller on shutdown. Signals stay with the caller.
+        fd: A listening socket to use instead of host and port.
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        fd=fd,
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        backlog=_BACKLOG,
+        timeout_graceful_shutdown=_DRAIN_S,
+        timeout_keep_alive=75,
+    )
+    server = uvicorn.Server(config)
+
+    async def stop() -> None:
+        await draining.wait()
+        server.should_exit = True
+
+    stopping = asyncio.create_task(stop())
+    try:
+        # Server.serve would take over the process's signals, which belong to the runtime.
+        await server._serve()  # noqa: SLF001
+    finally:
+        stopping.cancel()
+
+
+def _tracking_secrets(settings: GatewaySettings) -> list[bytes]:
+    configured = [
+        one.get_secret_value().encode()
+        for one in (settings.tracking_secret, settings.previous_tracking_secret)
+        if one is not None
+    ]
+    return configured or [secrets.token_bytes(_SECRET_BYTES)]

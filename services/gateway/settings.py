@@ -1,0 +1,32 @@
+"""What may differ per environment: ``OMS_GATEWAY_*``."""
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIN_SECRET_CHARACTERS = 32
+
+
+class GatewaySettings(BaseSettings):
+    """Settings of the gateway.
+
+    Attributes:
+        tracking_secret: Signs the addresses of consumers' pages. Without one, a secret is made
+            at start and the addresses die with the process: for development only.
+        previous_tracking_secret: Still accepted while addresses signed with it are in use.
+        internal_token: What pages call the services with; it acts for the tenant they name.
+        public_url: Where consumers reach the pages, for example ``https://orders.example``;
+            empty: addresses are relative.
+        demo_tenant: Its latest orders are on the start page. Empty in production.
+        time_zone: IANA name of the zone in which pages tell times.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="OMS_GATEWAY_", frozen=True, extra="ignore")
+
+    tracking_secret: SecretStr | None = Field(default=None, min_length=MIN_SECRET_CHARACTERS)
+    previous_tracking_secret: SecretStr | None = Field(
+        default=None, min_length=MIN_SECRET_CHARACTERS
+    )
+    internal_token: SecretStr = SecretStr("")
+    public_url: str = ""
+    demo_tenant: str = ""
+    time_zone: str = "Europe/Paris"
