@@ -23,9 +23,7 @@ from services.kernel.domain.errors import NotFound
 from services.kernel.main import EdgeSettings, KernelSettings, inspection
 from services.kernel.main.embedded import (
     AlreadyRunning,
-    EdgeSettings,
     Embedded,
-    KernelSettings,
     open_databases,
     running,
 )

@@ -143,7 +143,7 @@ async def parked_messages(inspection: Inspection, limit: int) -> list[ParkedMess
             " FROM parked ORDER BY group_name, topic, stream, position LIMIT $1",
             limit - len(found),
         )
-        found += [ParkedMessage(service, *tuple(row)[:7], str(row[7])) for row in rows]
+        found += [_parked_message(service, row) for row in rows]
     return found
 
 
@@ -187,3 +187,17 @@ async def _in_all(
     inspection: Inspection, query: Callable[[Any], Awaitable[list[Any]]]
 ) -> list[Any]:
     return [row for host in inspection.hosts.values() for row in await query(host.database.sql)]
+
+
+def _parked_message(service: str, row: Any) -> ParkedMessage:
+    return ParkedMessage(
+        service=service,
+        group=row["group_name"],
+        topic=row["topic"],
+        stream=row["stream"],
+        position=row["position"],
+        type=row["type"],
+        reason=row["reason"],
+        attempts=row["attempts"],
+        parked_at=row["parked_at"].isoformat(),
+    )
