@@ -1,7 +1,8 @@
 """The catalog as this service heard it: what placing and quoting need of it, in one query."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, astuple, dataclass
 from functools import lru_cache
 
 from services.kernel.application.work import Sql
@@ -83,3 +84,80 @@ def steps_of(document: str) -> tuple[Step, ...]:
         )
         for step in json.loads(document)
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ProductRow:
+    tenant: str
+    sku: str
+    price_minor: int
+    price_quantity: int
+    currency: str
+    unit: str
+    temperature: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRow:
+    tenant: str
+    site_id: str
+    is_active: bool
+    preparing_mode_ids: tuple[str, ...]
+    handing_over_mode_ids: tuple[str, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModeRow:
+    tenant: str
+    mode_id: str
+    mode_version: int
+    choice_kind: str
+    fee_minor: int
+    currency: str
+    steps: str
+
+
+async def remember(
+    sql: Sql,
+    products: Sequence[ProductRow],
+    sites: Sequence[SiteRow],
+    modes: Sequence[ModeRow],
+) -> None:
+    """Write what the catalog told, oldest first; what is older than a row changes nothing."""
+    if products:
+        newest = {(row.tenant, row.sku): row for row in products}.values()
+        await sql.execute(
+            "INSERT INTO catalog_product AS p (tenant, sku, price_minor, price_quantity, currency,"
+            " unit, temperature, version) SELECT * FROM unnest($1::text[], $2::text[],"
+            " $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[], $8::bigint[])"
+            " ON CONFLICT (tenant, sku) DO UPDATE SET price_minor = excluded.price_minor,"
+            " price_quantity = excluded.price_quantity, currency = excluded.currency,"
+            " unit = excluded.unit, temperature = excluded.temperature, version = excluded.version"
+            " WHERE excluded.version > p.version",
+            *map(list, zip(*map(astuple, newest), strict=True)),
+        )
+    for site in sites:
+        await sql.execute(
+            "INSERT INTO catalog_site AS s (tenant, site_id, is_active, preparing_mode_ids,"
+            " handing_over_mode_ids, version) VALUES ($1, $2, $3, $4, $5, $6)"
+            " ON CONFLICT (tenant, site_id) DO UPDATE SET is_active = excluded.is_active,"
+            " preparing_mode_ids = excluded.preparing_mode_ids,"
+            " handing_over_mode_ids = excluded.handing_over_mode_ids, version = excluded.version"
+            " WHERE excluded.version > s.version",
+            *(site.tenant, site.site_id, site.is_active, list(site.preparing_mode_ids)),
+            *(list(site.handing_over_mode_ids), site.version),
+        )
+    if modes:
+        await sql.execute(
+            "INSERT INTO catalog_mode (tenant, mode_id, mode_version, choice_kind, fee_minor,"
+            " currency, steps) SELECT * FROM unnest($1::text[], $2::text[], $3::integer[],"
+            " $4::text[], $5::bigint[], $6::text[], $7::text[]) ON CONFLICT DO NOTHING",
+            *map(list, zip(*map(astuple, modes), strict=True)),
+        )
+
+
+def document_of(steps: Iterable[Step]) -> str:
+    """Return the JSON under which a mode's steps are kept."""
+    return json.dumps([asdict(step) for step in steps], ensure_ascii=False)

@@ -1,0 +1,32 @@
+"""Stored names of the order service's events and of the messages of its process."""
+
+from services.kernel.adapters.event_codec import EventCodec
+from services.order.domain import basket, fulfilment_process, order
+
+CODEC = EventCodec(
+    {
+        "basket.created.v1": basket.BasketCreated,
+        "basket.line_added.v1": basket.BasketLineAdded,
+        "basket.line_changed.v1": basket.BasketLineChanged,
+        "basket.line_removed.v1": basket.BasketLineRemoved,
+        "basket.choice_made.v1": basket.BasketChoiceMade,
+        "basket.checked_out.v1": basket.BasketCheckedOut,
+        "order.placed.v1": order.OrderPlaced,
+        "order.accepted.v1": order.OrderAccepted,
+        "order.refused.v1": order.OrderRefused,
+        "order.step_started.v1": order.StepStarted,
+        "order.step_completed.v1": order.StepCompleted,
+        "order.line_shorted.v1": order.LineShorted,
+        "order.payment_captured.v1": order.PaymentCaptured,
+        "order.group_completed.v1": order.GroupCompleted,
+        "order.cancelled.v1": order.OrderCancelled,
+        "order.completed.v1": order.OrderCompleted,
+        "order.refunded.v1": order.OrderRefunded,
+        "fulfilment.planned.v1": fulfilment_process.Planned,
+        "fulfilment.plan_rejected.v1": fulfilment_process.PlanRejected,
+        "fulfilment.held.v1": fulfilment_process.Held,
+        "fulfilment.hold_refused.v1": fulfilment_process.HoldRefused,
+        "fulfilment.hold_expired.v1": fulfilment_process.HoldExpired,
+        "fulfilment.abandoned.v1": fulfilment_process.Abandoned,
+    }
+)
