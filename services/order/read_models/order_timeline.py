@@ -94,17 +94,6 @@ async def entries_after(
     ]
 
 
-async def is_known(sql: Sql, *, tenant: str, order_id: str) -> bool:
-    """Return whether the tenant has this order."""
-    return bool(
-        await sql.fetchval(
-            "SELECT EXISTS (SELECT FROM order_timeline"
-            " WHERE tenant = $1 AND order_id = $2 AND version = 1)",
-            *(tenant, order_id),
-        )
-    )
-
-
 def decode(kind: str, body: str) -> order.Event:
     """Return the event of a row."""
     event: order.Event = _DECODERS[kind].decode(body)

@@ -1623,7 +1623,7 @@ class WatchTimelineRequest(_message.Message):
     after_version: _builtins.int
     """Entries after this version; 0: from the beginning."""
     max_seconds: _builtins.int
-    """When to end, in seconds, 1 to 600; 0 means 300."""
+    """When to end, in seconds, 1 to 290; 0 means 240."""
     def __init__(
         self,
         *,

@@ -1,0 +1,361 @@
+"""OrderService over gRPC: translate in, hand over, translate out. No rule lives here."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, override
+
+from oms.order.v1 import order_service_pb2 as wire
+from oms.order.v1 import order_service_pb2_grpc as rpc
+
+from services.kernel.application.runner import Reader
+from services.kernel.application.work import Versioned
+from services.kernel.domain.errors import Invalid, NotFound
+from services.kernel.domain.ids import identifier
+from services.kernel.domain.messages import Cause, stream_id
+from services.kernel.entrypoints.calls import caller, cause
+from services.order.application.handlers import OrderHandlers, lines_of, quoted
+from services.order.domain import basket as baskets
+from services.order.domain.consumer_view import consumer_view
+from services.order.domain.order import Order, Status
+from services.order.entrypoints import answers, requests
+from services.order.read_models import basket_view, order_summary, order_timeline
+from services.order.read_models.order_detail import detail_of
+from services.order.read_models.order_timeline import Entry
+
+SCOPES = {
+    f"/oms.order.v1.OrderService/{method}": scope
+    for scope, methods in {
+        "orders:read": (
+            *("GetBasket", "QuoteBasket", "Quote"),
+            *("GetOrder", "ListOrders", "GetTimeline", "WatchTimeline"),
+        ),
+        "orders:write": (
+            *("CreateBasket", "AddBasketLine", "ChangeBasketLine", "RemoveBasketLine"),
+            *("ChooseForLine", "ChooseForAll", "PlaceOrder", "CancelOrder"),
+        ),
+    }.items()
+    for method in methods
+}
+
+DEFAULT_PAGE = 50
+_HEARTBEAT_S = 15.0
+_VIEWS = (wire.TIMELINE_VIEW_BANNER, wire.TIMELINE_VIEW_CONSUMER)
+
+
+class OrderGrpc(rpc.OrderServiceServicer):
+    def __init__(self, handlers: OrderHandlers, reader: Reader) -> None:
+        self._handlers = handlers
+        self._reader = reader
+
+    @override
+    async def CreateBasket(
+        self, request: wire.CreateBasketRequest, context: Any
+    ) -> wire.CreateBasketResponse:
+        command = baskets.CreateBasket(requests.customer_id_of(request.customer_id))
+        return wire.CreateBasketResponse(
+            basket=await self._change(request.request_id, request.basket_id, command, 0)
+        )
+
+    @override
+    async def AddBasketLine(
+        self, request: wire.AddBasketLineRequest, context: Any
+    ) -> wire.AddBasketLineResponse:
+        command = baskets.AddLine(
+            requests.line_id_of(request.line_id),
+            identifier(request.sku, "sku"),
+            requests.quantity_of(request.quantity),
+            requests.choice_of(request.choice, "choice") if request.HasField("choice") else None,
+        )
+        return wire.AddBasketLineResponse(
+            basket=await self._change(
+                request.request_id, request.basket_id, command, request.expected_version
+            )
+        )
+
+    @override
+    async def ChangeBasketLine(
+        self, request: wire.ChangeBasketLineRequest, context: Any
+    ) -> wire.ChangeBasketLineResponse:
+        command = baskets.ChangeLine(
+            requests.line_id_of(request.line_id), requests.quantity_of(request.quantity)
+        )
+        return wire.ChangeBasketLineResponse(
+            basket=await self._change(
+                request.request_id, request.basket_id, command, request.expected_version
+            )
+        )
+
+    @override
+    async def RemoveBasketLine(
+        self, request: wire.RemoveBasketLineRequest, context: Any
+    ) -> wire.RemoveBasketLineResponse:
+        command = baskets.RemoveLine(requests.line_id_of(request.line_id))
+        return wire.RemoveBasketLineResponse(
+            basket=await self._change(
+                request.request_id, request.basket_id, command, request.expected_version
+            )
+        )
+
+    @override
+    async def ChooseForLine(
+        self, request: wire.ChooseForLineRequest, context: Any
+    ) -> wire.ChooseForLineResponse:
+        command = baskets.ChooseForLine(
+            requests.line_id_of(request.line_id), requests.parts_of(request.parts)
+        )
+        return wire.ChooseForLineResponse(
+            basket=await self._change(
+                request.request_id, request.basket_id, command, request.expected_version
+            )
+        )
+
+    @override
+    async def ChooseForAll(
+        self, request: wire.ChooseForAllRequest, context: Any
+    ) -> wire.ChooseForAllResponse:
+        command = baskets.ChooseForAll(requests.choice_of(request.choice, "choice"))
+        return wire.ChooseForAllResponse(
+            basket=await self._change(
+                request.request_id, request.basket_id, command, request.expected_version
+            )
+        )
+
+    @override
+    async def GetBasket(
+        self, request: wire.GetBasketRequest, context: Any
+    ) -> wire.GetBasketResponse:
+        basket_id, known = await self._basket(request.basket_id, request.min_version)
+        return wire.GetBasketResponse(basket=answers.basket_shown(basket_id, known))
+
+    @override
+    async def QuoteBasket(
+        self, request: wire.QuoteBasketRequest, context: Any
+    ) -> wire.QuoteBasketResponse:
+        discounts = requests.discounts_of(request.discounts)
+        _, known = await self._basket(request.basket_id, request.min_version)
+        lines = lines_of(known.state)
+        if not lines:
+            return wire.QuoteBasketResponse(prices=wire.Prices(), basket_version=known.version)
+        priced = await quoted(self._reader.sql, caller().tenant, lines, discounts)
+        return wire.QuoteBasketResponse(
+            prices=answers.prices_shown(priced), basket_version=known.version
+        )
+
+    @override
+    async def Quote(self, request: wire.QuoteRequest, context: Any) -> wire.QuoteResponse:
+        priced = await quoted(
+            self._reader.sql,
+            caller().tenant,
+            requests.lines_of(request.lines, needs_choice=False),
+            requests.discounts_of(request.discounts),
+        )
+        return wire.QuoteResponse(prices=answers.prices_shown(priced))
+
+    @override
+    async def PlaceOrder(
+        self, request: wire.PlaceOrderRequest, context: Any
+    ) -> wire.PlaceOrderResponse:
+        why = cause(request.request_id)
+        wait_ms = requests.whole(request.wait_ms, "wait_ms", 0, requests.MAX_WAIT_MS)
+        asked = requests.placement_of(request)
+        known = await self._handlers.place(why, asked)
+        if wait_ms and known.state.status is Status.PLACED:
+            known = await self._settled(why, asked.order_id, known, wait_ms / 1000)
+        return answers.standing_shown(asked.order_id, known)
+
+    @override
+    async def GetOrder(self, request: wire.GetOrderRequest, context: Any) -> wire.GetOrderResponse:
+        order_id = requests.order_id_of(request.order_id)
+        entries = await self._entries(order_id, 0, request.min_version)
+        detail = detail_of([entry.fact for entry in entries])
+        return wire.GetOrderResponse(order=answers.order_shown(order_id, detail))
+
+    @override
+    async def ListOrders(
+        self, request: wire.ListOrdersRequest, context: Any
+    ) -> wire.ListOrdersResponse:
+        if request.status not in wire.OrderStatus.values():
+            raise Invalid(("status", "must be one of the known statuses, or left out"))
+        limit = requests.page_size_of(request.page_size, DEFAULT_PAGE)
+        found = await order_summary.latest(
+            self._reader.sql,
+            tenant=caller().tenant,
+            customer_id=requests.customer_id_of(request.customer_id),
+            status=answers.status_name(request.status),
+            after=requests.cursor_of(request.page_token),
+            limit=limit + 1,
+        )
+        shown = found[:limit]
+        last = order_summary.Cursor(shown[-1].placed_at, shown[-1].order_id) if shown else None
+        has_more = len(found) > limit and last is not None
+        return wire.ListOrdersResponse(
+            orders=[answers.summary_shown(one) for one in shown],
+            next_page_token=requests.token_of(last) if has_more and last else "",
+        )
+
+    @override
+    async def GetTimeline(
+        self, request: wire.GetTimelineRequest, context: Any
+    ) -> wire.GetTimelineResponse:
+        order_id = requests.order_id_of(request.order_id)
+        view = _view(request.view)
+        after = requests.version_of(request.after_version, "after_version")
+        limit = requests.page_size_of(request.page_size, requests.MAX_PAGE)
+        entries = await self._entries(order_id, after, request.min_version, limit + 1)
+        shown = entries[:limit]
+        return wire.GetTimelineResponse(
+            entries=_shown(shown, view),
+            version=shown[-1].fact.version if shown else after,
+            has_more=len(entries) > limit,
+        )
+
+    @override
+    async def WatchTimeline(
+        self, request: wire.WatchTimelineRequest, context: Any
+    ) -> AsyncIterator[wire.WatchTimelineResponse]:
+        order_id = requests.order_id_of(request.order_id)
+        view = _view(request.view)
+        version = requests.version_of(request.after_version, "after_version")
+        watch_s = requests.whole(
+            request.max_seconds or requests.DEFAULT_WATCH_S,
+            "max_seconds",
+            1,
+            requests.MAX_WATCH_S,
+        )
+        await self._entries(order_id, 0, 0, 1)
+        stream = stream_id(caller().tenant, "order", order_id)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + watch_s
+        while True:
+            entries = await self._after(order_id, version)
+            for entry in entries:
+                version = entry.fact.version
+                for shown in _shown([entry], view):
+                    yield wire.WatchTimelineResponse(entry=shown, version=version)
+            left_s = until - loop.time()
+            if left_s <= 0:
+                return
+            if entries:
+                continue
+            recorded = await self._reader.changed(stream, version, min(left_s, _HEARTBEAT_S))
+            if recorded > version:
+                await self._reader.at_least(stream, recorded)
+            else:
+                yield wire.WatchTimelineResponse(version=version)
+
+    @override
+    async def CancelOrder(
+        self, request: wire.CancelOrderRequest, context: Any
+    ) -> wire.CancelOrderResponse:
+        order_id = requests.order_id_of(request.order_id)
+        known = await self._handlers.cancel(
+            cause(request.request_id),
+            order_id,
+            requests.reason_of(request.reason),
+            requests.version_of(request.expected_version, "expected_version"),
+        )
+        return wire.CancelOrderResponse(
+            order_id=order_id,
+            status=answers.status_shown(known.state.status),
+            version=known.version,
+        )
+
+    async def _change(
+        self, request_id: str, basket_id: str, command: baskets.Command, expected_version: int
+    ) -> wire.Basket:
+        why = cause(request_id)
+        basket_id = requests.order_id_of(basket_id, "basket_id")
+        known = await self._handlers.change_basket(
+            why,
+            basket_id,
+            command,
+            requests.version_of(expected_version, "expected_version"),
+        )
+        return answers.basket_shown(basket_id, known)
+
+    async def _basket(
+        self, basket_id: str, min_version: int
+    ) -> tuple[str, Versioned[baskets.Basket]]:
+        tenant, basket_id = caller().tenant, requests.order_id_of(basket_id, "basket_id")
+        if requests.version_of(min_version, "min_version"):
+            await self._reader.at_least(stream_id(tenant, "basket", basket_id), min_version)
+        known = await basket_view.basket_of(self._reader.sql, tenant=tenant, basket_id=basket_id)
+        if known is None and await self._catches_up(stream_id(tenant, "basket", basket_id)):
+            known = await basket_view.basket_of(
+                self._reader.sql, tenant=tenant, basket_id=basket_id
+            )
+        if known is None:
+            raise NotFound("basket", basket_id)
+        return basket_id, known
+
+    async def _catches_up(self, stream: str) -> bool:
+        """Wait for the read models when they show nothing yet of a stream that is there."""
+        recorded = await self._reader.changed(stream, 0, 0)
+        if recorded:
+            await self._reader.at_least(stream, recorded)
+        return recorded > 0
+
+    async def _settled(
+        self, why: Cause, order_id: str, known: Versioned[Order], wait_s: float
+    ) -> Versioned[Order]:
+        """Wait until the order is accepted, refused or cancelled, or the time is up.
+
+        Whatever follows the placement in the order's stream is one of these.
+        """
+        stream = stream_id(why.tenant, "order", order_id)
+        version = await self._reader.changed(stream, known.version, wait_s)
+        if version <= known.version:
+            return known
+        latest = await self._handlers.standing(why, order_id)
+        if latest.state.status is not Status.PLACED:
+            return latest
+        # Another process decided: what it recorded is in the read models, if not in our cache.
+        await self._reader.at_least(stream, version)
+        entries = await self._after(order_id, 0)
+        detail = detail_of([entry.fact for entry in entries])
+        return Versioned(detail.order, detail.version)
+
+    async def _entries(
+        self,
+        order_id: str,
+        after: int,
+        min_version: int,
+        limit: int = order_timeline.MOST_ENTRIES,
+    ) -> list[Entry]:
+        """Return what happened to an order that this caller may see.
+
+        Raises:
+            NotFound: The tenant has no such order.
+        """
+        stream = stream_id(caller().tenant, "order", order_id)
+        if requests.version_of(min_version, "min_version"):
+            await self._reader.at_least(stream, min_version)
+        entries = await self._after(order_id, after, limit)
+        if not entries and not await self._catches_up(stream):
+            raise NotFound("order", order_id)
+        return entries or await self._after(order_id, after, limit)
+
+    async def _after(
+        self, order_id: str, version: int, limit: int = order_timeline.MOST_ENTRIES
+    ) -> list[Entry]:
+        return await order_timeline.entries_after(
+            self._reader.sql,
+            tenant=caller().tenant,
+            order_id=order_id,
+            version=version,
+            limit=limit,
+        )
+
+
+def _view(view: "wire.TimelineView.ValueType") -> "wire.TimelineView.ValueType":
+    if view not in _VIEWS:
+        raise Invalid(("view", "must be banner or consumer"))
+    return view
+
+
+def _shown(
+    entries: Sequence[Entry], view: "wire.TimelineView.ValueType"
+) -> list[wire.TimelineEntry]:
+    if view == wire.TIMELINE_VIEW_BANNER:
+        return [answers.entry_shown(entry) for entry in entries]
+    return [answers.told_shown(told) for told in consumer_view(entry.fact for entry in entries)]
