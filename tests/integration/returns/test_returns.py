@@ -20,7 +20,6 @@ from services.returns.application.handlers import Policy, ReturnsHandlers
 from services.returns.domain.return_case import Refusal as CaseRefusal
 from services.returns.domain.returnable import Refusal
 from services.returns.entrypoints.grpc_server import ReturnsGrpc
-from services.returns.settings import Settings
 from tests.support.stack import Stack, running
 
 pytestmark = pytest.mark.stack
@@ -35,10 +34,9 @@ async def stack(postgres_dsn: str) -> AsyncIterator[Stack]:
 
 @pytest.fixture
 def returns(stack: Stack) -> ReturnsGrpc:
-    settings = Settings()
-    window = timedelta(days=settings.window_days)
+    window = timedelta(days=30)
     host = stack["returns"]
-    handlers = ReturnsHandlers(host.runner, Policy(window, settings.clerk_limit_percent))
+    handlers = ReturnsHandlers(host.runner, Policy(window, limit_percent=50))
     return ReturnsGrpc(handlers, host.reader, window)
 
 
