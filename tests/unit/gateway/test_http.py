@@ -1,0 +1,314 @@
+"""The HTTP contract: what every route promises, whatever service is behind it."""
+
+import asyncio
+from enum import StrEnum
+from typing import Any
+
+import pytest
+from oms.catalog.v1 import catalog_service_pb2 as catalog
+from oms.order.v1 import order_service_pb2 as order
+from oms.picking.v1 import picking_service_pb2 as picking
+from oms.stock_ledger.v1 import stock_ledger_service_pb2 as stock
+
+from services.kernel.domain.errors import Invalid, NotFound, Rejected
+from tests.unit.gateway.fakes import TOKEN, Fakes, MemoryKeys, gateway
+
+KEY = {"Idempotency-Key": "k-1"}
+LINES = {"lines": [{"sku": "pear", "quantity": 2, "choice": {"mode_id": "home_delivery"}}]}
+ACCEPTED = order.PlaceOrderResponse(
+    order_id="O-1", status=order.ORDER_STATUS_ACCEPTED, version=3, currency="EUR", total_minor=250
+)
+
+
+class Refusal(StrEnum):
+    CUTOFF_PASSED = "CUTOFF_PASSED"
+    VERSION_MISMATCH = "VERSION_MISMATCH"
+    IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
+
+
+async def test_an_accepted_order_is_created_and_can_be_tracked() -> None:
+    fakes = Fakes({"PlaceOrder": ACCEPTED})
+    async with gateway(fakes) as http:
+        answer = await http.post("/v1/orders", json={"order_id": "O-1", **LINES}, headers=KEY)
+    assert answer.status_code == 201, answer.text
+    assert answer.headers["location"] == "/v1/orders/O-1"
+    assert answer.headers["etag"] == '"3"'
+    assert answer.json()["status"] == "accepted"
+    assert answer.json()["tracking_url"].startswith("/track/")
+    assert fakes.calls[0].request.wait_ms == 5000
+    assert fakes.calls[0].metadata["authorization"] == f"Bearer {TOKEN}"
+
+
+async def test_a_refused_order_is_a_conflict_with_alternatives() -> None:
+    refused = order.PlaceOrderResponse(
+        order_id="O-1", status=order.ORDER_STATUS_REFUSED, version=2, reason="OUT_OF_STOCK"
+    )
+    refused.alternatives.add(site_id="lyon", sku="pear", available=7)
+    async with gateway(Fakes({"PlaceOrder": refused})) as http:
+        answer = await http.post("/v1/orders", json=LINES, headers=KEY)
+        again = await http.post("/v1/orders", json=LINES, headers=KEY)
+    assert answer.status_code == 409
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["reason"] == "OUT_OF_STOCK"
+    assert answer.json()["alternatives"] == [{"site_id": "lyon", "sku": "pear", "available": 7}]
+    assert again.headers["idempotent-replayed"] == "true"
+    assert again.content == answer.content
+
+
+async def test_an_undecided_order_is_accepted_for_later() -> None:
+    placed = order.PlaceOrderResponse(order_id="O-1", status=order.ORDER_STATUS_PLACED, version=1)
+    fakes = Fakes({"PlaceOrder": placed})
+    async with gateway(fakes) as http:
+        answer = await http.post(
+            "/v1/orders", json=LINES, headers={**KEY, "Prefer": "respond-async, wait=0"}
+        )
+    assert answer.status_code == 202
+    assert answer.headers["preference-applied"] == "wait=0"
+    assert fakes.calls[0].request.wait_ms == 0
+    assert fakes.calls[0].request.order_id  # minted from the key
+
+
+async def test_a_repeat_gets_the_stored_answer_and_reaches_no_service() -> None:
+    fakes = Fakes({"PlaceOrder": ACCEPTED})
+    async with gateway(fakes) as http:
+        first = await http.post("/v1/orders", json=LINES, headers=KEY)
+        again = await http.post("/v1/orders", json=LINES, headers=KEY)
+        other = await http.post("/v1/orders", json={**LINES, "customer_id": "c"}, headers=KEY)
+    assert "idempotent-replayed" not in first.headers
+    assert again.headers["idempotent-replayed"] == "true"
+    assert (again.status_code, again.content) == (first.status_code, first.content)
+    assert again.headers["location"] == first.headers["location"]
+    assert other.status_code == 422
+    assert other.json()["reason"] == "IDEMPOTENCY_MISMATCH"
+    assert len(fakes.calls) == 1
+
+
+async def test_a_request_still_running_is_a_conflict_that_says_when_to_retry() -> None:
+    go = asyncio.Event()
+
+    async def slow(_: Any) -> Any:
+        await go.wait()
+        return ACCEPTED
+
+    async with gateway(Fakes({"PlaceOrder": slow})) as http:
+        first = asyncio.create_task(http.post("/v1/orders", json=LINES, headers=KEY))
+        await asyncio.sleep(0.05)
+        second = await http.post("/v1/orders", json=LINES, headers=KEY)
+        go.set()
+        assert (await first).status_code == 201
+    assert second.status_code == 409
+    assert second.json()["reason"] == "IDEMPOTENCY_RUNNING"
+    assert second.headers["retry-after"] == "1"
+
+
+async def test_an_outage_is_not_remembered_and_the_retry_is_the_same_command() -> None:
+    fakes = Fakes({"PlaceOrder": RuntimeError("boom")})
+    async with gateway(fakes) as http:
+        failed = await http.post("/v1/orders", json=LINES, headers=KEY)
+        fakes.replies["PlaceOrder"] = ACCEPTED
+        done = await http.post("/v1/orders", json=LINES, headers=KEY)
+    assert failed.status_code == 500
+    assert "boom" not in failed.text
+    assert done.status_code == 201
+    first, second = (call.request for call in fakes.calls)
+    assert first.request_id == second.request_id
+    assert first.order_id == second.order_id
+
+
+async def test_without_the_key_database_commands_still_run_under_the_same_id() -> None:
+    fakes = Fakes({"PlaceOrder": ACCEPTED})
+    async with gateway(fakes, MemoryKeys(is_away=True)) as http:
+        for _ in range(2):
+            assert (await http.post("/v1/orders", json=LINES, headers=KEY)).status_code == 201
+    assert fakes.calls[0].request.request_id == fakes.calls[1].request.request_id
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"lines": [{"sku": "pear", "quantity": "2"}]}, "/lines/0/quantity"),
+        ({"lines": [{"sku": "pear", "quantity": True}]}, "/lines/0/quantity"),
+        ({"lines": [{"sku": "pear", "price": 0}]}, "/lines/0/price"),
+        ({"lines": {}}, "/lines"),
+        ({"request_id": "mine"}, "/request_id"),
+        ({"wait_ms": 1}, "/wait_ms"),
+        ({"a/b~": 1}, "/a~1b~0"),
+        ([], ""),
+        ({"lines": [{"choice": {"wanted_at": "2026-05-01T08:00"}}]}, "/lines/0/choice/wanted_at"),
+        ({"customer_id": "a\x00b"}, "/customer_id"),
+    ],
+)
+async def test_a_malformed_body_is_told_where(body: Any, pointer: str) -> None:
+    fakes = Fakes()
+    async with gateway(fakes) as http:
+        answer = await http.post("/v1/orders", json=body, headers=KEY)
+    assert answer.status_code == 400
+    assert [one["pointer"] for one in answer.json()["errors"]] == [pointer]
+    assert fakes.calls == []
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"lines": NaN}', b"\xff", b'"\\ud800"', b"[" * 5000])
+async def test_what_is_not_json_is_refused(body: bytes) -> None:
+    async with gateway(Fakes()) as http:
+        answer = await http.post("/v1/orders", content=body, headers=KEY)
+    assert answer.status_code == 400
+    assert answer.json()["reason"] == "MALFORMED_REQUEST"
+
+
+async def test_the_edge_refuses_what_no_route_should_see() -> None:
+    async def chunks() -> Any:
+        for _ in range(40):
+            yield b" " * 65536
+
+    async with gateway(Fakes()) as http:
+        too_large = await http.post("/v1/orders", content=b" " * (1024 * 1024 + 1), headers=KEY)
+        too_long = await http.post("/v1/orders", content=chunks(), headers=KEY)
+        keyless = await http.post("/v1/orders", json=LINES)
+        typed = await http.post(
+            "/v1/orders", content=b"a=1", headers={**KEY, "Content-Type": "text/plain"}
+        )
+        unknown = await http.get("/v1/nothing")
+        wrong_verb = await http.delete("/v1/orders")
+        stranger = await http.post(
+            "/v1/orders", json=LINES, headers={**KEY, "Authorization": "Bearer x"}
+        )
+    seen = (too_large, too_long, keyless, typed, unknown, wrong_verb, stranger)
+    assert [one.status_code for one in seen] == [413, 413, 400, 415, 404, 405, 401]
+    assert all(one.headers["content-type"] == "application/problem+json" for one in seen)
+    assert all(one.json()["status"] == one.status_code for one in seen)
+    assert keyless.json()["reason"] == "IDEMPOTENCY_KEY_MISSING"
+    assert stranger.headers["www-authenticate"].startswith("Bearer")
+    assert "allow" in wrong_verb.headers
+
+
+async def test_every_answer_carries_security_headers_and_the_correlation_id() -> None:
+    trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    fakes = Fakes({"GetOrder": NotFound("order", "O-1")})
+    async with gateway(fakes) as http:
+        answer = await http.get(
+            "/v1/orders/O-1", headers={"X-Correlation-Id": "corr-1", "traceparent": trace}
+        )
+        strange = await http.get("/healthz", headers={"X-Correlation-Id": "a b"})
+    assert answer.headers["x-correlation-id"] == "corr-1"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.json()["correlation_id"] == "corr-1"
+    assert answer.json()["trace_id"] == "0af7651916cd43dd8448eb211c80319c"
+    assert answer.json()["instance"] == "/v1/orders/O-1"
+    assert fakes.calls[0].metadata["x-correlation-id"] == "corr-1"
+    assert fakes.calls[0].metadata["traceparent"] == trace
+    assert len(strange.headers["x-correlation-id"]) == 32
+
+
+async def test_refusals_of_services_keep_their_reason() -> None:
+    fakes = Fakes()
+    refusals: tuple[tuple[Exception, int, str], ...] = (
+        (Rejected(Refusal.CUTOFF_PASSED, "picked", [{"step": "x"}]), 409, "CUTOFF_PASSED"),
+        (Rejected(Refusal.VERSION_MISMATCH, "is 4"), 412, "VERSION_MISMATCH"),
+        (Rejected(Refusal.IDEMPOTENCY_MISMATCH, "other"), 422, "IDEMPOTENCY_MISMATCH"),
+        (NotFound("order", "O-1"), 404, "NOT_FOUND"),
+        (Invalid(("lines[2].quantity", "must be positive")), 400, "INVALID_ARGUMENT"),
+    )
+    told: dict[str, Any] = {}
+    async with gateway(fakes) as http:
+        for error, status, reason in refusals:
+            fakes.replies["CancelOrder"] = error
+            answer = await http.post(
+                "/v1/orders/O-1:cancel", headers={"Idempotency-Key": reason, "If-Match": '"3"'}
+            )
+            told[reason] = answer.json()
+            assert (answer.status_code, told[reason]["reason"]) == (status, reason)
+    assert told["CUTOFF_PASSED"]["alternatives"] == [{"step": "x"}]
+    assert told["INVALID_ARGUMENT"]["errors"] == [
+        {"pointer": "/lines/2/quantity", "detail": "must be positive"}
+    ]
+    assert fakes.calls[0].request.expected_version == 3
+
+
+async def test_versions_are_etags_and_pages_have_links() -> None:
+    shown = catalog.GetProductResponse(version=7)
+    shown.product.sku = "pear"
+    page = catalog.ListProductsResponse(next_page_token="t=1&x")
+    page.products.add(sku="pear")
+    fakes = Fakes({"GetProduct": shown, "ListProducts": page})
+    async with gateway(fakes) as http:
+        full = await http.get("/v1/products/pear")
+        known = await http.get("/v1/products/pear", headers={"If-None-Match": '"7"'})
+        listed = await http.get("/v1/products?page_size=1&category_prefix=a&category_prefix=b")
+        unknown = await http.get("/v1/products?page=1")
+        unreadable = await http.get("/v1/products?page_size=many")
+    assert (full.status_code, full.headers["etag"], full.json()["sku"]) == (200, '"7"', "pear")
+    assert (known.status_code, known.content) == (304, b"")
+    assert 'page_token=t%3D1%26x>; rel="next"' in listed.headers["link"]
+    assert list(fakes.calls[2].request.category_prefix) == ["a", "b"]
+    assert unknown.json()["errors"][0]["pointer"] == "?page"
+    assert unreadable.json()["errors"][0]["pointer"] == "?page_size"
+
+
+async def test_nested_requests_are_flat_for_the_caller() -> None:
+    fakes = Fakes({"PickLine": picking.PickLineResponse(version=2)})
+    async with gateway(fakes) as http:
+        body = {"picker_id": "p", "quantity": 2}
+        done = await http.post("/v1/tasks/T-1/lines/1:pick", json=body, headers=KEY)
+        short = {"picker_id": "p", "quantity": 1, "reason": "not_found"}
+        await http.post("/v1/tasks/T-1/lines/1:short", json=short, headers=KEY)
+        wrong = await http.post(
+            "/v1/tasks/T-1/lines/1:pick", json={"quantity": "x"}, headers={"Idempotency-Key": "w"}
+        )
+    assert done.status_code == 200, done.text
+    sent = fakes.calls[0].request
+    assert (sent.task_id, sent.pick.line_id, sent.pick.quantity) == ("T-1", "1", 2)
+    assert sent.pick.action_id
+    assert fakes.calls[1].request.short.quantity == 1
+    assert wrong.json()["errors"][0]["pointer"] == "/quantity"
+
+
+async def test_movements_go_where_their_kind_says() -> None:
+    fakes = Fakes({"AdjustStock": stock.AdjustStockResponse()})
+    row = {"site_id": "s", "sku": "pear", "quantity": -1, "source_id": "d", "reason": "breakage"}
+    async with gateway(fakes) as http:
+        done = await http.post(
+            "/v1/stock/movements:batch", json={"kind": "adjust", "rows": [row]}, headers=KEY
+        )
+        wrong = await http.post(
+            "/v1/stock/movements:batch", json={"kind": "give"}, headers={"Idempotency-Key": "b"}
+        )
+        levels = await http.get("/v1/stock?site_id=s&sku=pear")
+    assert done.status_code == 200, done.text
+    assert fakes.calls[0].request.rows[0].movement.quantity == -1
+    assert fakes.calls[0].request.rows[0].reason == stock.ADJUSTMENT_REASON_BREAKAGE
+    assert wrong.json()["errors"][0]["pointer"] == "/kind"
+    assert levels.status_code == 200
+    assert fakes.calls[1].method == "GetAvailability"
+
+
+async def test_a_quote_joins_prices_and_promise() -> None:
+    priced = order.QuoteBasketResponse(basket_version=4)
+    priced.prices.currency = "EUR"
+    line = priced.prices.lines.add(line_id="1", sku="pear", quantity=2)
+    line.choice.mode_id = "home_delivery"
+    fakes = Fakes({"QuoteBasket": priced})
+    async with gateway(fakes) as http:
+        quote = (await http.get("/v1/baskets/B-1/quote")).json()
+        line.ClearField("choice")
+        unchosen = (await http.get("/v1/baskets/B-1/quote")).json()
+    assert (quote["basket_version"], quote["promise"]["is_feasible"]) == (4, False)
+    assert fakes.calls[1].request.lines[0].choice.mode_id == "home_delivery"
+    assert "promise" not in unchosen
+
+
+async def test_a_stream_resumes_and_tells_entries_with_their_version() -> None:
+    entry = order.WatchTimelineResponse(version=5)
+    entry.entry.version = 5
+    entry.entry.kind = order.TIMELINE_KIND_STEP_STARTED
+    fakes = Fakes({"WatchTimeline": lambda _: [entry, order.WatchTimelineResponse(version=6)]})
+    async with gateway(fakes) as http:
+        answer = await http.get("/v1/orders/O-1/events/stream", headers={"Last-Event-ID": "4"})
+        fakes.replies["GetTimeline"] = NotFound("order", "O-1")
+        missing = await http.get("/v1/orders/O-1/tracking/stream")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert "id: 5\nevent: step_started\ndata: {" in answer.text
+    assert ": still here\nid: 6\n\n" in answer.text
+    assert fakes.calls[1].request.after_version == 4
+    assert fakes.calls[1].request.view == order.TIMELINE_VIEW_BANNER
+    assert missing.status_code == 404

@@ -1,0 +1,211 @@
+"""The consumer's page: the visible steps, in his language, for the one order that is signed."""
+
+import re
+from collections.abc import Mapping
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import strategies as st
+from oms.common.v1 import common_pb2 as common
+from oms.delivery.v1 import delivery_service_pb2 as delivery
+from oms.notification.v1 import notification_service_pb2 as notification
+from oms.order.v1 import order_service_pb2 as order
+
+from services.gateway.entrypoints.pages.links import Links
+from services.gateway.entrypoints.pages.texts import TEXTS, amount, language_of
+from services.kernel.domain.errors import NotFound
+from tests.unit.gateway.fakes import INTERNAL, SECRET, Fakes, gateway
+
+LINKS = Links([SECRET.encode()])
+PAGE = LINKS.track("demo", "O-1")
+STEPS = (
+    ("Confirmée", "Confirmed", common.STEP_TYPE_SYSTEM, common.MILESTONE_RESERVED, True),
+    ("Préparation", "Being prepared", common.STEP_TYPE_WORK, common.MILESTONE_PICKED, True),
+    ("Mise en casier", "Staging", common.STEP_TYPE_WORK, common.MILESTONE_READY, False),
+    ("Prête : vous pouvez venir", "Ready: you can come", common.STEP_TYPE_WAIT,
+     common.MILESTONE_ARRIVED, True),
+    ("Retirée", "Collected", common.STEP_TYPE_HANDOVER, common.MILESTONE_HANDED_OVER, True),
+)  # fmt: skip
+
+
+def an_order(*, completed: int, sku: str = "pear") -> order.GetOrderResponse:
+    """An order of one group with its first steps completed and the next one started."""
+    answer = order.GetOrderResponse()
+    found = answer.order
+    found.order_id = "O-1"
+    found.status = order.ORDER_STATUS_ACCEPTED
+    found.currency = "EUR"
+    found.total_minor = 123456
+    view = found.groups.add()
+    view.group.group_id = "O-1.1"
+    view.group.lines.add(line_id="1", sku=sku, quantity=2)
+    view.group.promised_at.FromJsonString("2026-05-01T08:30:00Z")
+    for place, (fr, en, kind, milestone, is_visible) in enumerate(STEPS):
+        one = view.steps.add()
+        one.step.label.fr, one.step.label.en = fr, en
+        one.step.type, one.step.completes_on = kind, milestone
+        one.step.visibility = (
+            common.VISIBILITY_LABEL_AND_TIME if is_visible else common.VISIBILITY_HIDDEN
+        )
+        one.state = order.STEP_STATE_PENDING
+        if place <= completed:
+            one.state = order.STEP_STATE_STARTED
+            one.started_at.FromJsonString("2026-05-01T06:00:00Z")
+        if place < completed:
+            one.state = order.STEP_STATE_COMPLETED
+            one.completed_at.FromJsonString("2026-05-01T07:00:00Z")
+    return answer
+
+
+def fakes_with(shown: order.GetOrderResponse) -> Fakes:
+    mailbox = notification.ListMessagesResponse()
+    message = mailbox.messages.add(message_id="m", order_id="O-1")
+    message.text.fr, message.text.en = "C’est <prêt>", "It is <ready>"
+    message.occurred_at.FromJsonString("2026-05-01T07:00:00Z")
+    code = delivery.GetPickupCodeResponse(pickup_code="481516")
+    return Fakes({"GetOrder": shown, "ListMessages": mailbox, "GetPickupCode": code})
+
+
+async def test_the_page_shows_visible_steps_messages_and_the_code_when_ready() -> None:
+    fakes = fakes_with(an_order(completed=3))
+    async with gateway(fakes) as http:
+        page = await http.get(PAGE, headers={"Accept-Language": "fr-FR,fr;q=0.9"})
+    assert page.status_code == 200
+    assert "<h1" in page.text
+    assert "Prête : vous pouvez venir" in page.text
+    assert "Mise en casier" not in page.text
+    assert "481516" in page.text
+    assert "C’est &lt;prêt&gt;" in page.text
+    assert "1\u202f234,56\u00a0€" in page.text
+    assert "01/05/2026 à 08:00" in page.text  # 06:00 UTC in Paris
+    assert 'lang="fr"' in page.text
+    assert fakes.calls[0].metadata["authorization"] == f"Bearer {INTERNAL}"
+    assert fakes.calls[0].metadata["x-oms-tenant"] == "demo"
+
+
+async def test_before_ready_there_is_no_code_and_a_handover_is_told_only_when_done() -> None:
+    fakes = fakes_with(an_order(completed=1))
+    async with gateway(fakes) as http:
+        page = await http.get(PAGE, params={"lang": "en"})
+    assert "Being prepared" in page.text
+    assert "481516" not in page.text
+    assert re.search(
+        r'class="todo">\s*<span class="mark".*\s*<span class="label">Collected', page.text
+    )
+    assert "GetPickupCode" not in [call.method for call in fakes.calls]
+
+
+async def test_pages_are_locked_down() -> None:
+    async with gateway(fakes_with(an_order(completed=1))) as http:
+        page = await http.get(PAGE)
+        script = await http.get("/assets/track.js")
+        escape = await http.get("/assets/..%2fsite.py")
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert page.headers["cache-control"] == "no-store"
+    assert not re.search(r'(src|href)="(https?:)?//', page.text)
+    assert "<style" not in page.text
+    assert " style=" not in page.text
+    assert "<noscript>" in page.text
+    assert script.headers["content-type"].startswith("text/javascript")
+    assert escape.status_code == 404
+
+
+async def test_an_unsigned_address_leads_nowhere_and_asks_no_service() -> None:
+    fakes = fakes_with(an_order(completed=1))
+    token = LINKS.token("demo", "O-1")
+    forged = Links([b"x" * 32]).token("demo", "O-2")
+    async with gateway(fakes) as http:
+        for wrong in (forged, token[:-2], token + "A", "é", "x" * 400, token[::-1]):
+            page = await http.get(f"/track/{wrong}")
+            assert page.status_code == 404, wrong
+        assert (await http.get(f"/track/{forged}/stream")).status_code == 404
+    assert fakes.calls == []
+
+
+async def test_an_order_that_is_gone_and_a_service_that_is_away_are_told_gently() -> None:
+    fakes = Fakes({"GetOrder": NotFound("order", "O-1")})
+    async with gateway(fakes) as http:
+        gone = await http.get(PAGE, params={"lang": "en"})
+        fakes.replies["GetOrder"] = RuntimeError("boom")
+        away = await http.get(PAGE, params={"lang": "en"})
+    assert (gone.status_code, away.status_code) == (404, 503)
+    assert "This address leads to no order" in gone.text
+    assert "boom" not in away.text
+
+
+async def test_the_page_lives_on_without_its_mailbox() -> None:
+    fakes = fakes_with(an_order(completed=3))
+    fakes.replies["ListMessages"] = RuntimeError("boom")
+    fakes.replies["GetPickupCode"] = NotFound("handover", "O-1.1")
+    async with gateway(fakes) as http:
+        assert (await http.get(PAGE)).status_code == 200
+
+
+async def test_the_stream_of_the_page_tells_nothing_but_that_something_changed() -> None:
+    entry = order.WatchTimelineResponse(version=5)
+    entry.entry.version = 5
+    entry.entry.sku = "pear"
+    fakes = Fakes({"WatchTimeline": lambda _: [entry]})
+    async with gateway(fakes) as http:
+        answer = await http.get(f"{PAGE}/stream")
+    assert "id: 5\nevent: changed\ndata: 5\n\n" in answer.text
+    assert "pear" not in answer.text
+    assert fakes.calls[-1].request.view == order.TIMELINE_VIEW_CONSUMER
+
+
+async def test_the_start_page_lists_orders_of_the_demo_tenant_only_when_there_is_one() -> None:
+    listed = order.ListOrdersResponse()
+    listed.orders.add(order_id="O-1", currency="EUR", status=order.ORDER_STATUS_PLACED)
+    fakes = Fakes({"ListOrders": listed})
+    async with gateway(fakes, demo_tenant="demo") as http:
+        page = await http.get("/")
+        docs = await http.get("/docs")
+    assert PAGE in page.text
+    assert "/v1/orders/{order_id}:cancel" in docs.text
+    fakes.calls.clear()
+    async with gateway(fakes) as http:
+        assert (await http.get("/")).status_code == 200
+    assert fakes.calls == []
+
+
+def test_both_languages_say_the_same_things() -> None:
+    french, english = (set(TEXTS[language]) for language in ("fr", "en"))
+    assert french == english
+
+
+@pytest.mark.parametrize(
+    ("asked", "accepted", "language"),
+    [
+        ("en", "fr", "en"),
+        ("de", "en", "en"),
+        ("", "", "fr"),
+        ("", "en;q=0.1, fr;q=0", "en"),
+        ("", "en;q=x", "en"),
+    ],
+)
+def test_the_language_is_what_was_asked_or_is_preferred(
+    asked: str, accepted: str, language: str
+) -> None:
+    assert language_of(asked, accepted) == language
+
+
+@pytest.mark.parametrize(
+    ("minor", "shown"),
+    [(5, {"fr": "0,05\u00a0€", "en": "€0.05"}), (-100, {"fr": "-1,00\u00a0€", "en": "-€1.00"})],
+)
+def test_amounts_are_written_as_people_do(minor: int, shown: Mapping[str, str]) -> None:
+    assert {one: amount(minor, "EUR", one) for one in shown} == shown
+
+
+names = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=48)
+
+
+@for_all(names, names)
+def test_a_token_leads_back_to_its_order_under_the_old_secret_too(tenant: str, order: str) -> None:
+    token = Links([b"old"]).token(tenant, order)
+    assert Links([b"new", b"old"]).read(token) == (tenant, order)
+    assert Links([b"new"]).read(token) is None
