@@ -1,7 +1,6 @@
 """What pickers ask for, one unit of work each."""
 
 from dataclasses import dataclass
-from functools import reduce
 from zlib import crc32
 
 from services.kernel.application.runner import Runner
@@ -119,10 +118,8 @@ async def _change(work: Work, task_id: str, command: Command) -> Versioned[PickT
     before = await work.state(PICK_TASK, task_id)
     if before.state.phase is Phase.UNKNOWN:
         raise NotFound("pick task", task_id)
-    events = await work.handle(PICK_TASK, task_id, command)
-    return Versioned(
-        reduce(PICK_TASK.decider.evolve, events, before.state), before.version + len(events)
-    )
+    await work.handle(PICK_TASK, task_id, command)
+    return await work.state(PICK_TASK, task_id)
 
 
 def _over_picked_skus(task: PickTask, actions: tuple[Pick | Short, ...]) -> set[str]:

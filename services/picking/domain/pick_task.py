@@ -233,6 +233,28 @@ class LineProgress:
     def is_accounted(self) -> bool:
         return self.picked + self.short >= self.ordered
 
+    @property
+    def open(self) -> int:
+        """Base units that are neither picked nor short."""
+        return max(self.ordered - self.picked - self.short, 0)
+
+    # Written out, because dataclasses.replace is slow and every pick passes here.
+
+    def with_picked(self, quantity: int) -> "LineProgress":
+        return LineProgress(
+            self.sku, self.ordered, self.picked + quantity, self.short, self.put_back, self.reason
+        )
+
+    def with_short(self, quantity: int, reason: ShortReason) -> "LineProgress":
+        return LineProgress(
+            self.sku, self.ordered, self.picked, self.short + quantity, self.put_back, reason
+        )
+
+    def with_put_back(self, quantity: int) -> "LineProgress":
+        return LineProgress(
+            self.sku, self.ordered, self.picked, self.short, self.put_back + quantity, self.reason
+        )
+
 
 type Action = tuple[str, str, int, str]
 """What an action id stands for: verb, line, quantity, reason."""
@@ -327,77 +349,84 @@ def _require_held_by(picker_id: str, task: PickTask) -> None:
 
 
 def _record(command: RecordLines, task: PickTask) -> Sequence[Event]:
+    lines, actions = dict(task.lines), dict(task.actions)
+    open_line_count = task.open_line_count
     events: list[Event] = []
     for action in command.actions:
         # A terminal may repeat what it did long after: the action is looked up before the phase.
-        if _is_known_action(action.action_id, _content(action), task):
+        content = _content(action)
+        if _is_known_action(action.action_id, content, actions):
             continue
         _require_held_by(command.picker_id, task)
-        event = _account(command, action, task)
-        events.append(event)
-        task = evolve(task, event)
-        if task.open_line_count == 0:
-            completed = PickCompleted(task.order_id, task.site_id, _completed_lines(task))
-            events.append(completed)
-            task = evolve(task, completed)
+        line = _line(action.line_id, lines)
+        match action:
+            case Pick(_, line_id, quantity):
+                _refuse_over_pick(action, line, command.tolerance_percent.get(line_id, 0))
+                after = line.with_picked(quantity)
+                events.append(
+                    LinePicked(
+                        task.order_id,
+                        task.site_id,
+                        command.picker_id,
+                        action.action_id,
+                        line_id,
+                        line.sku,
+                        quantity,
+                    )
+                )
+            case Short(_, line_id, quantity, reason):
+                _refuse_over_short(action, line)
+                after = line.with_short(quantity, reason)
+                events.append(
+                    LineShorted(
+                        task.order_id,
+                        task.site_id,
+                        command.picker_id,
+                        action.action_id,
+                        line_id,
+                        line.sku,
+                        quantity,
+                        reason,
+                    )
+                )
+            case _:
+                assert_never(action)
+        lines[line_id], actions[action.action_id] = after, content
+        open_line_count -= after.is_accounted and not line.is_accounted
+    if events and open_line_count == 0:
+        events.append(PickCompleted(task.order_id, task.site_id, _completed_lines(lines)))
     return events
 
 
-def _account(
-    command: RecordLines, action: Pick | Short, task: PickTask
-) -> LinePicked | LineShorted:
-    line = _line(action.line_id, task)
-    missing = line.ordered - line.picked - line.short
-    match action:
-        case Pick(action_id, line_id, quantity):
-            percent = command.tolerance_percent.get(line_id, 0)
-            # A finished line takes no more: the tolerance is for the last piece on the scale.
-            allowed = missing + line.ordered * percent // 100 if missing > 0 else 0
-            if quantity > allowed:
-                raise Rejected(
-                    Refusal.OVER_PICK,
-                    f"line {line_id}: {quantity} picked where at most {allowed} may be; "
-                    "put the difference back and send the lower quantity under the same action id",
-                )
-            return LinePicked(
-                task.order_id,
-                task.site_id,
-                command.picker_id,
-                action_id,
-                line_id,
-                line.sku,
-                quantity,
-            )
-        case Short(action_id, line_id, quantity, reason):
-            if quantity > missing:
-                raise Rejected(
-                    Refusal.OVER_PICK,
-                    f"line {line_id}: {quantity} missing where only {max(missing, 0)} are open; "
-                    "send the lower quantity",
-                )
-            return LineShorted(
-                task.order_id,
-                task.site_id,
-                command.picker_id,
-                action_id,
-                line_id,
-                line.sku,
-                quantity,
-                reason,
-            )
-        case _:
-            assert_never(action)
+def _refuse_over_pick(pick: Pick, line: LineProgress, tolerance_percent: int) -> None:
+    # A finished line takes no more: the tolerance is for the last piece on the scale.
+    allowed = line.open + line.ordered * tolerance_percent // 100 if line.open else 0
+    if pick.quantity > allowed:
+        raise Rejected(
+            Refusal.OVER_PICK,
+            f"line {pick.line_id}: {pick.quantity} picked where at most {allowed} may be; "
+            "put the difference back and send the lower quantity under the same action id",
+        )
+
+
+def _refuse_over_short(short: Short, line: LineProgress) -> None:
+    if short.quantity > line.open:
+        raise Rejected(
+            Refusal.OVER_PICK,
+            f"line {short.line_id}: {short.quantity} missing where only {line.open} are open; "
+            "send the lower quantity",
+        )
 
 
 def _put_back(command: PutBack, task: PickTask) -> Sequence[Event]:
     content = ("put_back", command.line_id, command.quantity, "")
-    if _is_known_action(command.action_id, content, task):
+    if _is_known_action(command.action_id, content, task.actions):
         return []
     if task.phase is not Phase.CANCELLED:
         raise Rejected(
             Refusal.STEP_CONFLICT, "only what was picked for a cancelled task goes back this way"
         )
-    line = _line(command.line_id, task)
+    line = _line(command.line_id, task.lines)
     if command.quantity > line.picked - line.put_back:
         raise Rejected(
             Refusal.OVER_PICK,
@@ -417,8 +446,8 @@ def _put_back(command: PutBack, task: PickTask) -> Sequence[Event]:
     ]
 
 
-def _is_known_action(action_id: str, content: Action, task: PickTask) -> bool:
-    recorded = task.actions.get(action_id)
+def _is_known_action(action_id: str, content: Action, actions: Mapping[str, Action]) -> bool:
+    recorded = actions.get(action_id)
     if recorded is not None and recorded != content:
         raise Rejected(
             Refusal.ACTION_REUSED,
@@ -437,17 +466,17 @@ def _content(action: Pick | Short) -> Action:
             assert_never(action)
 
 
-def _line(line_id: str, task: PickTask) -> LineProgress:
+def _line(line_id: str, lines: Mapping[str, LineProgress]) -> LineProgress:
     try:
-        return task.lines[line_id]
+        return lines[line_id]
     except KeyError:
         raise NotFound("line of the task", line_id) from None
 
 
-def _completed_lines(task: PickTask) -> tuple[CompletedLine, ...]:
+def _completed_lines(lines: Mapping[str, LineProgress]) -> tuple[CompletedLine, ...]:
     return tuple(
         CompletedLine(line_id, line.sku, line.ordered, line.picked, line.reason)
-        for line_id, line in task.lines.items()
+        for line_id, line in lines.items()
     )
 
 
@@ -466,36 +495,19 @@ def evolve(task: PickTask, event: Event) -> PickTask:  # noqa: PLR0911 - one per
         case TaskUnclaimed():
             return replace(task, phase=Phase.OPEN, picker_id="", claim_id="")
         case LinePicked(_, _, _, action_id, line_id, _, quantity):
-            line = task.lines[line_id]
-            return _with_line(
-                task,
-                line_id,
-                replace(line, picked=line.picked + quantity),
-                action_id,
-                ("pick", line_id, quantity, ""),
-            )
+            line = task.lines[line_id].with_picked(quantity)
+            return _with_line(task, line_id, line, action_id, ("pick", line_id, quantity, ""))
         case LineShorted(_, _, _, action_id, line_id, _, quantity, reason):
-            line = task.lines[line_id]
-            return _with_line(
-                task,
-                line_id,
-                replace(line, short=line.short + quantity, reason=reason),
-                action_id,
-                ("short", line_id, quantity, reason.value),
-            )
+            line = task.lines[line_id].with_short(quantity, reason)
+            content = ("short", line_id, quantity, reason.value)
+            return _with_line(task, line_id, line, action_id, content)
         case PickCompleted():
             return replace(task, phase=Phase.COMPLETED)
         case TaskCancelled():
             return replace(task, phase=Phase.CANCELLED)
         case LinePutBack(_, _, _, action_id, line_id, _, quantity):
-            line = task.lines[line_id]
-            return _with_line(
-                task,
-                line_id,
-                replace(line, put_back=line.put_back + quantity),
-                action_id,
-                ("put_back", line_id, quantity, ""),
-            )
+            line = task.lines[line_id].with_put_back(quantity)
+            return _with_line(task, line_id, line, action_id, ("put_back", line_id, quantity, ""))
         case _:
             assert_never(event)
 
@@ -504,11 +516,15 @@ def _with_line(
     task: PickTask, line_id: str, line: LineProgress, action_id: str, content: Action
 ) -> PickTask:
     newly_accounted = line.is_accounted and not task.lines[line_id].is_accounted
-    return replace(
-        task,
-        lines={**task.lines, line_id: line},
-        open_line_count=task.open_line_count - newly_accounted,
-        actions={**task.actions, action_id: content},
+    return PickTask(
+        task.phase,
+        task.order_id,
+        task.site_id,
+        task.picker_id,
+        task.claim_id,
+        {**task.lines, line_id: line},
+        task.open_line_count - newly_accounted,
+        {**task.actions, action_id: content},
     )
 
 
