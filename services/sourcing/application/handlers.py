@@ -83,6 +83,7 @@ class Decisions:
             view,
             products=_part(view.products, skus),
             stock=_part(view.stock, skus),
+            positions=view.positions,
             spoken_for=self.spoken_for.of(tenant, skus, work.now),
         )
 

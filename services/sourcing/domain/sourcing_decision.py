@@ -110,16 +110,16 @@ class View:
     Attributes:
         network: Sites and who helps whom.
         products: By sku.
-        stock: By sku and site: free base units, and the place in the ledger's log that said so.
+        stock: Free base units by sku and site.
+        positions: The places in the ledger's log that said so, by sku and site.
         spoken_for: By sku and site: units that plans made a moment ago will take. Only so that
             orders of one moment do not all run to the same shelf; the ledger decides.
     """
 
     network: Network
     products: Mapping[str, Product] = field(default_factory=dict[str, Product])
-    stock: Mapping[str, Mapping[str, tuple[int, int]]] = field(
-        default_factory=dict[str, Mapping[str, tuple[int, int]]]
-    )
+    stock: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
+    positions: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
     spoken_for: Mapping[str, Mapping[str, int]] = field(
         default_factory=dict[str, Mapping[str, int]]
     )
@@ -251,19 +251,15 @@ def _snapshot(
     corrections: Mapping[tuple[str, str], Correction],
     spoken_for: Mapping[str, Mapping[str, int]],
 ) -> Snapshot:
-    stock: dict[str, dict[str, int]] = {
-        sku: {site_id: free for site_id, (free, _) in row.items()}
-        for sku, row in view.stock.items()
-    }
+    stock = dict(view.stock)
     for correction in corrections.values():
-        _, position = view.stock.get(correction.sku, {}).get(correction.site_id, (0, 0))
-        if correction.position >= position:
-            stock.setdefault(correction.sku, {})[correction.site_id] = correction.free
+        sku, site_id = correction.sku, correction.site_id
+        if correction.position >= view.positions.get(sku, {}).get(site_id, 0):
+            stock[sku] = {**stock.get(sku, {}), site_id: correction.free}
     for sku, taken in spoken_for.items():
         row = stock.get(sku, {})
-        for site_id, units in taken.items():
-            if site_id in row:
-                row[site_id] -= units
+        less = {site_id: row[site_id] - n for site_id, n in taken.items() if site_id in row}
+        stock[sku] = {**row, **less}
     return Snapshot(view.network, view.products, stock)
 
 

@@ -69,11 +69,7 @@ class SourcingGrpc(rpc.SourcingServiceServicer):
         now = self._clock.now()
         network = await self._networks.load(tenant, self._reader.sql, is_recorded=False)
         found = await shelves(tenant, {line.sku for line in lines}, self._reader.sql)
-        stock = {
-            sku: {site_id: free for site_id, (free, _) in row.items()}
-            for sku, row in found.stock.items()
-        }
-        snapshot = Snapshot(network, found.products, stock)
+        snapshot = Snapshot(network, found.products, found.stock)
         asked = Request(_QUOTE, 1, lines, request.currency or "EUR", now)
         outcome = plan(asked, snapshot, self._policy)
         response = wire.QuoteResponse(

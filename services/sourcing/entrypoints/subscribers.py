@@ -210,4 +210,4 @@ class Subscribers:
         for tenant in sorted(skus):
             network = await self._networks.load(tenant, work.sql, is_recorded=True)
             found = await shelves(tenant, skus[tenant], work.sql)
-            self._views[tenant] = View(network, found.products, found.stock)
+            self._views[tenant] = View(network, found.products, found.stock, found.positions)

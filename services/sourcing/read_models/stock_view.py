@@ -26,12 +26,11 @@ class StockRow:
 
 @dataclass(frozen=True, slots=True)
 class Shelves:
-    """Products by sku; free units and log position by sku and site."""
+    """Products by sku; free units, and the log positions that said so, by sku and site."""
 
     products: dict[str, Product] = field(default_factory=dict[str, Product])
-    stock: dict[str, dict[str, tuple[int, int]]] = field(
-        default_factory=dict[str, dict[str, tuple[int, int]]]
-    )
+    stock: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    positions: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
 
 
 async def keep_stock(rows: Iterable[StockRow], sql: Sql) -> None:
@@ -100,5 +99,6 @@ async def shelves(tenant: str, skus: Iterable[str], sql: Sql) -> Shelves:
         if weight_g is not None:
             found.products[sku] = Product(sku, weight_g, temperature)
         if sites is not None:
-            found.stock[sku] = dict(zip(sites, zip(free, positions, strict=True), strict=True))
+            found.stock[sku] = dict(zip(sites, free, strict=True))
+            found.positions[sku] = dict(zip(sites, positions, strict=True))
     return found

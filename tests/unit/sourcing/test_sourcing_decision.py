@@ -37,7 +37,11 @@ POLICY = Policy()
 def a_view(
     stock: Mapping[str, tuple[int, int]], spoken_for: Mapping[str, int] | None = None
 ) -> View:
-    return View(NETWORK, {}, {"milk": stock}, {"milk": spoken_for} if spoken_for else {})
+    """Free units and log position, by site."""
+    free = {site_id: units for site_id, (units, _) in stock.items()}
+    positions = {site_id: position for site_id, (_, position) in stock.items()}
+    spoken = {"milk": spoken_for} if spoken_for else {}
+    return View(NETWORK, {}, {"milk": free}, {"milk": positions}, spoken)
 
 
 BOTH = a_view({"S1": (5, 10), "S2": (5, 11)})
