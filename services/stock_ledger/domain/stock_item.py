@@ -282,7 +282,14 @@ def _promise(command: Hold | Allocate, item: StockItem) -> Sequence[Event]:
         )
     _expect_free(quantity, item)
     return [
-        _entry(item, cause, {account: quantity, FREE: -quantity}, command, command.reservation_id)
+        _entry(
+            item,
+            cause,
+            {account: quantity, FREE: -quantity},
+            quantity,
+            command.occurred_at,
+            reservation_id=command.reservation_id,
+        )
     ]
 
 
@@ -296,21 +303,29 @@ def _expect_free(quantity: int, item: StockItem) -> None:
 
 def _settle(command: Confirm | Release, item: StockItem) -> Sequence[Event]:
     reserved = item.open.get(command.reservation_id) or _NOTHING
+    held, allocated = reserved.held, reserved.allocated
     match command:
         case Confirm():
-            cause, changes = Cause.CONFIRM, {ALLOCATED: reserved.held, HELD: -reserved.held}
+            cause, quantity = Cause.CONFIRM, held
+            changes = {ALLOCATED: held, HELD: -held}
         case Release():
             cause = Cause.HOLD_EXPIRED if command.is_expiry else Cause.RELEASE
-            changes = {
-                FREE: reserved.held + reserved.allocated,
-                HELD: -reserved.held,
-                ALLOCATED: -reserved.allocated,
-            }
+            quantity = held + allocated
+            changes = {FREE: quantity, HELD: -held, ALLOCATED: -allocated}
         case _:
             assert_never(command)
-    if not any(changes.values()):
+    if not quantity:
         return []
-    return [_entry(item, cause, changes, command, command.reservation_id)]
+    return [
+        _entry(
+            item,
+            cause,
+            changes,
+            quantity,
+            command.occurred_at,
+            reservation_id=command.reservation_id,
+        )
+    ]
 
 
 type _Sourced = (
@@ -331,7 +346,18 @@ def _move(command: _Sourced, item: StockItem) -> Sequence[Event]:
             f"source id {command.source_id} was used for another movement; send a new one",
         )
     changes, ahead = _changes(command, item)
-    return [_entry(item, cause, changes, command, reservation_id, ahead)]
+    return [
+        _entry(
+            item,
+            cause,
+            changes,
+            command.quantity,
+            command.occurred_at,
+            command.source_id,
+            reservation_id,
+            ahead,
+        )
+    ]
 
 
 _RESERVED = (Pick, Short, PutBack, HandOver, Ship, Deliver)
@@ -448,18 +474,22 @@ def _entry(
     item: StockItem,
     cause: Cause,
     changes: Mapping[str, int],
-    command: Hold | Allocate | Confirm | Release | _Sourced,
+    quantity: int,
+    occurred_at: datetime,
+    source_id: str = "",
     reservation_id: str = "",
     ahead: int = 0,
 ) -> EntryPosted:
     """Return the entry for these changes, with the balances it leads to."""
     gain = changes.get
+    free, held, allocated = gain(FREE, 0), gain(HELD, 0), gain(ALLOCATED, 0)
+    picked = gain(PICKED, 0)
     there = item.buckets
     after = Buckets(
-        there.free + gain(FREE, 0),
-        there.held + gain(HELD, 0),
-        there.allocated + gain(ALLOCATED, 0),
-        there.picked + gain(PICKED, 0),
+        there.free + free,
+        there.held + held,
+        there.allocated + allocated,
+        there.picked + picked,
         there.quarantine + gain(QUARANTINE, 0),
         there.damaged + gain(DAMAGED, 0),
     )
@@ -467,26 +497,22 @@ def _entry(
     if reservation_id:
         had = item.open.get(reservation_id) or _NOTHING
         reserved = Reserved(
-            had.held + gain(HELD, 0),
-            had.allocated + gain(ALLOCATED, 0),
-            had.picked + gain(PICKED, 0),
+            had.held + held,
+            had.allocated + allocated,
+            had.picked + picked,
             had.transit + gain(TRANSIT, 0),
             had.ahead + ahead,
         )
-    quantity = 0 if isinstance(command, Confirm | Release) else command.quantity
     return EntryPosted(
-        cause=cause.value,
-        postings=tuple(Posting(account, moved) for account, moved in changes.items() if moved),
-        after=after,
-        quantity=quantity or sum(moved for moved in changes.values() if moved > 0),
-        occurred_at=command.occurred_at,
-        source_id=command.source_id if isinstance(command, _SOURCED) else "",
-        reservation_id=reservation_id,
-        reserved=reserved,
+        str(cause),
+        tuple([Posting(account, moved) for account, moved in changes.items() if moved]),
+        after,
+        quantity,
+        occurred_at,
+        source_id,
+        reservation_id,
+        reserved,
     )
-
-
-_SOURCED = (Receive, Adjust, SellAtTill, TakeBack, *_RESERVED)
 
 
 def evolve(item: StockItem, event: Event) -> StockItem:
