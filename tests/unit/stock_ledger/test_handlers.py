@@ -1,0 +1,193 @@
+"""Use cases over several streams: whatever the order of things, promises are whole and kept."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import pytest
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from services.kernel.domain.errors import NotFound, Rejected
+from services.stock_ledger.application.handlers import Reservations, record, summed
+from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status
+from services.stock_ledger.domain.stock_item import (
+    STOCK,
+    HandOver,
+    Pick,
+    Receive,
+    SellAtTill,
+    StockItem,
+    stock_key,
+)
+from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory, nowhere
+
+PROMISES = Reservations(timedelta(minutes=15), nowhere)
+MILK, BREAD = stock_key("paris", "milk"), stock_key("paris", "bread")
+
+type Step = Callable[[LedgerInMemory], Awaitable[object]]
+
+
+async def stocked(milk: int, bread: int) -> LedgerInMemory:
+    work = LedgerInMemory()
+    await record(work, [(MILK, Receive(milk, "n", NOON)), (BREAD, Receive(bread, "n", NOON))])
+    return work
+
+
+async def free(work: LedgerInMemory, key: str) -> int:
+    return (await work.state(STOCK, key)).state.buckets.free
+
+
+async def test_needs_of_the_same_product_are_summed_before_they_are_held() -> None:
+    lines = [Line("paris", "milk", 2), Line("paris", "milk", 2)]
+    assert summed(lines) == (Line("paris", "milk", 4),)
+    work = await stocked(3, 1)
+    await PROMISES.reserve_plan(work, "O-1", 1, lines)
+    reservation = (await work.state(RESERVATION, "O-1")).state
+    assert reservation.status is Status.REFUSED
+    assert await free(work, MILK) == 3
+    await PROMISES.reserve_plan(work, "O-1", 2, lines[:1])
+    assert (await work.state(RESERVATION, "O-1")).state.status is Status.HELD
+    assert await free(work, MILK) == 1
+
+
+async def test_a_refused_caller_leaves_nothing_behind() -> None:
+    work = await stocked(3, 1)
+    before = work.mark()
+    with pytest.raises(Rejected, match="1 of 2 lines lack stock: bread at paris has 1 free of 2"):
+        await _reserve(work, "R-1", 1, 2)
+    assert work.mark() == before
+
+
+async def test_two_hundred_plans_for_fifty_units_hold_exactly_fifty() -> None:
+    work = await stocked(50, 1_000)
+    for n in range(200):
+        lines = [Line("paris", "milk", 1), Line("paris", "bread", 2)]
+        await PROMISES.reserve_plan(work, f"O-{n}", 1, lines)
+    statuses = Counter([(await work.state(RESERVATION, f"O-{n}")).state.status for n in range(200)])
+    assert statuses == {Status.HELD: 50, Status.REFUSED: 150}
+    assert (await free(work, MILK), await free(work, BREAD)) == (0, 900)
+
+
+async def test_a_timer_that_fires_early_is_set_again() -> None:
+    work = await stocked(5, 5)
+    await _reserve(work, "R-1", 1, 1)
+    [due] = work.timers.values()
+    work.timers.clear()
+    await PROMISES.expire("R-1", work)
+    assert list(work.timers.values()) == [due]
+    work.at = due
+    await PROMISES.expire("R-1", work)
+    assert (await work.state(RESERVATION, "R-1")).state.status is Status.EXPIRED
+    assert await free(work, MILK) == 5
+
+
+async def _reserve(work: LedgerInMemory, reservation_id: str, milk: int, bread: int) -> object:
+    lines = [Line("paris", "milk", milk), Line("paris", "bread", bread)]
+    return await PROMISES.reserve(work, reservation_id, lines, None)
+
+
+ids = st.sampled_from(["A", "B", "C"])
+few = st.integers(1, 5)
+
+
+def _plan(order_id: str, revision: int, milk: int, bread: int) -> Step:
+    lines = [Line("paris", "milk", milk), Line("paris", "bread", bread)]
+    return lambda work: PROMISES.reserve_plan(work, order_id, revision, lines)
+
+
+def _pick(order_id: str, quantity: int, n: int) -> Step:
+    return lambda work: work.handle(STOCK, MILK, Pick(order_id, quantity, f"p{n}", NOON))
+
+
+def _hand_over(order_id: str, quantity: int, n: int) -> Step:
+    return lambda work: work.handle(STOCK, MILK, HandOver(order_id, quantity, f"h{n}", NOON))
+
+
+def _sell(quantity: int, n: int) -> Step:
+    return lambda work: work.handle(STOCK, MILK, SellAtTill(quantity, f"t{n}", NOON))
+
+
+def _reserving(reservation_id: str, milk: int, bread: int) -> Step:
+    return lambda work: _reserve(work, reservation_id, milk, bread)
+
+
+def _after(minutes: int, reservation_id: str) -> Step:
+    async def expire(work: LedgerInMemory) -> None:
+        work.at += timedelta(minutes=minutes)
+        await PROMISES.expire(reservation_id, work)
+
+    return expire
+
+
+def _confirm(reservation_id: str, *, refuse: bool) -> Step:
+    return lambda work: PROMISES.confirm(work, reservation_id, refuse=refuse)
+
+
+steps: st.SearchStrategy[Step] = st.one_of(
+    st.builds(_plan, ids, st.integers(1, 3), few, few),
+    st.builds(_reserving, ids, few, few),
+    st.builds(_confirm, ids, refuse=st.booleans()),
+    st.builds(lambda one: lambda work: PROMISES.release(work, one), ids),
+    st.builds(lambda one: lambda work: PROMISES.end(work, one, "cancelled"), ids),
+    st.builds(lambda one: lambda work: PROMISES.complete(work, one), ids),
+    st.builds(_after, st.sampled_from([1, 20]), ids),
+    st.builds(_pick, ids, few, st.integers(0, 99)),
+    st.builds(_hand_over, ids, few, st.integers(0, 99)),
+    st.builds(_sell, few, st.integers(0, 99)),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@for_all(st.lists(steps, max_size=30), few, few)
+def test_any_script_keeps_every_promise_whole(script: list[Step], milk: int, bread: int) -> None:
+    asyncio.run(_keeps_every_promise_whole(script, milk * 3, bread * 3))
+
+
+async def _keeps_every_promise_whole(script: list[Step], milk: int, bread: int) -> None:
+    work = await stocked(milk, bread)
+    for step in script:
+        before, closed = work.mark(), await _closed(work)
+        try:
+            await step(work)
+        except (Rejected, NotFound):
+            work.back_to(before)
+        assert closed <= await _closed(work)
+        for key in (MILK, BREAD):
+            await _check_item((await work.state(STOCK, key)).state)
+        # Nobody moves bread but by promising it: what a promise has of it is all or nothing.
+        loaves = (await work.state(STOCK, BREAD)).state
+        assert loaves.buckets.free >= 0
+        for one in ("A", "B", "C"):
+            reservation: Reservation = (await work.state(RESERVATION, one)).state
+            has = loaves.open.get(one)
+            wanted = {line.sku: line.quantity for line in reservation.lines}
+            promised = has.held + has.allocated if has else 0
+            match reservation.status:
+                case Status.HELD:
+                    assert has is not None
+                    assert (has.held, has.allocated) == (wanted["bread"], 0)
+                case Status.CONFIRMED:
+                    assert has is not None
+                    assert (has.held, has.allocated) == (0, wanted["bread"])
+                case Status.CLOSED:
+                    assert promised in (0, wanted.get("bread", 0))  # completed keeps its goods
+                case _:
+                    assert promised == 0
+
+
+async def _closed(work: LedgerInMemory) -> set[str]:
+    return {
+        one
+        for one in ("A", "B", "C")
+        if (await work.state(RESERVATION, one)).state.status is Status.CLOSED
+    }
+
+
+async def _check_item(item: StockItem) -> None:
+    reserved = [each for _, each in item.open.items()]
+    assert item.buckets.held == sum(each.held for each in reserved)
+    assert item.buckets.allocated == sum(each.allocated for each in reserved)
+    assert item.buckets.picked == sum(each.picked for each in reserved)
