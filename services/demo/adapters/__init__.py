@@ -1,0 +1,1 @@
+"""How the demo reaches the API, and how its summary looks."""

@@ -1,0 +1,1 @@
+"""Loading the chain, and playing customers and staff."""

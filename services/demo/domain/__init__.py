@@ -1,0 +1,1 @@
+"""A made-up retailer, and what its customers buy."""
