@@ -85,16 +85,11 @@ class PostgresKeys:
         for one in asked:
             first.setdefault(one[0], one)
         ids, routes, fingerprints = zip(*first.values(), strict=True)
-        taken = {
-            row[0]
-            for row in await self._pool.fetch(
-                _CLAIM, ids, routes, fingerprints, LEASE, timeout=STATEMENT_TIMEOUT_S
-            )
-        }
+        taken = {row[0] for row in await self._pool.fetch(_CLAIM, ids, routes, fingerprints, LEASE)}
         others = [command_id for command_id in ids if command_id not in taken]
         known = {}
         if others:
-            rows = await self._pool.fetch(_LOOK, others, timeout=STATEMENT_TIMEOUT_S)
+            rows = await self._pool.fetch(_LOOK, others)
             known = {row[0]: row for row in rows}
         claims: list[Claim] = []
         for one in asked:
@@ -115,12 +110,11 @@ class PostgresKeys:
             [answer.status for _, answer in done],
             [json.dumps(dict(answer.headers)) for _, answer in done],
             [answer.body for _, answer in done],
-            timeout=STATEMENT_TIMEOUT_S,
         )
         return [None] * len(done)
 
     async def _release_all(self, ids: Sequence[str]) -> list[None]:
-        await self._pool.execute(_RELEASE, ids, timeout=STATEMENT_TIMEOUT_S)
+        await self._pool.execute(_RELEASE, ids)
         return [None] * len(ids)
 
 
@@ -168,7 +162,9 @@ class _Batches[Item, Result]:
             while self._waiting:
                 batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
                 try:
-                    results = await self._run([item for item, _ in batch])
+                    # The pool itself would wait for ever for a connection.
+                    async with asyncio.timeout(STATEMENT_TIMEOUT_S):
+                        results = await self._run([item for item, _ in batch])
                 except Exception as fault:  # noqa: BLE001 - handed to everyone who waits for it
                     for _, answered in batch:
                         if not answered.done():

@@ -310,5 +310,6 @@ async def test_a_stream_resumes_and_tells_entries_with_their_version() -> None:
     assert "id: 5\nevent: step_started\ndata: {" in answer.text
     assert ": still here\nid: 6\n\n" in answer.text
     assert fakes.calls[1].request.after_version == 4
+    assert 1 <= fakes.calls[1].request.max_seconds <= 290  # what the service allows
     assert fakes.calls[1].request.view == order.TIMELINE_VIEW_BANNER
     assert missing.status_code == 404

@@ -16,6 +16,7 @@ from services.gateway.entrypoints.http.routes import (
     body_of,
     decoded,
     json_response,
+    version_in,
 )
 from services.gateway.entrypoints.http.wire import from_json, to_json
 
@@ -30,6 +31,8 @@ async def quote_basket(face: Face, request: Request) -> Response:
     question = from_json(
         order.QuoteBasketRequest, decoded(body), ("basket_id",), {"basket_id": basket_id}
     )
+    if "min_version" in request.query_params:  # read your own writes, without a body
+        question.min_version = version_in(request.query_params["min_version"])
     brought = incoming(request.scope)
     answer = await face.remote.call(
         ORDER["QuoteBasket"], question, brought.metadata(), brought.timeout_s
@@ -111,6 +114,7 @@ ROUTES = (
         quote_basket,
         "Price a basket and say what could be promised",
         calls=(ORDER["QuoteBasket"], SOURCING["Quote"]),
+        parameters=({"name": "min_version", "in": "query"},),
     ),
     Composed(
         "POST",

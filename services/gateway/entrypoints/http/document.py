@@ -107,6 +107,9 @@ def _of_route(route: Route, components: Components) -> dict[str, Any]:
     schema = reference(
         answer.fields_by_name[route.shows].message_type if route.shows else answer, components
     )
+    if route.names_what_it_made:
+        schema = object_schema(answer, components)
+        schema["properties"] |= {route.minted: {"type": "string"}}
     operation |= {"parameters": parameters}
     return _operation(route, operation, _success(schema))
 

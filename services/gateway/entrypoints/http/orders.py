@@ -21,6 +21,7 @@ from services.gateway.entrypoints.http.routes import (
     decoded,
     json_response,
     shown,
+    version_in,
 )
 from services.gateway.entrypoints.http.wire import from_json, to_json
 
@@ -85,10 +86,8 @@ async def get_order(face: Face, request: Request) -> Response:
     """Show an order, with the address of its consumer's page."""
     brought = incoming(request.scope)
     order_id = request.path_params["order_id"]
-    min_version = request.query_params.get("min_version", "0")
-    message = wire.GetOrderRequest(
-        order_id=order_id, min_version=int(min_version) if min_version.isdigit() else 0
-    )
+    min_version = version_in(request.query_params.get("min_version", ""))
+    message = wire.GetOrderRequest(order_id=order_id, min_version=min_version)
     answer = await face.remote.call(
         ORDER["GetOrder"], message, brought.metadata(), brought.timeout_s
     )

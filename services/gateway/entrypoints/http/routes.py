@@ -101,6 +101,16 @@ class Route:
         """Whether an Idempotency-Key is required: POSTs that change something."""
         return self.is_command and self.verb == "POST"
 
+    @property
+    def names_what_it_made(self) -> bool:
+        """Whether the answer is told the minted id, because the service's does not hold it."""
+        is_nested = bool(self.nests or self.shows)
+        return bool(
+            self.minted
+            and not is_nested
+            and self.minted not in self.method.output_type.fields_by_name
+        )
+
 
 type Handle = Callable[[Face, Request], Awaitable[Response]]
 
@@ -167,7 +177,10 @@ async def _tell(
 ) -> Response:
     message = request_message(route, request, command)
     answer = await face.remote.call(route.method, message, brought.metadata(), brought.timeout_s)
-    response = shown(request, answer, route.shows, status=route.status)
+    made = {}
+    if route.names_what_it_made:
+        made = {route.minted: getattr(message, route.minted)}
+    response = shown(request, answer, route.shows, status=route.status, made=made)
     if route.location:
         fields = {item.name: getattr(message, item.name) for item in message.DESCRIPTOR.fields}
         response.headers["Location"] = route.location.format_map(fields)
@@ -252,8 +265,22 @@ def version_in(tag: str) -> int:
     return int(text)
 
 
-def shown(request: Request, message: Any, shows: str = "", status: int = 200) -> Response:
-    """Return the JSON answer, with ETag where there is a version and Link where there is more."""
+def shown(
+    request: Request,
+    message: Any,
+    shows: str = "",
+    status: int = 200,
+    made: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the JSON answer, with ETag where there is a version and Link where there is more.
+
+    Args:
+        request: What is answered.
+        message: The service's answer.
+        shows: Field of it that is the whole JSON body; empty: all of it.
+        status: Of success.
+        made: The minted id, where the service's answer does not repeat it.
+    """
     inner = getattr(message, shows) if shows else message
     version = getattr(inner, "version", 0) or getattr(message, "version", 0)
     headers: dict[str, str] = {}
@@ -266,7 +293,7 @@ def shown(request: Request, message: Any, shows: str = "", status: int = 200) ->
     if token:
         following = request.url.include_query_params(page_token=token)
         headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
-    return json_response(to_json(inner), status, headers)
+    return json_response({**(made or {}), **to_json(inner)}, status, headers)
 
 
 def json_response(

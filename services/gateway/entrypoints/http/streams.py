@@ -1,6 +1,7 @@
 """Server-sent events: one order's timeline, live, resumable with Last-Event-ID."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
@@ -10,18 +11,20 @@ from starlette.responses import Response, StreamingResponse
 
 from services.gateway.entrypoints.http.contracts import ORDER
 from services.gateway.entrypoints.http.incoming import Metadata, incoming
-from services.gateway.entrypoints.http.problems import problem
+from services.gateway.entrypoints.http.problems import Problem, problem
 from services.gateway.entrypoints.http.remote import Remote
 from services.gateway.entrypoints.http.routes import Composed, Face, version_in
 from services.gateway.entrypoints.http.wire import to_json
 
 MAX_STREAMS = 1_000
-MAX_SECONDS = 300  # then the client resumes by itself: EventSource does
+MAX_SECONDS = 240  # then the client resumes by itself: EventSource does
 HEARTBEAT_S = 15.0
 RETRY_MS = 2_000
 _WAITING_ENTRIES = 100
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _LAST_EVENT_ID = {"name": "Last-Event-ID", "in": "header", "description": "Resume after it."}
+
+_log = logging.getLogger("oms.gateway")
 
 type View = wire.TimelineView.ValueType
 
@@ -81,6 +84,8 @@ async def _events(
             )
             async for answer in answers:
                 await told.put(answer)
+        except Problem as found:  # too late for a status: the client resumes and gets one then
+            _log.info("a stream ended early: %s %s", found.reason, found.detail)
         finally:
             await told.put(None)
 
