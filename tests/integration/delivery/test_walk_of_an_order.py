@@ -31,7 +31,7 @@ from tests.support.stack import Stack, running
 pytestmark = pytest.mark.stack
 CONTEXT: Any = None
 SECRET = "only-for-tests-0123456789"  # noqa: S105 - of a run
-EXAMPLES = Path("contracts/examples/oms/catalog/v1")
+EXAMPLES = Path(__file__).parents[3] / "contracts/examples/oms/catalog/v1"
 
 
 @pytest.fixture
