@@ -9,6 +9,7 @@ from typing import Any
 from services.demo.application.ports import Api, Progress, Reply
 from services.demo.domain.chain import Chain, opening_stock
 from services.demo.domain.modes import modes
+from services.demo.domain.network import COLLECT, DRIVE
 
 BATCH_ROWS = 1_000
 STOCK_BATCHES_AT_ONCE = 3
@@ -57,7 +58,8 @@ async def load(api: Api, chain: Chain, run_id: str, progress: Progress) -> LoadR
     ):
         await _upsert(api, what, path, rows, run_id, report, progress)
     await _receive(api, [asdict(row) for row in opening_stock(chain)], run_id, report, progress)
-    await _until_promised(api, chain, progress)
+    if report.changed:
+        await _until_promised(api, chain, progress)
     return report
 
 
@@ -117,12 +119,12 @@ async def _receive(
 
 
 async def _until_promised(api: Api, chain: Chain, progress: Progress) -> None:
-    """Wait until the last stock that was loaded can be promised, within a limit.
+    """Wait until stock that was loaded among the last can be promised, within a limit.
 
-    Feeds carry stock to sourcing a moment after it was booked; orders placed before would be
-    refused for want of it.
+    Feeds carry products to order and stock to sourcing a moment after they were booked; orders
+    placed before would be refused for want of them.
     """
-    site = chain.network.sites[-1]
+    site = [site for site in chain.network.sites if site.type == DRIVE][-1]
     last = [row for row in opening_stock(chain) if row.site_id == site.site_id][-1]
     within = asyncio.get_running_loop().time() + KNOWN_WITHIN_S
     progress("feeds", 0, 1)
@@ -132,13 +134,13 @@ async def _until_promised(api: Api, chain: Chain, progress: Progress) -> None:
                 "line_id": "1",
                 "sku": last.sku,
                 "quantity": 1,
-                "choice": {"mode_id": "click_and_collect", "site_id": site.site_id},
+                "choice": {"mode_id": COLLECT, "site_id": site.site_id},
             }
         ]
     }
     while asyncio.get_running_loop().time() < within:
         reply = await api.post("/v1/promises:quote", body, "")
-        if reply.is_ok and reply.body.get("is_feasible"):
+        if reply.is_ok and reply.body.get("promise", {}).get("is_feasible"):
             break
         await asyncio.sleep(POLL_S)
     progress("feeds", 1, 1)
