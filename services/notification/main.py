@@ -1,6 +1,7 @@
 """Notification, put together. Production and tests call ``build`` with different parts."""
 
 import secrets
+from datetime import timedelta
 from random import Random  # noqa: TID251 - seeded here, and only scatters waits
 
 from oms.notification.v1.notification_service_pb2_grpc import (
@@ -44,6 +45,7 @@ def build(kernel: Kernel) -> Service:
             idle_s=settings.idle_s,
             in_flight=settings.webhooks_in_flight,
             per_endpoint=settings.webhooks_per_endpoint,
+            keep=timedelta(days=settings.keep_days),
         ),
     )
 
@@ -58,7 +60,7 @@ def build(kernel: Kernel) -> Service:
         subscriptions=subscriptions(),
         grpc=(lambda server: add_NotificationServiceServicer_to_server(servicer, server),),
         scopes=SCOPES,
-        tasks=(sender.work_mailbox, work_webhooks),
+        tasks=(sender.work_mailbox, work_webhooks, sender.forget_settled),
     )
 
 

@@ -14,4 +14,5 @@ class Settings(BaseSettings):
     webhooks_in_flight: int = Field(default=128, ge=1, le=2_000)
     webhooks_per_endpoint: int = Field(default=4, ge=1, le=100)
     idle_s: float = Field(default=0.5, gt=0, le=10)
+    keep_days: int = Field(default=30, ge=7, le=3650)
     retry_seed: int = 0

@@ -1,7 +1,7 @@
 """The queue of deliveries: filled in the unit that hears, worked by senders under a lease.
 
-One row per message, channel and endpoint, never inserted twice and never deleted while its message
-may be heard again; so nothing is sent because of a repeat.
+One row per message, channel and endpoint, never inserted twice, and kept for weeks after it is
+settled, much longer than any feed repeats itself; so nothing is sent because of a repeat.
 """
 
 from collections.abc import Sequence
@@ -157,6 +157,18 @@ async def postpone(delivery: Delivery, until: datetime, detail: str, sql: Sql) -
         until,
         detail,
     )
+
+
+async def forget(before: datetime, limit: int, sql: Sql) -> int:
+    """Delete up to ``limit`` settled deliveries queued before then; return how many."""
+    done = await sql.execute(
+        "DELETE FROM delivery d USING (SELECT tenant, message_id, channel, endpoint_id"
+        " FROM delivery WHERE state <> 'pending' AND queued_at < $1 LIMIT $2"
+        f" FOR UPDATE SKIP LOCKED) c WHERE {_SAME_ROW}",
+        before,
+        limit,
+    )
+    return int(done.rpartition(" ")[2])
 
 
 def _delivery(row: Any, now: datetime | None = None) -> Delivery:

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from services.kernel.application.runner import ConcurrentAppend, Runner
 from services.kernel.application.work import Work
@@ -23,6 +24,8 @@ from services.notification.domain.message import MESSAGE, RecordFailed, RecordSe
 from services.notification.domain.retry import next_attempt
 
 _LOG = logging.getLogger(__name__)
+_FORGET_BATCH = 1_000
+_FORGET_EVERY_S = 60.0
 _RECORDS_AT_A_TIME = 2  # of the service's few connections
 _RECORD_PAUSES_S = (0.2, 1.0, 3.0)
 _NO_TENANT = "-"  # a claim spans tenants and records no event
@@ -37,12 +40,14 @@ class Limits:
         mailbox_batch: Messages per claim of the mailbox.
         in_flight: Webhook deliveries at a time.
         per_endpoint: Of those, to one endpoint.
+        keep: How long settled deliveries can be listed and redelivered.
     """
 
     idle_s: float = 0.5
     mailbox_batch: int = 500
     in_flight: int = 128
     per_endpoint: int = 4
+    keep: timedelta = timedelta(days=30)
 
 
 class Sender:
@@ -93,6 +98,20 @@ class Sender:
                 self._done.clear()
                 if not await self._survive(lambda: self.start_webhooks(tries)):
                     await self._idle()
+
+    async def forget_settled(self) -> None:
+        """Delete settled deliveries that are old, until cancelled."""
+        while True:
+            if await self._survive(self.forget_some) < _FORGET_BATCH:
+                await asyncio.sleep(_FORGET_EVERY_S)
+
+    async def forget_some(self) -> int:
+        """Delete a batch of them; return how many."""
+
+        async def use_case(work: Work) -> int:
+            return await queue.forget(work.now - self._limits.keep, _FORGET_BATCH, work.sql)
+
+        return await self._runner.execute(Cause(_NO_TENANT, self._new_id()), use_case)
 
     async def send_to_mailbox(self) -> int:
         """Put what is due into one tenant's mailboxes, in one unit; return how many that were."""

@@ -433,6 +433,28 @@ async def test_a_tenant_has_a_bounded_number_of_endpoints(notification: Notifica
     await register(notification, Endpoint(port=9), "one-more")
 
 
+async def test_old_settled_deliveries_are_forgotten_and_mailboxes_are_not(
+    postgres_dsn: str,
+) -> None:
+    async with endpoint() as server:
+        async with running(postgres_dsn, ["notification"], prefix="old_") as stack:
+            notification = servicer(stack)
+            await register(notification, server)
+            await tell(stack)
+            await eventually(lambda: became(notification, wire.DELIVERY_STATUS_SENT))
+            await eventually(lambda: _has(notification, 1))
+            server.status = 500
+            await tell(stack, "O2")
+            await eventually(lambda: _has(notification, 1, "O2"))
+            await stack["notification"].database.sql.execute(
+                "UPDATE delivery SET queued_at = queued_at - interval '31 days'"
+            )
+        async with running(postgres_dsn, ["notification"], prefix="old_") as stack:
+            notification = servicer(stack)
+            await eventually(lambda: became(notification, wire.DELIVERY_STATUS_PENDING))
+            assert await _has(notification, 1)
+
+
 async def test_a_mailbox_is_read_page_by_page(stack: Stack, notification: NotificationGrpc) -> None:
     for _ in range(5):
         await tell(stack)
