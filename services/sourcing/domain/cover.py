@@ -240,6 +240,8 @@ class _Search:
             if not fresh:
                 if cost is not None and cost <= least:
                     return  # every other cover below opens more, costs no less, is no faster
+                # The bound let two choices take the same stock: try all that is open, then more.
+                self.offer_cover(opened)
                 fresh = [o for o in range(len(self.options)) if undecided >> o & 1]
                 if not fresh:
                     return

@@ -122,6 +122,7 @@ class Network:
             for extended_id in zone.extended_site_ids:
                 self._zone_peers.setdefault(extended_id, set()).update(zone.extended_site_ids)
         self._circles: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        self._preparing: dict[tuple[str, str], bool] = {}
         self._distances: dict[tuple[str, str], int | None] = {}
 
     def capability(self, site_id: str, mode_id: str) -> Capability | None:
@@ -155,6 +156,15 @@ class Network:
             known = self._around({extended_site_id}, set())
             self._circles[key] = known
         return known
+
+    def can_prepare(self, extended_site_id: str, mode_id: str) -> bool:
+        """Return whether any member of an extended site prepares a mode."""
+        key = extended_site_id, mode_id
+        if key not in self._preparing:
+            members = self.circles_of_extended(extended_site_id)[0]
+            capabilities = (self.capability(site_id, mode_id) for site_id in members)
+            self._preparing[key] = any(each and each.can_prepare for each in capabilities)
+        return self._preparing[key]
 
     def _around(
         self, extended_ids: set[str], also: set[str]

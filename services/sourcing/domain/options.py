@@ -13,6 +13,7 @@ from services.sourcing.domain.policy import Policy
 from services.sourcing.domain.wishes import AMBIENT, Choice, Rejection, Snapshot, Tier, Why
 
 MICRO = 1_000_000
+_AMBIENT_ONLY = (AMBIENT,)
 _PER_THOUSAND = MICRO // 1_000
 
 
@@ -58,6 +59,7 @@ class Asked:
     rejections: list[Rejection] = field(default_factory=list[Rejection])
     seen: set[str] = field(default_factory=set[str])
     late_supply: dict[str, int] = field(default_factory=dict[str, int])
+    grams: int = 0
 
     def reject(self, site_id: str, why: Why, sku: str = "") -> None:
         self.rejections.append(Rejection(self.index, site_id, why, sku))
@@ -76,6 +78,7 @@ class Asked:
 def ask(index: int, choice: Choice, needs: tuple[Need, ...], network: Network) -> Asked:
     """Fix what the customer fixed, and find the circles of sites to look at, nearest first."""
     asked = Asked(index, choice, needs)
+    asked.grams = sum(need.quantity * need.weight_g for need in needs)
     asked.is_collected = network.is_collected(choice.mode_id, choice.mode_version, choice.site_id)
     if choice.site_id and asked.is_collected:
         asked.handover_site_id = choice.site_id
@@ -106,16 +109,11 @@ def _check_handover(asked: Asked, network: Network) -> None:
 
 
 def _keeps(capability: Capability, temperature: str) -> bool:
-    return temperature in (capability.temperatures or (AMBIENT,))
+    return temperature in (capability.temperatures or _AMBIENT_ONLY)
 
 
 def _nearest_extended(choice: Choice, network: Network) -> str:
     """Return the extended site nearest to the destination that can prepare the mode at all."""
-
-    def can(extended_site_id: str) -> bool:
-        first, _ = network.circles_of_extended(extended_site_id)
-        capabilities = (network.capability(site_id, choice.mode_id) for site_id in first)
-        return any(capability is not None and capability.can_prepare for capability in capabilities)
 
     def remoteness(extended_site_id: str) -> tuple[bool, int, int, str]:
         anchor = network.sites.get(network.extended_sites[extended_site_id].anchor_site_id)
@@ -127,7 +125,8 @@ def _nearest_extended(choice: Choice, network: Network) -> str:
                 anchor.postcode[alike] == choice.postcode[alike]
             ):
                 alike += 1
-        return not can(extended_site_id), metres, -alike, extended_site_id
+        is_unable = not network.can_prepare(extended_site_id, choice.mode_id)
+        return is_unable, metres, -alike, extended_site_id
 
     return min(network.extended_sites, key=remoteness)
 
@@ -146,22 +145,86 @@ class _Survey:
 type _Supply = Sequence[tuple[Need, int]]
 
 
-def gather(asked: Asked, tier: int, snapshot: Snapshot, policy: Policy, at: datetime) -> None:
-    """Add the options and the rejections of one circle (0 or 1)."""
+@dataclass(slots=True)
+class _Leg:
+    """A place of handover for a site's goods, with what getting them there costs."""
+
+    handover_site_id: str
+    transfer_m: int | None
+    transport_m: int | None
+    preparation: int
+    transfer: int
+    transport: int
+    transfer_per_g: int
+    transport_per_g: int
+    fixed: int
+
+
+@dataclass(slots=True)
+class _Prospect:
+    """A capable site with stock, before anyone looked at the clock.
+
+    Attributes:
+        alone: Cost of covering the whole choice from here; None when it cannot.
+        fixed: Least cost of opening a group here.
+        lacking: First product that it has too little of, or empty.
+    """
+
+    site: Site
+    capability: Capability
+    supply: _Supply
+    legs: list[_Leg]
+    alone: int | None
+    fixed: int
+    lacking: str
+
+
+def gather(
+    asked: Asked,
+    tier: int,
+    snapshot: Snapshot,
+    policy: Policy,
+    at: datetime,
+    *,
+    is_reduced: bool = False,
+) -> None:
+    """Add the options and the rejections of one circle (0 or 1).
+
+    Args:
+        asked: The choice; its options and rejections grow.
+        tier: Which circle.
+        snapshot: What may be looked at.
+        policy: The numbers.
+        at: When the work could begin.
+        is_reduced: Leave out, as too dear, whoever cannot be in any cover as cheap as the best
+            single site. Only for a choice that shares no stock with another.
+    """
     if not asked.is_possible:
         return
     survey = _Survey(asked, tier, snapshot.network, policy, at)
+    prospects = _prospects(survey, snapshot)
+    if is_reduced:
+        prospects = _reduced(survey, prospects)
+    for prospect in prospects:
+        _consider(survey, prospect)
+
+
+def _prospects(survey: _Survey, snapshot: Snapshot) -> list[_Prospect]:
+    asked, network = survey.asked, survey.network
+    mode_id = asked.choice.mode_id
     rows = [(need, snapshot.stock.get(need.sku, {})) for need in asked.needs]
-    for site_id in asked.circles[tier]:
+    prospects: list[_Prospect] = []
+    for site_id in asked.circles[survey.tier]:
         asked.seen.add(site_id)
-        site = survey.network.sites.get(site_id)
-        capability = survey.network.capability(site_id, asked.choice.mode_id)
+        site = network.sites.get(site_id)
+        capability = network.capability(site_id, mode_id)
         if site is None or capability is None or not capability.can_prepare:
             asked.reject(site_id, Why.NOT_CAPABLE)
         elif not site.is_active:
             asked.reject(site_id, Why.INACTIVE)
         else:
-            kept = [(need, row) for need, row in rows if _keeps(capability, need.temperature)]
+            temperatures = capability.temperatures or _AMBIENT_ONLY
+            kept = [each for each in rows if each[0].temperature in temperatures]
             supply = [
                 (need, min(row[site_id], need.quantity))
                 for need, row in kept
@@ -172,69 +235,159 @@ def gather(asked: Asked, tier: int, snapshot: Snapshot, policy: Policy, at: date
             elif not supply:
                 asked.reject(site_id, Why.NO_STOCK, kept[0][0].sku)
             else:
-                _consider(survey, site, capability, supply)
+                legs = _legs(survey, site, capability, supply)
+                if legs:
+                    prospects.append(_prospect(asked, site, capability, supply, legs))
+                else:
+                    asked.reject(site_id, Why.NO_HANDOVER)
+    return prospects
 
 
-def _consider(survey: _Survey, site: Site, capability: Capability, supply: _Supply) -> None:
+def _prospect(
+    asked: Asked, site: Site, capability: Capability, supply: _Supply, legs: list[_Leg]
+) -> _Prospect:
+    lacking = ""
+    if len(supply) < len(asked.needs) or any(units < need.quantity for need, units in supply):
+        has = {need.demand: units for need, units in supply}
+        lacking = next(n.sku for n in asked.needs if has.get(n.demand, 0) < n.quantity)
+    fixed, alone = legs[0].fixed, None
+    if len(legs) > 1:
+        fixed = min(leg.fixed for leg in legs)
+    if not lacking:
+        alone = min(
+            [leg.fixed + asked.grams * (leg.transfer_per_g + leg.transport_per_g) for leg in legs]
+        )
+    return _Prospect(site, capability, supply, legs, alone, fixed, lacking)
+
+
+def _reduced(survey: _Survey, prospects: list[_Prospect]) -> list[_Prospect]:
+    """Return those that may still be in a cover as cheap as the best single site.
+
+    Looks at the clock for single sites, cheapest first, until one keeps the promise. Whoever is
+    then left costs at least its own opening, the lightest transport there is, and, unless it
+    covers everything, the opening of another.
+    """
     asked = survey.asked
-    way = _way(survey, site, capability, supply)
+    singles = sorted(
+        (each for each in prospects if each.alone is not None),
+        key=lambda each: (each.alone, each.site.site_id),
+    )
+    best: int | None = None
+    timed: set[str] = set()
+    for single in singles:
+        timed.add(single.site.site_id)
+        if _consider(survey, single):
+            found = asked.ways[-1].option
+            best = found.fixed + sum(found.unit[n.demand] * n.quantity for n in asked.needs)
+            break
+    left = [each for each in prospects if each.site.site_id not in timed]
+    if best is None:
+        return left
+    within = best + survey.policy.tolerance_minor * MICRO
+    lightest = asked.grams * min(
+        leg.transfer_per_g + leg.transport_per_g for each in prospects for leg in each.legs
+    )
+    opening = min(each.fixed for each in prospects)
+    kept: list[_Prospect] = []
+    for each in left:
+        least = each.fixed + lightest + opening
+        if each.alone is not None:
+            least = min(least, each.alone)
+        if least <= within:
+            kept.append(each)
+        elif each.alone is None:
+            asked.reject(each.site.site_id, Why.PARTIAL_STOCK, each.lacking)
+        else:
+            asked.reject(each.site.site_id, Why.COSTLIER)
+    return kept
+
+
+def _consider(survey: _Survey, prospect: _Prospect) -> bool:
+    """Add the option if its promise can be kept; say whether."""
+    asked = survey.asked
+    way = _way(survey, prospect)
     if isinstance(way, Way):
         asked.ways.append(way)
-        return
-    asked.reject(site.site_id, way)
-    if way in {Why.CLOSED, Why.MISSES_DATE}:
-        for need, units in supply:
-            asked.late_supply[need.sku] = asked.late_supply.get(need.sku, 0) + units
+        return True
+    asked.reject(prospect.site.site_id, way)
+    for need, units in prospect.supply:
+        asked.late_supply[need.sku] = asked.late_supply.get(need.sku, 0) + units
+    return False
 
 
-def _way(survey: _Survey, site: Site, capability: Capability, supply: _Supply) -> Way | Why:
+def _legs(survey: _Survey, site: Site, capability: Capability, supply: _Supply) -> list[_Leg]:
     asked, network, policy = survey.asked, survey.network, survey.policy
-    ready_at = network.calendar(site.site_id).after_work(
-        survey.at, timedelta(minutes=capability.lead_time_minutes)
+    preparation = capability.preparation_minor * MICRO
+    legs: list[_Leg] = []
+    for handover_site_id in _handovers(asked, site.site_id, supply, network):
+        transfer_m = transport_m = None
+        transfer = transport = transfer_per_g = transport_per_g = 0
+        if handover_site_id != site.site_id:
+            transfer_m = policy.road_m(network.between(site.site_id, handover_site_id))
+            transfer = policy.transfer_base_minor * MICRO
+            transfer += policy.transfer_minor_per_km * transfer_m * _PER_THOUSAND
+            transfer_per_g = policy.transfer_minor_per_kg * _PER_THOUSAND
+        if not asked.is_collected:
+            here = network.sites[handover_site_id].position
+            transport_m = policy.road_m(_to_destination(here, asked.choice.position))
+            transport = policy.transport_base_minor * MICRO
+            transport += policy.transport_minor_per_km * transport_m * _PER_THOUSAND
+            transport_per_g = policy.transport_minor_per_kg * _PER_THOUSAND
+        legs.append(
+            _Leg(
+                handover_site_id,
+                transfer_m,
+                transport_m,
+                preparation,
+                transfer,
+                transport,
+                transfer_per_g,
+                transport_per_g,
+                preparation + transfer + transport + policy.split_penalty_minor * MICRO,
+            )
+        )
+    return legs
+
+
+def _way(survey: _Survey, prospect: _Prospect) -> Way | Why:
+    site = prospect.site
+    ready_at = survey.network.calendar(site.site_id).after_work(
+        survey.at, timedelta(minutes=prospect.capability.lead_time_minutes)
     )
     if ready_at is None:
         return Why.CLOSED
     ways: list[Way] = []
-    why = Why.NO_HANDOVER
-    for handover_site_id in _handovers(asked, site.site_id, supply, network):
-        handover = network.sites[handover_site_id]
-        transfer_m = transport_m = None
-        arrives_at: datetime | None = ready_at
-        if handover_site_id != site.site_id:
-            transfer_m = policy.road_m(network.between(site.site_id, handover_site_id))
-            minutes = policy.transfer_base_minutes + transfer_m // policy.transfer_metres_per_minute
-            arrives_at = network.calendar(handover_site_id).next_open(
-                ready_at + timedelta(minutes=minutes)
-            )
-        if not asked.is_collected:
-            transport_m = policy.road_m(_to_destination(handover.position, asked.choice.position))
-            minutes = policy.delivery_base_minutes
-            minutes += transport_m // policy.delivery_metres_per_minute
-            if arrives_at is not None:
-                arrives_at += timedelta(minutes=minutes)
-        promised_at = _as_wanted(survey, handover_site_id, arrives_at)
+    why = Why.CLOSED
+    for leg in prospect.legs:
+        promised_at = _promise(survey, leg, ready_at)
         if promised_at is None:
-            why = Why.CLOSED
-        elif _misses_date(survey, promised_at):
+            continue
+        if _misses_date(survey, promised_at):
             why = Why.MISSES_DATE
         else:
-            ways.append(
-                _priced(
-                    survey,
-                    site,
-                    capability,
-                    supply,
-                    handover_site_id=handover_site_id,
-                    promised_at=promised_at,
-                    transfer_m=transfer_m,
-                    transport_m=transport_m,
-                )
-            )
+            ways.append(_timed(survey, prospect, leg, promised_at))
     if not ways:
         return why
-    if len(ways) == 1:
-        return ways[0]
-    return min(ways, key=lambda way: (way.option.fixed, way.option.eta, way.option.rank))
+    return min(ways, key=_preference) if len(ways) > 1 else ways[0]
+
+
+def _preference(way: Way) -> tuple[int, int, tuple[int, str, str]]:
+    return way.option.fixed, way.option.eta, way.option.rank
+
+
+def _promise(survey: _Survey, leg: _Leg, ready_at: datetime) -> datetime | None:
+    policy = survey.policy
+    arrives_at: datetime | None = ready_at
+    if leg.transfer_m is not None:
+        minutes = policy.transfer_base_minutes + leg.transfer_m // policy.transfer_metres_per_minute
+        arrives_at = survey.network.calendar(leg.handover_site_id).next_open(
+            ready_at + timedelta(minutes=minutes)
+        )
+    if leg.transport_m is not None and arrives_at is not None:
+        minutes = policy.delivery_base_minutes
+        minutes += leg.transport_m // policy.delivery_metres_per_minute
+        arrives_at += timedelta(minutes=minutes)
+    return _as_wanted(survey, leg.handover_site_id, arrives_at)
 
 
 def _misses_date(survey: _Survey, promised_at: datetime) -> bool:
@@ -290,52 +443,39 @@ def _as_wanted(
     return survey.network.calendar(handover_site_id).next_open(promised_at)
 
 
-def _priced(
-    survey: _Survey,
-    site: Site,
-    capability: Capability,
-    supply: _Supply,
-    *,
-    handover_site_id: str,
-    promised_at: datetime,
-    transfer_m: int | None,
-    transport_m: int | None,
-) -> Way:
-    asked, policy = survey.asked, survey.policy
-    preparation = capability.preparation_minor * MICRO
-    transfer = transport = transfer_per_g = transport_per_g = 0
-    if transfer_m is not None:
-        transfer = policy.transfer_base_minor * MICRO
-        transfer += policy.transfer_minor_per_km * transfer_m * _PER_THOUSAND
-        transfer_per_g = policy.transfer_minor_per_kg * _PER_THOUSAND
-    if transport_m is not None:
-        transport = policy.transport_base_minor * MICRO
-        transport += policy.transport_minor_per_km * transport_m * _PER_THOUSAND
-        transport_per_g = policy.transport_minor_per_kg * _PER_THOUSAND
-    transfer_per_unit = {need.demand: need.weight_g * transfer_per_g for need, _ in supply}
-    transport_per_unit = {need.demand: need.weight_g * transport_per_g for need, _ in supply}
+def _timed(survey: _Survey, prospect: _Prospect, leg: _Leg, promised_at: datetime) -> Way:
+    site, asked = prospect.site, survey.asked
+    transfer_per_unit: dict[int, int] = {}
+    transport_per_unit: dict[int, int] = {}
+    unit: dict[int, int] = {}
+    supply: dict[int, int] = {}
+    for need, units in prospect.supply:
+        supply[need.demand] = units
+        transfer_per_unit[need.demand] = need.weight_g * leg.transfer_per_g
+        transport_per_unit[need.demand] = need.weight_g * leg.transport_per_g
+        unit[need.demand] = need.weight_g * (leg.transfer_per_g + leg.transport_per_g)
     if site.site_id == asked.choice.site_id:
-        named = Tier.EXPLICIT
+        tier = Tier.EXPLICIT
     else:
-        named = Tier.SALES_ZONE if survey.tier else Tier.EXTENDED_SITE
+        tier = Tier.SALES_ZONE if survey.tier else Tier.EXTENDED_SITE
     option = Option(
-        choice=asked.index,
-        site=site.site_id,
-        fixed=preparation + transfer + transport + policy.split_penalty_minor * MICRO,
-        supply={need.demand: units for need, units in supply},
-        unit={d: transfer_per_unit[d] + transport_per_unit[d] for d in transfer_per_unit},
-        eta=int(promised_at.timestamp()) // 60,
-        rank=(site.priority, site.site_id, handover_site_id),
+        asked.index,
+        site.site_id,
+        leg.fixed,
+        supply,
+        unit,
+        int(promised_at.timestamp()) // 60,
+        (site.priority, site.site_id, leg.handover_site_id),
     )
     return Way(
         option,
         asked.index,
-        handover_site_id,
+        leg.handover_site_id,
         promised_at,
-        named,
-        preparation,
-        transport,
-        transfer,
+        tier,
+        leg.preparation,
+        leg.transport,
+        leg.transfer,
         transport_per_unit,
         transfer_per_unit,
     )

@@ -177,9 +177,11 @@ def _solve(
     )
     for tier in (0, 1):
         for one in together:
-            gather(one, tier, snapshot, policy, at)
+            gather(one, tier, snapshot, policy, at, is_reduced=len(together) == 1)
         if tier and not any(one.circles[1] for one in together):
             return None
+        for one in together:
+            one.ways.sort(key=lambda way: way.option.rank)
         ways = tuple(way for one in together for way in one.ways)
         if first == 0:
             options = [way.option for way in ways]
@@ -478,7 +480,7 @@ def _receipt(
             network_hash,
             policy.version,
             [(each.sku, each.weight_g, each.temperature) for each in known],
-            [(each.site_id, each.sku, each.free) for each in stock],
+            sorted(seen.items()),
         ),
         products=known,
         stock=stock,

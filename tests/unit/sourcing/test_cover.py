@@ -136,3 +136,15 @@ def test_a_search_cut_short_still_covers_and_says_that_it_is_not_proved() -> Non
     cover = cheapest_cover(demands, options, stock, tolerance=0, max_groups=6, max_nodes=1)
     assert cover is not None
     assert not cover.is_proved
+
+
+def test_stock_that_two_choices_want_is_given_once_and_the_rest_comes_from_elsewhere() -> None:
+    demands = [Demand(0, "x", 1), Demand(0, "y", 1), Demand(1, "y", 1)]
+    options = [
+        Option(0, "b", 0, {0: 1, 1: 1}, {0: 0, 1: 0}, 0, (0, "b", "b")),
+        Option(0, "d", 0, {1: 1}, {1: 0}, 0, (0, "d", "d")),
+        Option(1, "b", 0, {2: 1}, {2: 0}, 0, (0, "b", "b")),
+    ]
+    stock = {("b", "x"): 1, ("b", "y"): 1, ("d", "x"): 0, ("d", "y"): 1}
+    cover = cheapest_cover(demands, options, stock, tolerance=0, max_groups=6, max_nodes=100)
+    assert cover == Cover(0, ((0, 0, 1), (1, 1, 1), (2, 2, 1)), is_proved=True)
