@@ -38,6 +38,7 @@ decode_envelope = msgspec.json.Decoder(Envelope).decode
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _MOST_RACES = 20
+_RACES_BEFORE_HALVING = 3
 _REDRIVE_MESSAGES = 1_000
 _WAITS = "waits behind an earlier message of its stream"
 
@@ -90,6 +91,7 @@ class Consumer:
         self.redrive_poll_s = redrive_poll_s
         self._watermarks: dict[int, int] = {}
         self._blocked: set[str] = set()
+        self._contended: set[str] = set()
         self._next_redrive = 0.0
         self.topic = subscription.topic
         self.group = subscription.group
@@ -135,7 +137,12 @@ class Consumer:
                 await self.assign(partition)
             except ConcurrentAppend:
                 races += 1
-                if races > _MOST_RACES:
+                if races >= _RACES_BEFORE_HALVING and len(batch) > 1:
+                    # Another process writes to these streams: a shorter unit has better chances.
+                    half = batch[: len(batch) // 2]
+                    await self.consume(partition, half)
+                    races = 0
+                elif races > _MOST_RACES:
                     await asyncio.sleep(_FIRST_PAUSE_S)
             except Exception as error:
                 if is_outage(error):
@@ -143,8 +150,10 @@ class Consumer:
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 elif len(batch) > 1:
+                    # The bus is past a message only when those before it are dealt with.
                     for envelope in batch:
-                        await self.consume(partition, [envelope], bus_offset)
+                        last = envelope is batch[-1]
+                        await self.consume(partition, [envelope], bus_offset if last else -1)
                 else:
                     await self._try_again_or_park(partition, batch[0], bus_offset)
             else:
@@ -247,7 +256,13 @@ class Consumer:
         free = [e for e in batch if partition is None or e.key not in self._blocked]
         waiting = [e for e in batch if partition is not None and e.key in self._blocked]
         decoded = [(self._subscription.decode(e.value), e) for e in free]
-        async with home.turn, home.database.connection() as connection:
+        async with (
+            home.turn,
+            home.database.connection() as connection,
+            # A batch takes longer than a call, so a stream of calls would make it lose for ever:
+            # once it has lost, calls that write to its streams wait until it is through.
+            home.locks.hold(self._contended),
+        ):
             work = UnitOfWork(
                 connection,
                 home.codec,
@@ -272,7 +287,9 @@ class Consumer:
                             raise ConcurrentAppend(work.events[0].stream)
             except ConcurrentAppend:
                 work.forget()
+                self._contended = {event.stream for event in work.events}
                 raise
+            self._contended = set()
             work.keep()
             if partition is not None:
                 self._watermarks[partition] = batch[-1].position

@@ -68,7 +68,10 @@ class CommandRunner:
                 work.begin(cause)
                 answer = await use_case(work)
                 try:
-                    await self._keep(work, sql)
+                    # A batch of messages that lost a race holds the lines of its streams.
+                    streams = () if contended else {event.stream for event in work.events}
+                    async with self._locks.hold(streams):
+                        await self._keep(work, sql)
                 except ConcurrentAppend as error:
                     lost = error
                     work.forget()

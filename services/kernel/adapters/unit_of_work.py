@@ -39,7 +39,7 @@ class UnitOfWork:
         self._is_sole_writer = is_sole_writer
         self._known: dict[str, Versioned[Any]] = {}
         self._read_here: set[str] = set()
-        self._touched: set[str] = set()
+        self._touched: dict[str, int] = {}
         self._cause = Cause("", "")
         self._cause_bytes = b""
         self._ordinal = 0
@@ -149,9 +149,14 @@ class UnitOfWork:
             self._cache.put(stream, state)
 
     def forget(self) -> None:
-        """Drop the states that this unit relied on; called when it lost a race."""
-        for stream in self._touched:
-            self._cache.drop(stream)
+        """Drop the states that this unit relied on; called when it lost a race.
+
+        A state that is newer than what it relied on is the winner's, and is kept.
+        """
+        for stream, version in self._touched.items():
+            cached = self._cache.get(stream)
+            if cached is not None and cached.version <= version:
+                self._cache.drop(stream)
 
     async def _state(self, stream: str, initial: Any, evolve: Evolve) -> Versioned[Any]:
         known = self._known.get(stream) or self._cache.get(stream)
@@ -196,4 +201,4 @@ class UnitOfWork:
             )
             self._ordinal += 1
         self._known[stream] = Versioned(state, version)
-        self._touched.add(stream)
+        self._touched.setdefault(stream, known.version)

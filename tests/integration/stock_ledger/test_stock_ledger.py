@@ -329,6 +329,34 @@ async def test_two_hundred_plans_for_fifty_units(ledger: Ledger, batches: int) -
     assert await ledger.wrong() == []
 
 
+async def test_a_batch_of_plans_gets_through_beside_a_steady_crowd_of_sales(ledger: Ledger) -> None:
+    await ledger.receive("hot", 10_000)
+    done = asyncio.Event()
+
+    async def till(number: int) -> None:
+        sale = 0
+        while not done.is_set():
+            sale += 1
+            name = f"t{number}.{sale}"
+            row = wire.MovementRow(site_id="paris", sku="hot", quantity=1, source_id=name)
+            request = wire.RecordTillSalesRequest(request_id=name, rows=[row])
+            await ledger.grpc.RecordTillSales(request, NOTHING)
+
+    async def held() -> bool:
+        query = "SELECT count(*) FROM events WHERE topic = 'reservation.held.v1'"
+        return int(await ledger.host.database.sql.fetchval(query)) == 300
+
+    tills = [asyncio.create_task(till(number)) for number in range(4)]
+    for n in range(300):
+        await ledger.plan(f"O-{n}", ("hot", 1))
+    try:
+        await eventually(held, within_s=20.0)
+    finally:
+        done.set()
+        await asyncio.gather(*tills)
+    assert await ledger.wrong() == []
+
+
 async def test_an_order_walks_from_plan_to_handover(ledger: Ledger) -> None:
     await ledger.receive("milk", 10)
     await ledger.plan("O-1", ("milk", 2), ("milk", 3))
