@@ -10,7 +10,7 @@ from pathlib import Path
 import uvloop
 
 from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
-from tests.bench import store
+from tests.bench import plan, store
 from tests.bench.result import Result, machine, tell
 
 type Bench = Callable[[str], AsyncIterator[Result]]
@@ -19,6 +19,7 @@ BENCHES: dict[str, Bench] = {
     "append": store.append,
     "project": store.project,
     "replay": store.replay,
+    "plan": plan.plan,
 }
 
 
