@@ -5,6 +5,7 @@ from oms.order.v1.order_service_pb2_grpc import add_OrderServiceServicer_to_serv
 from services.kernel.main import Kernel, Service
 from services.order.adapters.event_codec import CODEC
 from services.order.adapters.publications import publish
+from services.order.application.catalog_facts import CatalogFacts
 from services.order.application.handlers import OrderHandlers
 from services.order.entrypoints.grpc_server import SCOPES, OrderGrpc
 from services.order.entrypoints.subscribers import subscriptions
@@ -14,7 +15,8 @@ from services.order.read_models.order_timeline import ORDER_TIMELINE
 
 
 def build(kernel: Kernel) -> Service:
-    servicer = OrderGrpc(OrderHandlers(kernel.runner), kernel.reader)
+    handlers = OrderHandlers(kernel.runner, CatalogFacts(kernel.reader.sql))
+    servicer = OrderGrpc(handlers, kernel.reader)
     return Service(
         name="order",
         codec=CODEC,

@@ -68,6 +68,11 @@ class UnitOfWork:
         stream = stream_id(self._cause.tenant, kind.category, key)
         return await self._state(stream, kind.decider.initial, kind.decider.evolve)
 
+    def expect_new[C, S, E](self, kind: Kind[C, S, E], key: str) -> None:
+        stream = stream_id(self._cause.tenant, kind.category, key)
+        if self._known.get(stream) is None and self._cache.get(stream) is None:
+            self._known[stream] = Versioned(kind.decider.initial, 0)
+
     async def load[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
         tenant = self._cause.tenant
         await self.load_streams(

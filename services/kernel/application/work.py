@@ -51,6 +51,13 @@ class Work(Protocol):
     async def state[C, S, E](self, kind: Kind[C, S, E], key: str) -> Versioned[S]:
         """Return the state of stream ``{tenant}/{kind.category}-{key}``."""
 
+    def expect_new[C, S, E](self, kind: Kind[C, S, E], key: str) -> None:
+        """Take a stream as not begun, without reading it, unless it is known already.
+
+        A wrong guess is refused like any lost race, and the unit runs again: a use case guesses on
+        its first run only.
+        """
+
     async def load[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
         """Read many streams in one query, so that ``state`` and ``handle`` find them at hand."""
 

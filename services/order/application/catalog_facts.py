@@ -1,9 +1,11 @@
 """The catalog as this service heard it: what placing and quoting need of it, in one query."""
 
+import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, astuple, dataclass
 from functools import lru_cache
+from typing import Any
 
 from services.kernel.application.work import Sql
 from services.order.domain.mode import (
@@ -17,6 +19,8 @@ from services.order.domain.mode import (
     Visibility,
 )
 from services.order.domain.quote import Catalog, OfferedMode, Product, Site
+
+_MOST_ASKS = 64
 
 # One round trip for three tables: a placement asks this on the hot path.
 _FACTS = """
@@ -34,18 +38,66 @@ UNION ALL
 """
 
 
-async def catalog_of(
-    sql: Sql, tenant: str, skus: Iterable[str], choices: Iterable[Choice | None]
-) -> Catalog:
-    """Return what the tenant's catalog says of these products and of what these choices name."""
-    made = {choice for choice in choices if choice is not None}
-    rows = await sql.fetch(
-        _FACTS,
-        tenant,
-        list(set(skus)),
-        list({choice.site_id for choice in made if choice.site_id}),
-        list({choice.mode_id for choice in made}),
-    )
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    tenant: str
+    skus: frozenset[str]
+    choices: frozenset[Choice]
+    answer: "asyncio.Future[Catalog]"
+
+
+class CatalogFacts:
+    """Answers what placing and quoting ask of the catalog, many askers with one query.
+
+    What is asked while a query is in flight makes the next one; a single asker waits for nobody.
+    """
+
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+        self._waiting: list[_Ask] = []
+        self._flight: asyncio.Task[None] | None = None
+
+    async def of(
+        self, tenant: str, skus: Iterable[str], choices: Iterable[Choice | None]
+    ) -> Catalog:
+        """Return at least what the tenant's catalog says of these products and choices."""
+        made = frozenset(choice for choice in choices if choice is not None)
+        answer: asyncio.Future[Catalog] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Ask(tenant, frozenset(skus), made, answer))
+        if self._flight is None or self._flight.done():
+            self._flight = asyncio.create_task(self._fly(), name="catalog facts")
+        return await answer
+
+    async def _fly(self) -> None:
+        while self._waiting:
+            tenant = self._waiting[0].tenant
+            asks = [ask for ask in self._waiting if ask.tenant == tenant][:_MOST_ASKS]
+            taken = set(map(id, asks))
+            self._waiting = [ask for ask in self._waiting if id(ask) not in taken]
+            try:
+                catalog = await self._read(tenant, asks)
+            except Exception as error:  # noqa: BLE001 - whoever asked is told
+                for ask in asks:
+                    if not ask.answer.done():
+                        ask.answer.set_exception(error)
+            else:
+                for ask in asks:
+                    if not ask.answer.done():
+                        ask.answer.set_result(catalog)
+
+    async def _read(self, tenant: str, asks: Sequence[_Ask]) -> Catalog:
+        choices = frozenset[Choice]().union(*(ask.choices for ask in asks))
+        rows = await self._sql.fetch(
+            _FACTS,
+            tenant,
+            list(frozenset[str]().union(*(ask.skus for ask in asks))),
+            list({choice.site_id for choice in choices if choice.site_id}),
+            list({choice.mode_id for choice in choices}),
+        )
+        return _catalog(rows)
+
+
+def _catalog(rows: Sequence[Any]) -> Catalog:
     products: dict[str, Product] = {}
     sites: dict[str, Site] = {}
     modes: dict[str, OfferedMode] = {}

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from services.kernel.application.runner import Runner
-from services.kernel.application.work import Send, Sql, Versioned, Work
+from services.kernel.application.work import Send, Versioned, Work
 from services.kernel.domain.decider import Decider, Kind
 from services.kernel.domain.errors import Invalid, NotFound, Rejected
 from services.kernel.domain.ids import derive
 from services.kernel.domain.messages import Cause
 from services.kernel.domain.process import ProcessKind
-from services.order.application.catalog_facts import catalog_of
+from services.order.application.catalog_facts import CatalogFacts
 from services.order.domain import basket as baskets
 from services.order.domain import fulfilment_process as process
 from services.order.domain import order as orders
@@ -80,8 +81,18 @@ def _parts_of(choice: Choice | None) -> Sequence[str | int]:
 
 
 class OrderHandlers:
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Runner, catalog: CatalogFacts) -> None:
         self._runner = runner
+        self._catalog = catalog
+
+    async def quote(
+        self, tenant: str, lines: Sequence[RequestedLine], discounts: Sequence[Discount]
+    ) -> Quote:
+        """Price lines with the catalog as it is now."""
+        catalog = await self._catalog.of(
+            tenant, (line.sku for line in lines), (line.choice for line in lines)
+        )
+        return quote(lines, discounts, catalog)
 
     async def change_basket(
         self, cause: Cause, basket_id: str, command: baskets.Command, expected_version: int = 0
@@ -97,7 +108,7 @@ class OrderHandlers:
         """
 
         async def use_case(work: Work) -> Versioned[baskets.Basket]:
-            await _check_named(work, command)
+            await self._check_named(cause.tenant, command)
             events = await _on_basket(work, basket_id, command)
             basket = await work.state(BASKET, basket_id)
             if events:
@@ -109,8 +120,15 @@ class OrderHandlers:
     async def place(self, cause: Cause, asked: Placement) -> Versioned[orders.Order]:
         """Place an order, durably, and return it; placing it again returns it as it stands."""
         fingerprint = asked.fingerprint
+        is_first_run = True
 
         async def use_case(work: Work) -> Versioned[orders.Order]:
+            nonlocal is_first_run
+            if is_first_run:
+                # Nearly every placement is of a new order: guessing so spares a read. Where the
+                # guess is wrong the append is refused, and this runs again on what is there.
+                work.expect_new(ORDER, asked.order_id)
+                is_first_run = False
             known = await work.state(ORDER, asked.order_id)
             if known.state.status is not orders.Status.NEW:
                 orders.check_content(known.state, fingerprint)
@@ -120,7 +138,10 @@ class OrderHandlers:
                 customer_id, lines = await _check_out(work, asked)
             if not customer_id:
                 raise Invalid(("customer_id", "required: the basket names no customer"))
-            placed = await _price(work, asked, lines, customer_id, fingerprint)
+            _check_complete(lines)
+            priced = await self.quote(cause.tenant, lines, asked.discounts)
+            _check_total(priced, asked)
+            placed = _placed(asked, priced, customer_id, fingerprint, work.now)
             await work.handle(ORDER, asked.order_id, orders.PlaceOrder(placed))
             return await work.state(ORDER, asked.order_id)
 
@@ -156,6 +177,26 @@ class OrderHandlers:
 
         return await self._runner.execute(cause, use_case)
 
+    async def _check_named(self, tenant: str, command: baskets.Command) -> None:
+        """Refuse what no order could be made of, while the customer is still looking at it."""
+        match command:
+            case baskets.AddLine(_, sku, _, choice):
+                skus, choices = [sku], [(choice, "choice")]
+            case baskets.ChooseForLine(_, parts):
+                skus = []
+                choices = [(part.choice, f"parts[{n}].choice") for n, part in enumerate(parts)]
+            case baskets.ChooseForAll(choice):
+                skus, choices = [], [(choice, "choice")]
+            case _:
+                return
+        catalog = await self._catalog.of(tenant, skus, [c for c, _ in choices])
+        for sku in skus:
+            if sku not in catalog.products:
+                raise Invalid(("sku", f"no product {sku!r} in the catalog"))
+        for choice, path in choices:
+            if choice is not None:
+                offered_mode(choice, path, catalog)
+
 
 def sender(order_id: str) -> Send[process.Command]:
     """Return what carries out the commands of an order's process: on the order, in its unit."""
@@ -170,27 +211,6 @@ def sender(order_id: str) -> Send[process.Command]:
                 raise
 
     return send
-
-
-async def _check_named(work: Work, command: baskets.Command) -> None:
-    """Refuse what no order could be made of, while the customer is still looking at it."""
-    match command:
-        case baskets.AddLine(_, sku, _, choice):
-            skus, choices = [sku], [(choice, "choice")]
-        case baskets.ChooseForLine(_, parts):
-            skus = []
-            choices = [(part.choice, f"parts[{n}].choice") for n, part in enumerate(parts)]
-        case baskets.ChooseForAll(choice):
-            skus, choices = [], [(choice, "choice")]
-        case _:
-            return
-    catalog = await catalog_of(work.sql, work.cause.tenant, skus, [c for c, _ in choices])
-    for sku in skus:
-        if sku not in catalog.products:
-            raise Invalid(("sku", f"no product {sku!r} in the catalog"))
-    for choice, path in choices:
-        if choice is not None:
-            offered_mode(choice, path, catalog)
 
 
 async def _check_out(work: Work, asked: Placement) -> tuple[str, tuple[RequestedLine, ...]]:
@@ -212,20 +232,9 @@ async def _on_basket(
         raise
 
 
-async def _price(
-    work: Work,
-    asked: Placement,
-    lines: Sequence[RequestedLine],
-    customer_id: str,
-    fingerprint: str,
+def _placed(
+    asked: Placement, priced: Quote, customer_id: str, fingerprint: str, now: datetime
 ) -> orders.OrderPlaced:
-    _check_complete(lines)
-    priced = await quoted(work.sql, work.cause.tenant, lines, asked.discounts)
-    if asked.expected_total_minor not in (None, priced.total_minor):
-        raise Rejected(
-            Refusal.QUOTE_STALE,
-            f"the total is {priced.total_minor} now; show it to the customer and place again",
-        )
     return orders.OrderPlaced(
         customer_id,
         priced.currency,
@@ -233,10 +242,18 @@ async def _price(
         priced.choices,
         priced.modes,
         priced.discounts,
-        work.now,
+        now,
         fingerprint,
         asked.basket_id,
     )
+
+
+def _check_total(priced: Quote, asked: Placement) -> None:
+    if asked.expected_total_minor not in (None, priced.total_minor):
+        raise Rejected(
+            Refusal.QUOTE_STALE,
+            f"the total is {priced.total_minor} now; show it to the customer and place again",
+        )
 
 
 def _check_complete(lines: Sequence[RequestedLine]) -> None:
@@ -253,16 +270,6 @@ def _check_version(version: int, expected_version: int, what: str) -> None:
             Refusal.VERSION_MISMATCH,
             f"the {what} is at version {version}, not {expected_version}; read it again",
         )
-
-
-async def quoted(
-    sql: Sql, tenant: str, lines: Sequence[RequestedLine], discounts: Sequence[Discount]
-) -> Quote:
-    """Price lines with the catalog as it is now."""
-    catalog = await catalog_of(
-        sql, tenant, (line.sku for line in lines), (line.choice for line in lines)
-    )
-    return quote(lines, discounts, catalog)
 
 
 def lines_of(basket: baskets.Basket) -> tuple[RequestedLine, ...]:

@@ -13,7 +13,7 @@ from services.kernel.domain.errors import Invalid, NotFound
 from services.kernel.domain.ids import identifier
 from services.kernel.domain.messages import Cause, stream_id
 from services.kernel.entrypoints.calls import caller, cause
-from services.order.application.handlers import OrderHandlers, lines_of, quoted
+from services.order.application.handlers import OrderHandlers, lines_of
 from services.order.domain import basket as baskets
 from services.order.domain.consumer_view import consumer_view
 from services.order.domain.order import Order, Status
@@ -136,15 +136,14 @@ class OrderGrpc(rpc.OrderServiceServicer):
         lines = lines_of(known.state)
         if not lines:
             return wire.QuoteBasketResponse(prices=wire.Prices(), basket_version=known.version)
-        priced = await quoted(self._reader.sql, caller().tenant, lines, discounts)
+        priced = await self._handlers.quote(caller().tenant, lines, discounts)
         return wire.QuoteBasketResponse(
             prices=answers.prices_shown(priced), basket_version=known.version
         )
 
     @override
     async def Quote(self, request: wire.QuoteRequest, context: Any) -> wire.QuoteResponse:
-        priced = await quoted(
-            self._reader.sql,
+        priced = await self._handlers.quote(
             caller().tenant,
             requests.lines_of(request.lines, needs_choice=False),
             requests.discounts_of(request.discounts),

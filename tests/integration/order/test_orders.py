@@ -19,6 +19,7 @@ from oms.stock_ledger.v1.stock_ledger_events_pb2 import StockLedgerEvent
 
 from services.kernel.domain.errors import Invalid, NotFound, Rejected
 from services.kernel.entrypoints.calls import CALLER, Caller
+from services.order.application.catalog_facts import CatalogFacts
 from services.order.application.handlers import OrderHandlers
 from services.order.entrypoints.grpc_server import OrderGrpc
 from tests.support.stack import TENANT, Stack, running
@@ -52,7 +53,7 @@ async def stack(postgres_dsn: str) -> AsyncIterator[Stack]:
 @pytest.fixture
 def orders(stack: Stack) -> OrderGrpc:
     host = stack["order"]
-    return OrderGrpc(OrderHandlers(host.runner), host.reader)
+    return OrderGrpc(OrderHandlers(host.runner, CatalogFacts(host.reader.sql)), host.reader)
 
 
 @pytest.fixture(autouse=True)
@@ -259,6 +260,7 @@ async def test_placing_again_answers_the_same_and_other_content_is_refused(
 
 
 async def test_placing_can_wait_for_acceptance(stack: Stack, orders: OrderGrpc) -> None:
+    await orders.PlaceOrder(placing(), CONTEXT)
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(orders.PlaceOrder(placing(wait_ms=9_000), CONTEXT))
         await asyncio.sleep(0.2)
@@ -269,9 +271,9 @@ async def test_placing_can_wait_for_acceptance(stack: Stack, orders: OrderGrpc) 
 
 
 async def test_a_refused_order_says_why_and_what_else(stack: Stack, orders: OrderGrpc) -> None:
+    await orders.PlaceOrder(placing(), CONTEXT)
     async with asyncio.TaskGroup() as tasks:
         waiting = tasks.create_task(orders.PlaceOrder(placing(wait_ms=9_000), CONTEXT))
-        await asyncio.sleep(0.1)
         elsewhere = {"siteId": "ROUBAIX", "sku": "MILK", "available": "40"}
         rejected = {"orderId": "O1", "revision": 1, "reason": "OUT_OF_STOCK"}
         await say(
