@@ -38,6 +38,12 @@ STATUS_DETAILS = "grpc-status-details-bin"
 CORRELATION_ID = "x-correlation-id"
 
 _LOST_RACE_RETRY_MS = 20
+# Statuses travel in HTTP/2 headers, of which clients accept 8 KiB; a longer one would reach them
+# as an error of the library, with nothing in it.
+_LONGEST_DETAIL = 500
+_MOST_VIOLATIONS = 20
+_LONGEST_NAME = 100
+_ALTERNATIVES_BYTES = 2_048
 _OUR_FAULT = "the fault is ours; quote the correlation id when you report it"
 
 _LOG = logging.getLogger(__name__)
@@ -78,7 +84,7 @@ def failure_of(error: Exception, correlation_id: str) -> Failure:
                 rpc_details.BadRequest(
                     field_violations=[
                         rpc_details.BadRequest.FieldViolation(field=field, description=problem)
-                        for field, problem in error.violations
+                        for field, problem in _first_violations(error)
                     ]
                 ),
             )
@@ -88,7 +94,9 @@ def failure_of(error: Exception, correlation_id: str) -> Failure:
                 str(error),
                 "NOT_FOUND",
                 correlation_id,
-                rpc_details.ResourceInfo(resource_type=error.what, resource_name=error.identifier),
+                rpc_details.ResourceInfo(
+                    resource_type=error.what, resource_name=error.identifier[:_LONGEST_NAME]
+                ),
             )
         case Unauthenticated():
             return _failure(
@@ -148,9 +156,23 @@ def _alternatives(error: Rejected) -> tuple[Message, ...]:
     if not error.alternatives:
         return ()
     holder = Struct()
-    # A Struct takes only plain dicts, and a mapping need not be one.
-    holder.update({"alternatives": [dict(one) for one in error.alternatives]})
+    listed = holder.get_or_create_list("alternatives")
+    left_bytes = _ALTERNATIVES_BYTES
+    for one in error.alternatives:
+        entry = Struct()
+        entry.update(dict(one))
+        left_bytes -= entry.ByteSize()
+        if left_bytes < 0:
+            break
+        listed.append(entry)
     return (holder,)
+
+
+def _first_violations(error: Invalid) -> list[tuple[str, str]]:
+    return [
+        (field[:_LONGEST_NAME], problem[:_LONGEST_NAME])
+        for field, problem in error.violations[:_MOST_VIOLATIONS]
+    ]
 
 
 def _retry_after(after_ms: int) -> rpc_details.RetryInfo:
@@ -162,6 +184,8 @@ def _retry_after(after_ms: int) -> rpc_details.RetryInfo:
 def _failure(
     code: grpc.StatusCode, detail: str, reason: str, correlation_id: str, *more: Message
 ) -> Failure:
+    if len(detail) > _LONGEST_DETAIL:
+        detail = detail[: _LONGEST_DETAIL - 1] + "…"
     status = Status(code=code.value[0], message=detail)
     info = rpc_details.ErrorInfo(
         reason=reason, domain=DOMAIN, metadata={"correlation_id": correlation_id}

@@ -22,6 +22,7 @@ from services.kernel.application.authenticator import Authenticator, Denied, Key
 from services.kernel.application.runner import Overloaded, QueueFull
 from services.kernel.application.telemetry import (
     LOG_CONTEXT,
+    Span,
     Telemetry,
     accepted_traceparent,
     trace_id_of,
@@ -39,6 +40,7 @@ _BEARER = "Bearer "
 _FAULTS = frozenset(
     {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 )
+_SECURITY_EVENTS = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
 
 _LOG = logging.getLogger(__name__)
 
@@ -228,16 +230,7 @@ class Guard:
                         raise QueueFull("too many calls at once", limits.retry_after_ms)
                     key = await self._bearer(metadata)
                     if not scope or scope not in key.scopes:
-                        _LOG.warning(
-                            "denied: %s asks for scope %r",
-                            method,
-                            scope,
-                            extra={
-                                "tenant": key.tenant,
-                                "actor": key.key_id,
-                                "correlation_id": correlation_id,
-                            },
-                        )
+                        LOG_CONTEXT.set({"tenant": key.tenant, "actor": key.key_id})
                         raise Denied(scope)
                     _enter(key, correlation_id, span.traceparent)
                     return await run(request, context)
@@ -250,8 +243,7 @@ class Guard:
                 except Exception as error:  # noqa: BLE001 - the table has a row for anything
                     failure = failure_of(error, correlation_id)
                     code = failure.code
-                    if code in _FAULTS:
-                        span.failed(code.name)
+                    _tell(code, method, scope, correlation_id, span)
                     await context.abort(code, failure.detail, failure.trailing_metadata)
                 finally:
                     if not is_stream:
@@ -272,6 +264,18 @@ class Guard:
         if key is None:
             raise Unauthenticated
         return key
+
+
+def _tell(code: grpc.StatusCode, method: str, scope: str, correlation_id: str, span: Span) -> None:
+    if code in _FAULTS:
+        span.failed(code.name)
+    elif code in _SECURITY_EVENTS:
+        _LOG.warning(
+            "%s: %s",
+            code.name.lower(),
+            method,
+            extra={"scope": scope, "correlation_id": correlation_id},
+        )
 
 
 def _metadata(context: Context) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ off unless asked for.
 """
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
@@ -137,6 +138,18 @@ class GrpcServer:
             ending_streams.cancel()
 
 
+@functools.cache
+def keep_grpc_running() -> None:
+    """Keep the library's polling thread for the life of the process.
+
+    Without it, the library ends the thread whenever its last server and channel are gone, and now
+    and then waits for ever for a thread that waits for us (grpc/grpc pull request 40989). Whoever
+    only makes channels calls this too, once, inside of the event loop.
+    """
+    library: Any = grpc.aio  # the stubs do not know it
+    library.init_grpc_aio()
+
+
 def grpc_server(
     services: Sequence[Servable],
     *,
@@ -160,6 +173,7 @@ def grpc_server(
     Raises:
         ValueError: Two services serve the same gRPC service, or a scope names no method.
     """
+    keep_grpc_running()
     limits = limits or Limits()
     registrar = _Registrar()
     scopes: dict[str, str] = {}

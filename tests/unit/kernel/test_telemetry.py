@@ -19,7 +19,7 @@ from services.kernel.application.telemetry import (
     accepted_traceparent,
     trace_id_of,
 )
-from tests.unit.kernel.test_grpc_server import BEARER, TRACEPARENT, problem, served
+from tests.support.grpc_stand import BEARER, TRACEPARENT, problem, served
 
 MINUTE = timedelta(minutes=1)
 
