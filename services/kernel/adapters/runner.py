@@ -25,6 +25,10 @@ class Refusal(StrEnum):
     IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
 
 
+class _Overtaken(ConcurrentAppend):
+    """Lost without asking the database: this process has appended to the stream meanwhile."""
+
+
 class CommandRunner:
     """Implements ``Runner`` on one database.
 
@@ -71,15 +75,19 @@ class CommandRunner:
                     # A batch of messages that lost a race holds the lines of its streams.
                     streams = () if contended else {event.stream for event in work.events}
                     async with self._locks.hold(streams):
+                        if work.is_overtaken():
+                            raise _Overtaken
                         await self._keep(work, sql)
                 except ConcurrentAppend as error:
                     lost = error
+                    is_known = isinstance(error, _Overtaken)
                     work.forget()
                     contended = {event.stream for event in work.events}
                     event_ids = [event.event_id for event in work.events]
                 else:
                     return answer
-            await self._refuse_reused_id(cause, event_ids, use_case, now)
+            if not is_known:
+                await self._refuse_reused_id(cause, event_ids, use_case, now)
         raise lost if lost is not None else ConcurrentAppend()
 
     async def _keep(self, work: UnitOfWork, sql: "_LazySql") -> None:

@@ -153,6 +153,14 @@ class UnitOfWork:
         for stream, state in self._known.items():
             self._cache.put(stream, state)
 
+    def is_overtaken(self) -> bool:
+        """Say whether this process knows that the append would be refused."""
+        get = self._cache.get
+        return any(
+            (cached := get(stream)) is not None and cached.version > version
+            for stream, version in self._touched.items()
+        )
+
     def forget(self) -> None:
         """Drop the states that this unit relied on; called when it lost a race.
 
