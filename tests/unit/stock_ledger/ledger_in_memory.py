@@ -44,6 +44,9 @@ class LedgerInMemory:
     async def state[C, S, E](self, kind: Kind[C, S, E], key: str) -> Versioned[S]:
         return self.states.get(f"{kind.category}-{key}") or Versioned(kind.decider.initial, 0)
 
+    def expect_new[C, S, E](self, kind: Kind[C, S, E], key: str) -> None:
+        """Everything is at hand."""
+
     async def load[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
         """Everything is at hand."""
 
