@@ -12,8 +12,8 @@ from services.demo.adapters.http_client import HttpApi
 from services.demo.application import campaign, loading
 from services.demo.domain.chain import chain
 from services.demo.domain.shopping import Shop
+from services.kernel.main import KernelSettings
 from services.kernel.main.embedded import running
-from services.kernel.settings import KernelSettings
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
 
