@@ -1,0 +1,179 @@
+"""The system: placing orders and asking for stock, through the doors that platforms use."""
+
+import asyncio
+import random  # noqa: TID251 - seeded load
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import grpc.aio
+from oms.order.v1 import order_service_pb2 as orders
+from oms.order.v1 import order_service_pb2_grpc as orders_rpc
+from oms.stock_ledger.v1 import stock_ledger_service_pb2 as stock
+from oms.stock_ledger.v1 import stock_ledger_service_pb2_grpc as stock_rpc
+
+from tests.bench.result import Result, percentile, tell
+from tests.support.embedded import Embedded, embedded
+
+SITES, SKUS, LINES, UNITS = 3, 300, 3, 1_000_000
+CONCURRENCIES = (1, 8, 32)
+_ORDERS = {1: 150, 8: 1_000, 32: 3_000}
+_WARM_UP = 200
+_ORDERS_TARGET = 200
+_P99_TARGET_MS = 100
+_READS_TARGET = 2_000
+_READS = 6_000
+_WAIT_MS = 10_000
+
+type Place = Callable[[str, Sequence[int], str], Awaitable[str]]
+
+
+async def placement(_: str) -> AsyncIterator[Result]:
+    """Orders of 3 random lines over 300 skus at 3 sites, answered once durable and reserved.
+
+    Reference: what the caller gets who does not wait for the reservation (durable only).
+    """
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        async with embedded(Path(folder) / "data") as system:
+            api = system.api()
+            await api.load_chain(SITES, SKUS, UNITS)
+            await asyncio.sleep(2)
+            async with grpc.aio.insecure_channel(system.grpc_address) as channel:
+                doors = {"gRPC": _by_grpc(channel, system), "HTTP": _by_http(system)}
+                for transport, place in doors.items():
+                    await _load(place, 8, _WARM_UP)
+                    for concurrency in CONCURRENCIES:
+                        tell(f"placement: {transport}, {concurrency} at once")
+                        rate, latencies = await _load(place, concurrency, _ORDERS[concurrency])
+                        params = {"transport": transport, "concurrency": concurrency}
+                        yield Result(
+                            "placement",
+                            rate,
+                            "orders/s",
+                            target=_ORDERS_TARGET if concurrency == 32 else None,
+                            params=params,
+                        )
+                        for share in (0.5, 0.99):
+                            is_judged = concurrency == 8 and share == 0.99
+                            yield Result(
+                                "placement",
+                                percentile(latencies, share) * 1000,
+                                "ms",
+                                target=_P99_TARGET_MS if is_judged else None,
+                                is_less_better=True,
+                                params=params | {"percentile": share * 100},
+                            )
+
+
+async def availability(_: str) -> AsyncIterator[Result]:
+    """One (site, sku) asked for at a time, over gRPC, eight clients."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        async with embedded(Path(folder) / "data") as system:
+            api = system.api()
+            await api.load_chain(SITES, SKUS, 100)
+            await asyncio.sleep(2)
+            async with grpc.aio.insecure_channel(system.grpc_address) as channel:
+                ask = stock_rpc.StockLedgerServiceStub(channel)
+                metadata = (("authorization", f"Bearer {system.key}"),)
+                rng = random.Random(1)  # noqa: S311 - seeded load
+
+                async def read(pairs: int) -> None:
+                    await ask.GetAvailability(
+                        stock.GetAvailabilityRequest(
+                            pairs=[
+                                stock.SiteSku(
+                                    site_id=f"S{rng.randint(1, SITES)}",
+                                    sku=f"P{rng.randint(1, SKUS)}",
+                                )
+                                for _ in range(pairs)
+                            ]
+                        ),
+                        metadata=metadata,
+                    )
+
+                for pairs in (1, 100):
+                    tell(f"availability: {pairs} pairs a call")
+                    calls = _READS // (1 if pairs == 1 else 10)
+                    await asyncio.gather(*(read(pairs) for _ in range(50)))
+                    started = time.perf_counter()
+                    await asyncio.gather(
+                        *(_repeat(partial(read, pairs), calls // 8) for _ in range(8))
+                    )
+                    rate = calls // 8 * 8 / (time.perf_counter() - started)
+                    yield Result(
+                        "availability",
+                        rate * pairs,
+                        "reads/s",
+                        target=_READS_TARGET,
+                        params={"pairs_per_call": pairs, "concurrency": 8, "transport": "gRPC"},
+                    )
+
+
+async def _repeat(call: Callable[[], Awaitable[None]], times: int) -> None:
+    for _ in range(times):
+        await call()
+
+
+async def _load(place: Place, concurrency: int, count: int) -> tuple[float, list[float]]:
+    """Place ``count`` orders with ``concurrency`` clients; return orders/s and latencies in s."""
+    run = secrets.token_hex(4)
+    latencies: list[float] = []
+
+    async def client(number: int) -> None:
+        rng = random.Random(number)  # noqa: S311 - seeded load
+        for n in range(count // concurrency):
+            skus = rng.sample(range(1, SKUS + 1), LINES)
+            started = time.perf_counter()
+            status = await place(f"B{run}-{number}-{n}", skus, f"S{rng.randint(1, SITES)}")
+            latencies.append(time.perf_counter() - started)
+            if status != "accepted":
+                raise RuntimeError(f"the order was not reserved: {status}")
+
+    started = time.perf_counter()
+    await asyncio.gather(*(client(number) for number in range(concurrency)))
+    return len(latencies) / (time.perf_counter() - started), latencies
+
+
+def _by_grpc(channel: grpc.aio.Channel, system: Embedded) -> Place:
+    stub = orders_rpc.OrderServiceStub(channel)
+    metadata = (("authorization", f"Bearer {system.key}"),)
+
+    async def place(order_id: str, skus: Sequence[int], site_id: str) -> str:
+        answer = await stub.PlaceOrder(
+            orders.PlaceOrderRequest(
+                request_id=f"place-{order_id}",
+                order_id=order_id,
+                customer_id="C1",
+                lines=[
+                    orders.RequestedLine(
+                        line_id=f"L{n}",
+                        sku=f"P{sku}",
+                        quantity=1,
+                        choice=orders.RequestedChoice(mode_id="click_and_collect", site_id=site_id),
+                    )
+                    for n, sku in enumerate(skus)
+                ],
+                wait_ms=_WAIT_MS,
+            ),
+            metadata=metadata,
+        )
+        return orders.OrderStatus.Name(answer.status).removeprefix("ORDER_STATUS_").lower()
+
+    return place
+
+
+def _by_http(system: Embedded) -> Place:
+    api = system.api()
+
+    async def place(order_id: str, skus: Sequence[int], site_id: str) -> str:
+        answer = await api.place(
+            order_id,
+            [(f"P{sku}", 1) for sku in skus],
+            choice={"mode_id": "click_and_collect", "site_id": site_id},
+        )
+        return str(answer.json().get("status"))
+
+    return place
