@@ -12,6 +12,10 @@ from services.kernel.application.work import Sql
 
 _FRESH_WITHIN_S = 2.0
 _POLL_S = 0.1
+# How often the log is looked at for what other processes wrote: less and less often.
+_FIRST_LOOK_S = 0.5
+_LONGEST_LOOK_S = 2.0
+_MOST_WRITTEN = 50_000
 
 
 class PostgresReader:
@@ -28,6 +32,8 @@ class PostgresReader:
         # Names of the service's read models; set once the service is built.
         self.models: list[str] = []
         self._changes: dict[str, set[asyncio.Event]] = defaultdict(set)
+        # Versions of the streams that this process wrote last; forgotten all at once when full.
+        self._written: dict[str, int] = {}
         self.projector: Projector | None = None
 
     @property
@@ -52,31 +58,44 @@ class PostgresReader:
     async def changed(self, stream: str, after_version: int, timeout_s: float) -> int:
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
+        pause_s = _FIRST_LOOK_S
         news = asyncio.Event()
         self._changes[stream].add(news)
         try:
-            while True:
-                news.clear()
-                version = int(
-                    await self._database.sql.fetchval(
-                        "SELECT originator_version FROM events WHERE originator_id = $1"
-                        " ORDER BY originator_version DESC LIMIT 1",
-                        stream,
-                    )
-                    or 0
-                )
+            # What this process wrote itself needs no look into the log: under load, looking once
+            # per caller would be the service's most frequent query.
+            version = self._written.get(stream, -1)
+            if version < after_version or timeout_s <= 0:
+                version = await self._version(stream)
+            while version <= after_version:
                 left_s = until - loop.time()
-                if version > after_version or left_s <= 0:
-                    return version
+                if left_s <= 0:
+                    break
                 try:
-                    async with asyncio.timeout(min(left_s, _POLL_S * 5)):
+                    async with asyncio.timeout(min(left_s, pause_s)):
                         await news.wait()
                 except TimeoutError:
-                    continue
+                    # Another process may have written, which nobody tells this one.
+                    version = await self._version(stream)
+                    pause_s = min(pause_s * 2, _LONGEST_LOOK_S)
+                else:
+                    news.clear()
+                    version = max(version, self._written.get(stream, version))
+            return version
         finally:
             self._changes[stream].discard(news)
             if not self._changes[stream]:
                 del self._changes[stream]
+
+    async def _version(self, stream: str) -> int:
+        return int(
+            await self._database.sql.fetchval(
+                "SELECT originator_version FROM events WHERE originator_id = $1"
+                " ORDER BY originator_version DESC LIMIT 1",
+                stream,
+            )
+            or 0
+        )
 
     async def projected(self, timeout_s: float) -> None:
         if self.projector is None:
@@ -90,9 +109,10 @@ class PostgresReader:
 
     def committed(self, events: Sequence[NewEvent]) -> None:
         """Wake those who wait for one of these streams to change."""
-        if not self._changes:
-            return
+        if len(self._written) > _MOST_WRITTEN:
+            self._written.clear()
         for event in events:
+            self._written[event.stream] = event.version
             for news in self._changes.get(event.stream, ()):
                 news.set()
 
