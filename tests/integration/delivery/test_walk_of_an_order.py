@@ -21,6 +21,7 @@ from services.delivery.adapters.pickup_codes import HmacPickupCodes
 from services.delivery.application.handlers import DeliveryHandlers
 from services.delivery.entrypoints.grpc_server import DeliveryGrpc
 from services.kernel.entrypoints.calls import CALLER, Caller
+from services.order.application.catalog_facts import CatalogFacts
 from services.order.application.handlers import OrderHandlers
 from services.order.entrypoints.grpc_server import OrderGrpc
 from services.picking.application.handlers import PickingHandlers
@@ -60,7 +61,8 @@ def delivery_of(stack: Stack) -> DeliveryGrpc:
 
 
 async def place_and_accept(stack: Stack) -> OrderGrpc:
-    order = OrderGrpc(OrderHandlers(stack["order"].runner), stack["order"].reader)
+    host = stack["order"]
+    order = OrderGrpc(OrderHandlers(host.runner, CatalogFacts(host.reader.sql)), host.reader)
     mode = Parse((EXAMPLES / "mode_published.json").read_text(), CatalogEvent())
     await stack.publish(mode, "mode-click_and_collect")
     capability = {"modeId": "click_and_collect", "canPrepare": True, "canHandOver": True}
