@@ -20,8 +20,8 @@ OVER_WEIGHT_PERCENT = 3
 STUCK_AFTER_S = 60.0
 PLACE_TRIES = 7
 FIRST_PLACE_DELAY_S = 0.2
-FIRST_POLL_S = 0.05
-LONGEST_POLL_S = 1.0
+FIRST_POLL_S = 0.08
+LONGEST_POLL_S = 1.5
 AGAIN_AFTER_S = 3.0
 
 COMPLETED, CANCELLED, REFUSED, STUCK = "completed", "cancelled", "refused", "stuck"
@@ -129,7 +129,7 @@ class Journey:
                 if await self._act(order):
                     delay_s = FIRST_POLL_S
             await asyncio.sleep(delay_s)
-            delay_s = min(delay_s * 1.6, LONGEST_POLL_S)
+            delay_s = min(delay_s * 2, LONGEST_POLL_S)
         self._story.reason = self._last_problem or "NO_PROGRESS"
         return order
 
