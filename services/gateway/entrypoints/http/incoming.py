@@ -4,13 +4,12 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from starlette.datastructures import Headers
 from starlette.types import Scope
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}")
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _BEARER = re.compile(r"[Bb]earer +([\x21-\x7e]{1,4096})")
-_TIMEOUT_MS = re.compile(r"\d{1,5}")
+_TIMEOUT_MS = re.compile(r"[0-9]{1,5}")
 DEFAULT_TIMEOUT_S = 15.0
 MAX_TIMEOUT_S = 30.0
 MARGIN_S = 0.05  # kept for the way back
@@ -45,13 +44,13 @@ def incoming(scope: Scope) -> Incoming:
     kept = scope.get(SCOPE_KEY)
     if isinstance(kept, Incoming):
         return kept
-    headers = Headers(scope=scope)
-    correlation_id = headers.get("x-correlation-id", "")
+    headers: dict[bytes, bytes] = dict(scope["headers"])  # names come in lower case
+    correlation_id = headers.get(b"x-correlation-id", b"").decode("latin-1")
     if _CORRELATION_ID.fullmatch(correlation_id) is None:
         correlation_id = secrets.token_hex(16)
-    traceparent = headers.get("traceparent", "")
-    bearer = _BEARER.fullmatch(headers.get("authorization", ""))
-    timeout_ms = headers.get("x-request-timeout-ms", "")
+    traceparent = headers.get(b"traceparent", b"").decode("latin-1")
+    bearer = _BEARER.fullmatch(headers.get(b"authorization", b"").decode("latin-1"))
+    timeout_ms = headers.get(b"x-request-timeout-ms", b"").decode("latin-1")
     timeout_s = int(timeout_ms) / 1000 if _TIMEOUT_MS.fullmatch(timeout_ms) else DEFAULT_TIMEOUT_S
     read = Incoming(
         correlation_id=correlation_id,

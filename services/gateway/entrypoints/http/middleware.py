@@ -1,9 +1,9 @@
 """Around every request, as plain ASGI: limits, correlation, security headers, no stack traces."""
 
 import logging
+from collections.abc import Iterable
 
 import grpc
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.entrypoints.http.incoming import incoming
@@ -23,6 +23,8 @@ SECURITY_HEADERS = {
     "Strict-Transport-Security": "max-age=31536000",
     "Cache-Control": "no-store",
 }
+type Header = tuple[bytes, bytes]
+_SECURITY = [(name.lower().encode(), text.encode()) for name, text in SECURITY_HEADERS.items()]
 
 _log = logging.getLogger("oms.gateway")
 
@@ -42,10 +44,7 @@ class Around:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-                headers["X-Correlation-Id"] = correlation_id
+                message["headers"] = _with_ours(message["headers"], correlation_id)
             await send(message)
 
         try:
@@ -55,6 +54,15 @@ class Around:
             if begun:
                 raise
             await tell(problem_in(error, correlation_id), scope, receive, send_with_headers)
+
+
+def _with_ours(headers: Iterable[Header], correlation_id: str) -> list[Header]:
+    """Return the headers of an answer with those of every answer; an answer's own go first."""
+    whole = list(headers)
+    present = {name for name, _ in whole}
+    whole += [pair for pair in _SECURITY if pair[0] not in present]
+    whole.append((b"x-correlation-id", correlation_id.encode()))
+    return whole
 
 
 def problem_in(error: Exception, correlation_id: str) -> Problem:
