@@ -347,7 +347,8 @@ class Order:
         if self.status is Status.PLACED:
             return True
         return self.status is Status.ACCEPTED and all(
-            not group.is_captured and (group.is_done or group.steps[group.place].cancellable)
+            not group.is_captured
+            and (group.is_done or any(s.cancellable for s in group.steps[group.place :][:1]))
             for group in self.groups.values()
         )
 

@@ -166,5 +166,7 @@ def _group(
         else:
             state = StepState.STARTED if place == progress.place else StepState.PENDING
         steps.append(StepView(step, state, started.get(key), completed.get(key)))
-    current = progress.steps[progress.place].step_id if is_moving else ""
+    # Between the end of the last step and that of the group, no step is current.
+    is_in_step = is_moving and progress.place < len(progress.steps)
+    current = progress.steps[progress.place].step_id if is_in_step else ""
     return GroupView(progress, tuple(steps), current, captured_minor)
