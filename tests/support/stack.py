@@ -92,11 +92,9 @@ class Stack:
             head = await host.database.sql.fetchval(
                 "SELECT coalesce(max(notification_id), 0) FROM events"
             )
-            behind = await host.database.sql.fetchval(
-                "SELECT count(*) FROM checkpoints WHERE position < $1", head
-            )
-            known = await host.database.sql.fetchval("SELECT count(*) FROM checkpoints")
-            if behind or (head and not known):
+            if host.relay.position < head or (
+                host.service.read_models and host.projector.position < head
+            ):
                 return False
         return self.runtime.bus.is_idle()
 

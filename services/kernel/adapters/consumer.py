@@ -11,6 +11,7 @@ The same code runs behind every bus. Three things may go wrong, and each has its
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from services.kernel.adapters import event_log
 from services.kernel.adapters.database import Database, is_outage
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import NewEvent
+from services.kernel.adapters.lazy_transaction import LazyTransaction
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.adapters.unit_of_work import UnitOfWork
 from services.kernel.application.clock import Clock
@@ -89,7 +91,11 @@ class Consumer:
         self._home = home
         self._tries = tries
         self.redrive_poll_s = redrive_poll_s
+        # Up to where messages were handled, and up to where the database knows it. The first runs
+        # ahead over messages that came to nothing: hearing those again comes to nothing again.
         self._watermarks: dict[int, int] = {}
+        self._stored: dict[int, int] = {}
+        self._next_note = 0.0
         self._blocked: set[str] = set()
         self._contended: set[str] = set()
         self._next_redrive = 0.0
@@ -109,7 +115,7 @@ class Consumer:
             " DO UPDATE SET position = watermarks.position RETURNING position, bus_offset",
             *(self.group, self.topic, partition),
         )
-        self._watermarks[partition] = row[0]
+        self._watermarks[partition] = self._stored[partition] = row[0]
         await self._reload_blocked()
         return int(row[1])
 
@@ -163,6 +169,25 @@ class Consumer:
                     lag.total_seconds()
                 )
                 return
+
+    async def note_watermarks(self) -> None:
+        """Store the watermarks that ran ahead of the database; at most once per poll interval."""
+        loop_time = asyncio.get_running_loop().time()
+        if loop_time < self._next_note:
+            return
+        self._next_note = loop_time + self.redrive_poll_s
+        for partition, position in self._watermarks.items():
+            if position > self._stored[partition]:
+                try:
+                    await self._advance(self._home.database.sql, partition, position, -1)
+                except WatermarkMoved:
+                    await self.assign(partition)
+                except Exception as error:
+                    if not is_outage(error):
+                        raise
+                    _log.warning("%s could not note its watermark", self.group, exc_info=True)
+                else:
+                    self._stored[partition] = position
 
     async def redrive(self) -> None:
         """Try parked streams again that someone asked for; at most once per poll interval."""
@@ -244,7 +269,7 @@ class Consumer:
         async with self._home.database.connection() as connection, connection.transaction():
             await self._advance(connection, partition, envelope.position, bus_offset)
             await self._insert_parked(connection, [envelope], _reason(failure), self._tries)
-        self._watermarks[partition] = envelope.position
+        self._watermarks[partition] = self._stored[partition] = envelope.position
         self._blocked.add(envelope.key)
         METRICS.parked.labels(self.group).set(len(self._blocked))
 
@@ -258,43 +283,59 @@ class Consumer:
         decoded = [(self._subscription.decode(e.value), e) for e in free]
         async with (
             home.turn,
-            home.database.connection() as connection,
             # A batch takes longer than a call, so a stream of calls would make it lose for ever:
             # once it has lost, calls that write to its streams wait until it is through.
             home.locks.hold(self._contended),
+            AsyncExitStack() as stack,
         ):
+            sql = LazyTransaction(home.database, stack)
             work = UnitOfWork(
-                connection,
+                sql,
                 home.codec,
                 home.cache,
                 home.clock.now(),
                 is_sole_writer=home.is_sole_writer,
             )
-            try:
-                async with connection.transaction():
-                    if partition is None:
-                        await self._unpark(connection, batch)
-                    else:
-                        await self._advance(connection, partition, batch[-1].position, bus_offset)
-                    await self._hear(work, decoded)
-                    if waiting:
-                        await self._insert_parked(connection, waiting, _WAITS, 0)
-                    if work.timers:
-                        await work.flush_timers(connection)
-                    if work.events:
-                        answer = await event_log.append(connection, [work.events])
-                        if answer.refused:
-                            raise ConcurrentAppend(work.events[0].stream)
-            except ConcurrentAppend:
-                work.forget()
-                self._contended = {event.stream for event in work.events}
-                raise
+            await self._hear(work, decoded)
+            if work.events or work.timers or waiting or partition is None or sql.transaction:
+                try:
+                    await self._keep(work, sql, partition, batch[-1], bus_offset, waiting)
+                except ConcurrentAppend:
+                    work.forget()
+                    self._contended = {event.stream for event in work.events}
+                    raise
+                if partition is not None:
+                    self._stored[partition] = batch[-1].position
             self._contended = set()
             work.keep()
             if partition is not None:
                 self._watermarks[partition] = batch[-1].position
             if work.events:
                 home.committed(work.events)
+
+    async def _keep(
+        self,
+        work: UnitOfWork,
+        sql: LazyTransaction,
+        partition: int | None,
+        last: Envelope,
+        bus_offset: int,
+        waiting: Sequence[Envelope],
+    ) -> None:
+        """Commit rows, timers, events and the watermark (or the parked row's end) together."""
+        if partition is None:
+            await self._unpark(sql, last)
+        else:
+            await self._advance(sql, partition, last.position, bus_offset)
+        if waiting:
+            await self._insert_parked(sql, waiting, _WAITS, 0)
+        if work.timers:
+            await work.flush_timers(sql)
+        if work.events:
+            answer = await event_log.append(sql.transaction, [work.events])
+            if answer.refused:
+                raise ConcurrentAppend(work.events[0].stream)
+        await sql.commit()
 
     async def _hear(self, work: UnitOfWork, decoded: Sequence[tuple[Any, Envelope]]) -> None:
         if not decoded:
@@ -317,16 +358,16 @@ class Consumer:
             "UPDATE watermarks SET position = $4, bus_offset = greatest(bus_offset, $6)"
             " WHERE group_name = $1 AND topic = $2 AND partition = $3 AND position = $5",
             *(self.group, self.topic, partition, position),
-            *(self._watermarks[partition], bus_offset),
+            *(self._stored[partition], bus_offset),
         )
         if moved != "UPDATE 1":
             raise WatermarkMoved(self.group)
 
-    async def _unpark(self, connection: Any, batch: Sequence[Envelope]) -> None:
+    async def _unpark(self, connection: Any, envelope: Envelope) -> None:
         gone = await connection.execute(
             "DELETE FROM parked WHERE group_name = $1 AND topic = $2 AND stream = $3"
             " AND position = $4",
-            *(self.group, self.topic, batch[0].key, batch[0].position),
+            *(self.group, self.topic, envelope.key, envelope.position),
         )
         if gone != "DELETE 1":
             raise WatermarkMoved(self.group)

@@ -78,5 +78,6 @@ class LocalBus:
                 batch += queue.get_nowait()
             for start in range(0, len(batch), _BATCH_MESSAGES):
                 await consumer.consume(LOCAL_PARTITION, batch[start : start + _BATCH_MESSAGES])
+            await consumer.note_watermarks()
             await consumer.redrive()
             self._busy -= 1

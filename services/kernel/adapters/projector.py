@@ -9,6 +9,10 @@ from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
 
 
+class CheckpointMoved(Exception):
+    """A checkpoint is not where this process left it."""
+
+
 class Projector:
     """Follows the log for all read models of one service, in step.
 
@@ -42,24 +46,31 @@ class Projector:
         return self.position
 
     async def follow(self, batch: Sequence[Recorded[Any]]) -> None:
+        try:
+            await self._follow(batch)
+        except CheckpointMoved:
+            # A rebuild has switched a table, or another leader went on: begin where that ended.
+            await self.start_position()
+            await self._follow(batch)
+
+    async def _follow(self, batch: Sequence[Recorded[Any]]) -> None:
         last = batch[-1].position
         async with self._database.connection() as connection, connection.transaction():
-            # Compare and set under the row's lock: a second leader finds another position.
-            held = await connection.fetch(
-                "SELECT name, position FROM checkpoints WHERE name = ANY($1) FOR UPDATE",
-                list(self._positions),
-            )
-            positions = {row[0]: row[1] for row in held}
             for model in self._models:
-                news = [e for e in batch if e.position > positions[model.name]]
+                news = [e for e in batch if e.position > self._positions[model.name]]
                 if news:
                     await model.project(news, connection)
-            await connection.execute(
-                "UPDATE checkpoints SET position = $2 WHERE name = ANY($1) AND position < $2",
-                list(self._positions),
-                last,
+            # Compare and set: where another leader has moved a checkpoint meanwhile, nothing of
+            # this transaction may stay.
+            moved = await connection.execute(
+                "UPDATE checkpoints AS c SET position = greatest(c.position, $3)"
+                " FROM unnest($1::text[], $2::bigint[]) AS known(name, position)"
+                " WHERE c.name = known.name AND c.position = known.position",
+                *(list(self._positions), list(self._positions.values()), last),
             )
-        self._positions = {name: max(at, last) for name, at in positions.items()}
+            if moved != f"UPDATE {len(self._positions)}":
+                raise CheckpointMoved(self.name)
+        self._positions = {name: max(at, last) for name, at in self._positions.items()}
         self.position = last
         async with self.moved:
             self.moved.notify_all()

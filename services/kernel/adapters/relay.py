@@ -1,5 +1,6 @@
 """The relay: private events become public ones and go to the bus, in commit order."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from services.kernel.application.feeds import Envelope
 from services.kernel.domain.messages import Recorded
 
 _CHECKPOINT = "relay"
+_NOTE_EVERY_S = 1.0
 
 
 class Relay:
@@ -37,23 +39,36 @@ class Relay:
         self._topic = topic
         self._publish = publish
         self._bus = bus
+        self._next_note_s = 0.0
+        self.position = 0
 
     async def start_position(self) -> int:
         published_to = await self._database.sql.fetchval(
             "SELECT position FROM checkpoints WHERE name = $1", _CHECKPOINT
         )
-        return await self._bus.start_position(self._topic, published_to or 0)
+        self.position = await self._bus.start_position(self._topic, published_to or 0)
+        return self.position
 
     async def follow(self, batch: Sequence[Recorded[Any]]) -> None:
         envelopes = [e for e in (self.envelope(recorded) for recorded in batch) if e is not None]
         if envelopes:
             await self._bus.publish(self._topic, envelopes)
             METRICS.relayed.labels(self._topic).inc(len(envelopes))
+        self.position = batch[-1].position
+        now_s = asyncio.get_running_loop().time()
+        if now_s >= self._next_note_s:
+            self._next_note_s = now_s + _NOTE_EVERY_S
+            await self.note_position()
+
+    async def note_position(self) -> None:
+        """Remember how far publishing has come.
+
+        Only now and then: what is published again after a crash is passed over by its watermark.
+        """
         await self._database.sql.execute(
             "INSERT INTO checkpoints (name, position) VALUES ($1, $2) ON CONFLICT (name)"
             " DO UPDATE SET position = greatest(checkpoints.position, excluded.position)",
-            _CHECKPOINT,
-            batch[-1].position,
+            *(_CHECKPOINT, self.position),
         )
 
     def envelope(self, recorded: Recorded[Any]) -> Envelope | None:

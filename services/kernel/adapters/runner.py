@@ -10,6 +10,7 @@ from services.kernel.adapters.appender import Appender
 from services.kernel.adapters.database import Database
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import NewEvent
+from services.kernel.adapters.lazy_transaction import LazyTransaction
 from services.kernel.adapters.unit_of_work import UnitOfWork
 from services.kernel.application.clock import Clock
 from services.kernel.application.runner import ConcurrentAppend, UseCase
@@ -65,7 +66,7 @@ class CommandRunner:
             # Streams over which a race was lost are decided on one after the other from then on;
             # otherwise a crowd on one stream would lose most of its races.
             async with self._locks.hold(contended), AsyncExitStack() as transaction:
-                sql = _LazySql(self._database, transaction)
+                sql = LazyTransaction(self._database, transaction)
                 work = UnitOfWork(
                     sql, self._codec(), self._cache, now, is_sole_writer=self._is_sole_writer
                 )
@@ -90,7 +91,7 @@ class CommandRunner:
                 await self._refuse_reused_id(cause, event_ids, use_case, now)
         raise lost if lost is not None else ConcurrentAppend()
 
-    async def _keep(self, work: UnitOfWork, sql: "_LazySql") -> None:
+    async def _keep(self, work: UnitOfWork, sql: "LazyTransaction") -> None:
         if work.timers and sql.transaction is None:
             await sql.begin()
         if sql.transaction is None:
@@ -121,7 +122,7 @@ class CommandRunner:
         ):
             return
         async with AsyncExitStack() as transaction:
-            sql = _LazySql(self._database, transaction)
+            sql = LazyTransaction(self._database, transaction)
             work = UnitOfWork(sql, self._codec(), self._cache, now, is_sole_writer=False)
             work.begin(cause)
             await use_case(work)
@@ -132,56 +133,3 @@ class CommandRunner:
                     Refusal.IDEMPOTENCY_MISMATCH,
                     "this request id was used for another command: choose a new one",
                 )
-
-
-class _LazySql:
-    """``Sql`` that reads from the pool until something is written; then all is one transaction."""
-
-    def __init__(self, database: Database, stack: AsyncExitStack) -> None:
-        self._database = database
-        self._stack = stack
-        self._open: Any = None
-        self.transaction: Any = None
-
-    async def begin(self) -> None:
-        self.transaction = await self._stack.enter_async_context(self._database.connection())
-        self._open = self.transaction.transaction()
-        await self._open.start()
-        self._stack.push_async_exit(self._end)
-
-    async def commit(self) -> None:
-        open_transaction, self._open = self._open, None
-        await open_transaction.commit()
-
-    async def roll_back(self) -> None:
-        open_transaction, self._open = self._open, None
-        await open_transaction.rollback()
-
-    async def _end(self, *_: object) -> None:
-        if self._open is not None:
-            await self.roll_back()
-
-    async def execute(self, query: str, *args: Any) -> str:
-        if self.transaction is None:
-            await self.begin()
-        return str(await self.transaction.execute(query, *args))
-
-    async def executemany(self, query: str, args: Iterable[Sequence[Any]]) -> None:
-        if self.transaction is None:
-            await self.begin()
-        await self.transaction.executemany(query, args)
-
-    async def fetch(self, query: str, *args: Any) -> list[Any]:
-        return list(await (await self._on(query)).fetch(query, *args))
-
-    async def fetchrow(self, query: str, *args: Any) -> Any:
-        return await (await self._on(query)).fetchrow(query, *args)
-
-    async def fetchval(self, query: str, *args: Any) -> Any:
-        return await (await self._on(query)).fetchval(query, *args)
-
-    async def _on(self, query: str) -> Any:
-        reads = query.lstrip()[:6].upper() == "SELECT" and "FOR UPDATE" not in query
-        if self.transaction is None and not reads:
-            await self.begin()
-        return self.transaction if self.transaction is not None else self._database.sql
