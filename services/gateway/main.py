@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 import uvicorn
-from starlette.types import ASGIApp
 
 from services.gateway.adapters.postgres_keys import POOL_SETTINGS, PostgresKeys
 from services.gateway.application.keys import Keys
 from services.gateway.entrypoints.http.app import api_routes, application
+from services.gateway.entrypoints.http.middleware import Around
 from services.gateway.entrypoints.http.remote import Remote
 from services.gateway.entrypoints.http.routes import Face
 from services.gateway.entrypoints.http.streams import Streams
@@ -40,7 +40,7 @@ class Gateway:
         track: Address of the consumer's page of an order, by tenant and order id.
     """
 
-    app: ASGIApp
+    app: Around
     close: Callable[[], Awaitable[None]]
     tasks: tuple[Callable[[], Awaitable[None]], ...]
     track: Callable[[str, str], str]
@@ -75,7 +75,7 @@ def build_gateway(
 
 def build_app(
     remote: Remote, keys: Keys, authenticator: Authenticator, settings: GatewaySettings
-) -> tuple[ASGIApp, Callable[[str, str], str]]:
+) -> tuple[Around, Callable[[str, str], str]]:
     """Return the ASGI application, and how it addresses an order's page."""
     links = Links(_tracking_secrets(settings), settings.public_url)
     streams = Streams()
@@ -90,7 +90,7 @@ def build_app(
 
 
 async def serve(
-    app: ASGIApp, host: str, port: int, *, draining: asyncio.Event, fd: int | None = None
+    app: Around, host: str, port: int, *, draining: asyncio.Event, fd: int | None = None
 ) -> None:
     """Serve until ``draining`` is set; then answer what has begun, and return.
 
@@ -119,6 +119,7 @@ async def serve(
 
     async def stop() -> None:
         await draining.wait()
+        app.drain()
         server.should_exit = True
 
     stopping = asyncio.create_task(stop())

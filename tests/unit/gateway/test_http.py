@@ -313,3 +313,18 @@ async def test_a_stream_resumes_and_tells_entries_with_their_version() -> None:
     assert 1 <= fakes.calls[1].request.max_seconds <= 290  # what the service allows
     assert fakes.calls[1].request.view == order.TIMELINE_VIEW_BANNER
     assert missing.status_code == 404
+
+
+async def test_draining_ends_streams_that_would_never_end() -> None:
+    async def forever(_: Any) -> Any:
+        await asyncio.sleep(60)
+
+    fakes = Fakes({"WatchTimeline": forever})
+    async with gateway(fakes) as http:
+        app: Any = http._transport
+        reading = asyncio.create_task(http.get("/v1/orders/O-1/events/stream"))
+        await asyncio.sleep(0.2)
+        assert not reading.done()
+        app.app.drain()
+        answer = await asyncio.wait_for(reading, 5)
+    assert answer.text.startswith("retry: ")

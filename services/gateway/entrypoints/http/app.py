@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as Path
 from starlette.routing import Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from services.gateway.entrypoints.http import (
     baskets,
@@ -43,7 +43,7 @@ def api_routes(streams: Streams) -> tuple[Route | Composed, ...]:
     )
 
 
-def application(face: Face, streams: Streams, pages: Sequence[Path]) -> ASGIApp:
+def application(face: Face, streams: Streams, pages: Sequence[Path]) -> Around:
     """Return the application.
 
     Args:
@@ -66,7 +66,7 @@ def application(face: Face, streams: Streams, pages: Sequence[Path]) -> ASGIApp:
         Path("/openapi.json", openapi, methods=["GET"]),
         *pages,
     ]
-    return Around(_Routed(Router(paths, redirect_slashes=False)))
+    return Around(_Routed(Router(paths, redirect_slashes=False)), streams.end)
 
 
 def _endpoint(face: Face, route: Route | Composed) -> Callable[[Request], Awaitable[Response]]:

@@ -1,7 +1,7 @@
 """Around every request, as plain ASGI: limits, correlation, security headers, no stack traces."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import grpc
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,8 +30,15 @@ _log = logging.getLogger("oms.gateway")
 
 
 class Around:
-    def __init__(self, app: ASGIApp) -> None:
+    """The whole application.
+
+    Attributes:
+        drain: Ends what would never end by itself; called when the server is to stop.
+    """
+
+    def __init__(self, app: ASGIApp, drain: Callable[[], None]) -> None:
         self._app = app
+        self.drain = drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -34,6 +34,11 @@ class Streams:
 
     def __init__(self) -> None:
         self.open = 0
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """End every stream: the clients resume elsewhere, and the server may stop."""
+        self._ending.set()
 
     async def timeline(
         self,
@@ -54,7 +59,7 @@ class Streams:
         await remote.call(ORDER["GetTimeline"], first, metadata, HEARTBEAT_S)
         watched.max_seconds = MAX_SECONDS
         return StreamingResponse(
-            self._counted(_events(remote, metadata, watched, tell)),
+            self._counted(_events(remote, metadata, watched, tell, self._ending)),
             headers=_HEADERS,
             media_type="text/event-stream",
         )
@@ -73,6 +78,7 @@ async def _events(
     metadata: Metadata,
     watched: wire.WatchTimelineRequest,
     tell: Callable[[wire.WatchTimelineResponse], bytes],
+    ending: asyncio.Event,
 ) -> AsyncIterator[bytes]:
     """Yield the bytes of the stream; a slow reader slows the service down, not our memory."""
     told: asyncio.Queue[wire.WatchTimelineResponse | None] = asyncio.Queue(_WAITING_ENTRIES)
@@ -89,7 +95,11 @@ async def _events(
         finally:
             await told.put(None)
 
-    listening = asyncio.create_task(listen())
+    async def end() -> None:
+        await ending.wait()
+        await told.put(None)
+
+    listening = asyncio.gather(listen(), end())
     try:
         yield f"retry: {RETRY_MS}\n\n".encode()
         while True:
@@ -103,7 +113,7 @@ async def _events(
             yield tell(answer)
     finally:
         listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        await asyncio.wait([listening])
 
 
 def event_bytes(answer: wire.WatchTimelineResponse) -> bytes:
