@@ -20,10 +20,11 @@ from services.gateway.entrypoints.http import (
     returns,
     stock,
 )
+from services.gateway.entrypoints.http.bodies import json_response
 from services.gateway.entrypoints.http.document import document
 from services.gateway.entrypoints.http.middleware import Around
 from services.gateway.entrypoints.http.problems import problem
-from services.gateway.entrypoints.http.routes import Composed, Face, Route, json_response, serve
+from services.gateway.entrypoints.http.routes import Composed, Face, Route, serve
 from services.gateway.entrypoints.http.streams import Streams, stream_routes
 
 

@@ -7,17 +7,10 @@ from oms.sourcing.v1 import sourcing_service_pb2 as sourcing
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.gateway.entrypoints.http.bodies import body_of, decoded, json_response, version_in
 from services.gateway.entrypoints.http.contracts import ORDER, SOURCING
 from services.gateway.entrypoints.http.incoming import Incoming, incoming
-from services.gateway.entrypoints.http.routes import (
-    Composed,
-    Face,
-    Route,
-    body_of,
-    decoded,
-    json_response,
-    version_in,
-)
+from services.gateway.entrypoints.http.routes import Composed, Face, Route
 from services.gateway.entrypoints.http.wire import from_json, to_json
 
 _BASKET = "/v1/baskets/{basket_id}"

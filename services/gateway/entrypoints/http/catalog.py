@@ -6,9 +6,10 @@ from oms.catalog.v1 import catalog_service_pb2 as wire
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.gateway.entrypoints.http.bodies import shown
 from services.gateway.entrypoints.http.contracts import CATALOG
 from services.gateway.entrypoints.http.incoming import incoming
-from services.gateway.entrypoints.http.routes import Composed, Face, Route, shown
+from services.gateway.entrypoints.http.routes import Composed, Face, Route
 from services.gateway.entrypoints.http.wire import Malformed, from_query
 
 _NEAR = re.compile(r"(-?\d{1,2}(?:\.\d{1,9})?),(-?\d{1,3}(?:\.\d{1,9})?)")

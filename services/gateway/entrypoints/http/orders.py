@@ -9,20 +9,18 @@ from oms.order.v1 import order_service_pb2 as wire
 from starlette.requests import Request
 from starlette.responses import Response
 
-from services.gateway.entrypoints.http.contracts import ORDER
-from services.gateway.entrypoints.http.incoming import incoming
-from services.gateway.entrypoints.http.problems import problem
-from services.gateway.entrypoints.http.repeats import Command, command_of, once
-from services.gateway.entrypoints.http.routes import (
-    Composed,
-    Face,
-    Route,
+from services.gateway.entrypoints.http.bodies import (
     body_of,
     decoded,
     json_response,
     shown,
     version_in,
 )
+from services.gateway.entrypoints.http.contracts import ORDER
+from services.gateway.entrypoints.http.incoming import incoming
+from services.gateway.entrypoints.http.problems import problem
+from services.gateway.entrypoints.http.repeats import Command, command_of, once
+from services.gateway.entrypoints.http.routes import Composed, Face, Route
 from services.gateway.entrypoints.http.wire import from_json, to_json
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,3})(?:$|[,;\s])")

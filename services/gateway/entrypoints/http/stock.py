@@ -6,10 +6,11 @@ from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
 from starlette.requests import Request
 from starlette.responses import Response
 
+from services.gateway.entrypoints.http.bodies import body_of, decoded, shown
 from services.gateway.entrypoints.http.contracts import STOCK
 from services.gateway.entrypoints.http.incoming import incoming
 from services.gateway.entrypoints.http.repeats import Command, command_of, once
-from services.gateway.entrypoints.http.routes import Composed, Face, Route, body_of, decoded, shown
+from services.gateway.entrypoints.http.routes import Composed, Face, Route
 from services.gateway.entrypoints.http.wire import Malformed, from_json, from_query
 
 _MOVEMENTS = "/v1/stock/movements:batch"

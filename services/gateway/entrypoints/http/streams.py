@@ -9,11 +9,12 @@ from oms.order.v1 import order_service_pb2 as wire
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from services.gateway.entrypoints.http.bodies import version_in
 from services.gateway.entrypoints.http.contracts import ORDER
 from services.gateway.entrypoints.http.incoming import Metadata, incoming
 from services.gateway.entrypoints.http.problems import Problem, problem
 from services.gateway.entrypoints.http.remote import Remote
-from services.gateway.entrypoints.http.routes import Composed, Face, version_in
+from services.gateway.entrypoints.http.routes import Composed, Face
 from services.gateway.entrypoints.http.wire import to_json
 
 MAX_STREAMS = 1_000

@@ -16,11 +16,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as Served
 
+from services.gateway.entrypoints.http.bodies import version_in
 from services.gateway.entrypoints.http.contracts import DELIVERY, NOTIFICATION, ORDER
 from services.gateway.entrypoints.http.incoming import Metadata, incoming, metadata
 from services.gateway.entrypoints.http.problems import CODES, REASONS, Problem, problem
 from services.gateway.entrypoints.http.remote import Remote
-from services.gateway.entrypoints.http.routes import Composed, Route, version_in
+from services.gateway.entrypoints.http.routes import Composed, Route
 from services.gateway.entrypoints.http.streams import Streams, changed_bytes
 from services.gateway.entrypoints.http.wire import enum_names
 from services.gateway.entrypoints.pages.links import Links
