@@ -152,7 +152,7 @@ def _operation(
     responses: dict[str, Any] = {str(route.status): success}
     if route.path == "/v1/orders" and route.verb == "POST":
         responses["202"] = success
-    responses["default"] = {
+    responses["4XX"] = responses["default"] = {
         "description": "A problem.",
         "content": {
             "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
