@@ -107,7 +107,9 @@ class Sink:
             codec=CODEC,
             publish=lambda _: None,
             read_models=(TOTALS,),
-            subscriptions=(listen(OrderEvent, group="sink", hear=self._hear),),
+            subscriptions=(
+                listen(OrderEvent, group="sink", hears=("payment_captured",), hear=self._hear),
+            ),
         )
 
     async def _hear(self, event: OrderEvent, envelope: Envelope, work: Work) -> None:

@@ -23,7 +23,15 @@ _KINDS = {
 
 
 def subscriptions() -> tuple[Subscription, ...]:
-    return (listen(OrderEvent, group="delivery", hear=_hear, prepare=_prepare),)
+    return (
+        listen(
+            OrderEvent,
+            group="delivery",
+            hears=("group_step_started", "order_cancelled"),
+            hear=_hear,
+            prepare=_prepare,
+        ),
+    )
 
 
 async def _prepare(batch: Sequence[tuple[OrderEvent, Envelope]], work: Work) -> None:

@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from services.kernel.adapters import event_log
@@ -37,6 +38,8 @@ _log = logging.getLogger(__name__)
 _encode_envelope = msgspec.json.Encoder().encode
 decode_envelope = msgspec.json.Decoder(Envelope).decode
 
+_WATERMARK_MOVED, _APPEND_REFUSED = "OM001", "OM002"
+_APPEND_UNIT = f"SELECT append_unit({', '.join(f'${n}' for n in range(1, 23))})"
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _MOST_RACES = 20
@@ -88,6 +91,7 @@ class Consumer:
         self, subscription: Subscription, home: Home, *, tries: int, redrive_poll_s: float
     ) -> None:
         self._subscription = subscription
+        self._passes_over = subscription.passes_over
         self._home = home
         self._tries = tries
         self.redrive_poll_s = redrive_poll_s
@@ -105,6 +109,14 @@ class Consumer:
     def watermark(self, partition: int) -> int:
         """Return the position up to which messages of a partition have had their effect."""
         return self._watermarks[partition]
+
+    def is_interested(self, envelopes: Sequence[Envelope]) -> bool:
+        """Tell whether any of these messages is one that the group hears."""
+        return any(envelope.type not in self._passes_over for envelope in envelopes)
+
+    def pass_over(self, partition: int, position: int) -> None:
+        """Note that nothing up to ``position`` concerns the group; it must be idle."""
+        self._watermarks[partition] = max(self._watermarks[partition], position)
 
     async def assign(self, partition: int) -> int:
         """Become the owner of a partition; return the bus offset after which to read (-1: none)."""
@@ -133,8 +145,9 @@ class Consumer:
         races = 0
         while True:
             mark = self._watermarks[partition]
-            batch = [envelope for envelope in envelopes if envelope.position > mark]
+            batch = [e for e in envelopes if e.position > mark and e.type not in self._passes_over]
             if not batch:
+                self._watermarks[partition] = max(mark, envelopes[-1].position)
                 return
             try:
                 with METRICS.consume_seconds.labels(self.group).time():
@@ -168,6 +181,7 @@ class Consumer:
                 METRICS.watermark_lag_seconds.labels(self.group, self.topic).set(
                     lag.total_seconds()
                 )
+                self._watermarks[partition] = max(batch[-1].position, envelopes[-1].position)
                 return
 
     async def note_watermarks(self) -> None:
@@ -323,6 +337,9 @@ class Consumer:
         waiting: Sequence[Envelope],
     ) -> None:
         """Commit rows, timers, events and the watermark (or the parked row's end) together."""
+        if partition is not None and sql.transaction is None and not waiting:
+            await self._keep_at_once(work, partition, last.position, bus_offset)
+            return
         if partition is None:
             await self._unpark(sql, last)
         else:
@@ -336,6 +353,24 @@ class Consumer:
             if answer.refused:
                 raise ConcurrentAppend(work.events[0].stream)
         await sql.commit()
+
+    async def _keep_at_once(
+        self, work: UnitOfWork, partition: int, position: int, bus_offset: int
+    ) -> None:
+        """Do the same in one statement, for a unit that wrote no rows of its own."""
+        try:
+            await self._home.database.sql.fetchval(
+                _APPEND_UNIT,
+                *(self.group, self.topic, partition, self._stored[partition], position, bus_offset),
+                *work.timer_columns(),
+                *event_log.columns(work.events),
+            )
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == _WATERMARK_MOVED:
+                raise WatermarkMoved(self.group) from None
+            if error.sqlstate == _APPEND_REFUSED:
+                raise ConcurrentAppend(work.events[0].stream) from None
+            raise
 
     async def _hear(self, work: UnitOfWork, decoded: Sequence[tuple[Any, Envelope]]) -> None:
         if not decoded:

@@ -71,6 +71,14 @@ async def append(sql: Sql, commands: Sequence[Sequence[NewEvent]]) -> Appended:
     row = await sql.fetchrow(
         "SELECT last_position, at, refused FROM append_events($1, $2, $3, $4, $5, $6, $7, $8)",
         ordinals,
+        *columns(events),
+    )
+    return Appended(row[0], row[1], row[2])
+
+
+def columns(events: Sequence[NewEvent]) -> tuple[list[Any], ...]:
+    """Return the events as the parallel arrays that the append functions take."""
+    return (
         [event.stream for event in events],
         [event.version for event in events],
         [event.topic for event in events],
@@ -79,7 +87,6 @@ async def append(sql: Sql, commands: Sequence[Sequence[NewEvent]]) -> Appended:
         [event.tenant for event in events],
         [event.cause for event in events],
     )
-    return Appended(row[0], row[1], row[2])
 
 
 async def load_states(

@@ -26,7 +26,7 @@ class LocalBus:
             defaultdict(list)
         )
         self._tasks: list[asyncio.Task[None]] = []
-        self._busy = 0
+        self._busy: set[Consumer] = set()
 
     def attach(self, consumer: Consumer) -> None:
         """Deliver the consumer's feed to it; before ``start``."""
@@ -54,12 +54,19 @@ class LocalBus:
         return min(marks, default=published_to)
 
     async def publish(self, topic: str, envelopes: Sequence[Envelope]) -> None:
-        for _, queue in self._queues[topic]:
-            await queue.put(envelopes)
+        for consumer, queue in self._queues[topic]:
+            if (
+                queue.empty()
+                and consumer not in self._busy
+                and not consumer.is_interested(envelopes)
+            ):
+                consumer.pass_over(LOCAL_PARTITION, envelopes[-1].position)
+            else:
+                await queue.put(envelopes)
 
     def is_idle(self) -> bool:
         """Tell whether nothing waits and nothing is being handled."""
-        return self._busy == 0 and self.depth() == 0
+        return not self._busy and self.depth() == 0
 
     def depth(self) -> int:
         """Return how many batches wait."""
@@ -73,11 +80,11 @@ class LocalBus:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(consumer.redrive_poll_s):
                     batch += await queue.get()
-            self._busy += 1
+                    self._busy.add(consumer)
             while not queue.empty() and len(batch) < _BATCH_MESSAGES:
                 batch += queue.get_nowait()
             for start in range(0, len(batch), _BATCH_MESSAGES):
                 await consumer.consume(LOCAL_PARTITION, batch[start : start + _BATCH_MESSAGES])
+            self._busy.discard(consumer)
             await consumer.note_watermarks()
             await consumer.redrive()
-            self._busy -= 1

@@ -14,6 +14,8 @@ from services.kernel.domain.ids import derive
 from services.kernel.domain.messages import Cause, stream_id
 from services.kernel.domain.process import ProcessKind
 
+_TIMER_COLUMNS = 8
+
 type Evolve = Callable[[Any, Any], Any]
 
 
@@ -131,13 +133,18 @@ class UnitOfWork:
     async def cancel_timer(self, timer_id: str) -> None:
         self.timers[f"{self._cause.tenant}/{timer_id}"] = None
 
+    def timer_columns(self) -> tuple[list[Any], ...]:
+        """Return the ids of withdrawn timers, then the columns of those that are set."""
+        rows = [(timer_id, *timer) for timer_id, timer in self.timers.items() if timer is not None]
+        withdrawn = [timer_id for timer_id, timer in self.timers.items() if timer is None]
+        return (withdrawn, *([row[n] for row in rows] for n in range(_TIMER_COLUMNS)))
+
     async def flush_timers(self, sql: Sql) -> None:
         """Write the timers; part of the unit's transaction."""
-        withdrawn = [timer_id for timer_id, timer in self.timers.items() if timer is None]
+        withdrawn, *rows = self.timer_columns()
         if withdrawn:
             await sql.execute("DELETE FROM timers WHERE timer_id = ANY($1)", withdrawn)
-        rows = [(timer_id, *timer) for timer_id, timer in self.timers.items() if timer is not None]
-        if rows:
+        if rows[0]:
             await sql.execute(
                 "INSERT INTO timers (timer_id, tenant, name, key, due_at,"
                 " correlation_id, causation_id, traceparent)"
@@ -145,7 +152,7 @@ class UnitOfWork:
                 " $5::timestamptz[], $6::text[], $7::text[], $8::text[])"
                 " ON CONFLICT (timer_id) DO UPDATE SET due_at = excluded.due_at,"
                 " attempts = 0, failed = NULL",
-                *(list(column) for column in zip(*rows, strict=True)),
+                *rows,
             )
 
     def keep(self) -> None:

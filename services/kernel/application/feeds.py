@@ -53,6 +53,7 @@ class Subscription:
         topic: The feed.
         group: Who listens, for example ``sourcing``; holds the watermark.
         decode: Bytes of a value to the feed's wrapper message.
+        passes_over: Types of events that it does not care for; they are not even decoded.
         hear: Called once per message, in the order of its stream, inside the batch's unit of
             work. Whatever it raises parks the message after the tries are used up.
         prepare: Called once per batch before ``hear``, to read what the batch needs in bulk.
@@ -61,5 +62,6 @@ class Subscription:
     topic: str
     group: str
     decode: Callable[[bytes], Any]
+    passes_over: frozenset[str]
     hear: Hear
     prepare: Prepare | None

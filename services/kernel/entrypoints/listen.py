@@ -1,6 +1,6 @@
 """``listen``: the only way to subscribe to a feed, on every bus."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from google.protobuf.message import Message
 
@@ -12,6 +12,7 @@ def listen[M: Message](
     feed: type[M],
     *,
     group: str,
+    hears: Collection[str],
     hear: Callable[[M, Envelope, Work], Awaitable[None]],
     prepare: Callable[[Sequence[tuple[M, Envelope]], Work], Awaitable[None]] | None = None,
 ) -> Subscription:
@@ -21,11 +22,31 @@ def listen[M: Message](
     ``oms.order.v1.events``. ``hear`` and ``prepare`` run inside the unit of work of the batch:
     what they record, the rows they write and the watermark are committed together or not at
     all, so neither may have any effect outside of ``work``.
+
+    Args:
+        feed: Wrapper message.
+        group: Who listens.
+        hears: The cases of the feed's ``oneof`` that matter here, for example
+            ``("order_placed",)``. Other known cases are passed over unread; a case that is newer
+            than this code arrives as ``None``.
+        hear: What to do with one message.
+        prepare: What to read for a batch.
+
+    Raises:
+        ValueError: The feed has no such case.
     """
+    cases = {
+        field.name: field.message_type.full_name
+        for field in feed.DESCRIPTOR.oneofs_by_name["event"].fields
+        if field.message_type is not None
+    }
+    if unknown := set(hears) - cases.keys():
+        raise ValueError(f"{feed.DESCRIPTOR.full_name} has no {sorted(unknown)}")
     return Subscription(
         topic=f"{feed.DESCRIPTOR.file.package}.events",
         group=group,
         decode=feed.FromString,
+        passes_over=frozenset(name for case, name in cases.items() if case not in hears),
         hear=hear,
         prepare=prepare,
     )

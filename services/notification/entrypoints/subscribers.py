@@ -36,7 +36,22 @@ _VISIBLE = frozenset({common.VISIBILITY_LABEL, common.VISIBILITY_LABEL_AND_TIME}
 
 def subscriptions() -> tuple[Subscription, ...]:
     """Return the feeds that notification listens to."""
-    return (listen(OrderEvent, group="notification", hear=hear, prepare=prepare),)
+    return (
+        listen(
+            OrderEvent,
+            group="notification",
+            hears=(
+                "group_step_started",
+                "group_step_completed",
+                "group_line_shorted",
+                "order_refused",
+                "order_cancelled",
+                "order_refunded",
+            ),
+            hear=hear,
+            prepare=prepare,
+        ),
+    )
 
 
 async def prepare(batch: Sequence[tuple[OrderEvent, Envelope]], work: Work) -> None:

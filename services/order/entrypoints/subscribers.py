@@ -48,12 +48,48 @@ GROUP = "order"
 
 def subscriptions() -> tuple[Subscription, ...]:
     return (
-        listen(catalog.CatalogEvent, group=GROUP, hear=_known_already, prepare=_remember),
-        listen(SourcingEvent, group=GROUP, hear=_hear_sourcing, prepare=_load_sourcing),
-        listen(StockLedgerEvent, group=GROUP, hear=_hear_ledger, prepare=_load_ledger),
-        listen(picking.PickingEvent, group=GROUP, hear=_hear_picking, prepare=_load_picking),
-        listen(DeliveryEvent, group=GROUP, hear=_hear_delivery, prepare=_load_delivery),
-        listen(ReturnsEvent, group=GROUP, hear=_hear_returns),
+        listen(
+            catalog.CatalogEvent,
+            group=GROUP,
+            hears=("product_upserted", "site_upserted", "mode_published"),
+            hear=_known_already,
+            prepare=_remember,
+        ),
+        listen(
+            SourcingEvent,
+            group=GROUP,
+            hears=("plan_decided", "plan_rejected"),
+            hear=_hear_sourcing,
+            prepare=_load_sourcing,
+        ),
+        listen(
+            StockLedgerEvent,
+            group=GROUP,
+            hears=("reservation_held", "reservation_refused", "reservation_expired"),
+            hear=_hear_ledger,
+            prepare=_load_ledger,
+        ),
+        listen(
+            picking.PickingEvent,
+            group=GROUP,
+            hears=("line_shorted", "pick_completed"),
+            hear=_hear_picking,
+            prepare=_load_picking,
+        ),
+        listen(
+            DeliveryEvent,
+            group=GROUP,
+            hears=(
+                "ready_for_pickup",
+                "customer_arrived",
+                "handed_over",
+                "handed_to_carrier",
+                "delivered",
+            ),
+            hear=_hear_delivery,
+            prepare=_load_delivery,
+        ),
+        listen(ReturnsEvent, group=GROUP, hears=("refund_validated",), hear=_hear_returns),
     )
 
 

@@ -16,8 +16,20 @@ from services.picking.read_models import products, tasks_of_orders
 
 def subscriptions() -> tuple[Subscription, ...]:
     return (
-        listen(OrderEvent, group="picking", hear=_hear_order, prepare=_prepare_orders),
-        listen(CatalogEvent, group="picking", hear=_hear_catalog, prepare=_prepare_catalog),
+        listen(
+            OrderEvent,
+            group="picking",
+            hears=("group_step_started", "order_cancelled"),
+            hear=_hear_order,
+            prepare=_prepare_orders,
+        ),
+        listen(
+            CatalogEvent,
+            group="picking",
+            hears=("product_upserted",),
+            hear=_hear_catalog,
+            prepare=_prepare_catalog,
+        ),
     )
 
 

@@ -18,7 +18,15 @@ from services.returns.domain.returnable import (
 
 def subscriptions() -> tuple[Subscription, ...]:
     """Return the feeds that returns listens to."""
-    return (listen(OrderEvent, group="returns", hear=hear, prepare=prepare),)
+    return (
+        listen(
+            OrderEvent,
+            group="returns",
+            hears=("group_completed", "payment_captured"),
+            hear=hear,
+            prepare=prepare,
+        ),
+    )
 
 
 async def prepare(batch: Sequence[tuple[OrderEvent, Envelope]], work: Work) -> None:

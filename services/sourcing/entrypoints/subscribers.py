@@ -39,12 +39,37 @@ class Subscribers:
 
     def all(self) -> tuple[Subscription, ...]:
         return (
-            listen(OrderEvent, group=_GROUP, hear=self.hear_order, prepare=self.prepare_orders),
             listen(
-                StockLedgerEvent, group=_GROUP, hear=self.hear_stock, prepare=self.prepare_stock
+                OrderEvent,
+                group=_GROUP,
+                hears=("order_placed", "order_accepted", "order_cancelled", "order_refused"),
+                hear=self.hear_order,
+                prepare=self.prepare_orders,
             ),
             listen(
-                CatalogEvent, group=_GROUP, hear=self.hear_catalog, prepare=self.prepare_catalog
+                StockLedgerEvent,
+                group=_GROUP,
+                hears=(
+                    "stock_changed",
+                    "reservation_held",
+                    "reservation_refused",
+                    "reservation_expired",
+                ),
+                hear=self.hear_stock,
+                prepare=self.prepare_stock,
+            ),
+            listen(
+                CatalogEvent,
+                group=_GROUP,
+                hears=(
+                    "product_upserted",
+                    "site_upserted",
+                    "extended_site_upserted",
+                    "sales_zone_upserted",
+                    "mode_published",
+                ),
+                hear=self.hear_catalog,
+                prepare=self.prepare_catalog,
             ),
         )
 

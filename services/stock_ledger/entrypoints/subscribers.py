@@ -47,11 +47,41 @@ def subscriptions(promises: Reservations) -> tuple[Subscription, ...]:
     orders = OrderSubscriber(promises)
     plans = PlanSubscriber(promises)
     return (
-        listen(SourcingEvent, group=GROUP, hear=plans.hear, prepare=plans.prepare),
-        listen(OrderEvent, group=GROUP, hear=orders.hear, prepare=orders.prepare),
-        listen(PickingEvent, group=GROUP, hear=hear_picking, prepare=prepare_picking),
-        listen(DeliveryEvent, group=GROUP, hear=hear_delivery, prepare=prepare_delivery),
-        listen(ReturnsEvent, group=GROUP, hear=hear_returns, prepare=prepare_returns),
+        listen(
+            SourcingEvent,
+            group=GROUP,
+            hears=("plan_decided",),
+            hear=plans.hear,
+            prepare=plans.prepare,
+        ),
+        listen(
+            OrderEvent,
+            group=GROUP,
+            hears=("order_accepted", "order_cancelled", "order_refused", "order_completed"),
+            hear=orders.hear,
+            prepare=orders.prepare,
+        ),
+        listen(
+            PickingEvent,
+            group=GROUP,
+            hears=("line_picked", "line_shorted", "line_put_back"),
+            hear=hear_picking,
+            prepare=prepare_picking,
+        ),
+        listen(
+            DeliveryEvent,
+            group=GROUP,
+            hears=("handed_over", "handed_to_carrier", "delivered"),
+            hear=hear_delivery,
+            prepare=prepare_delivery,
+        ),
+        listen(
+            ReturnsEvent,
+            group=GROUP,
+            hears=("return_inspected",),
+            hear=hear_returns,
+            prepare=prepare_returns,
+        ),
     )
 
 
