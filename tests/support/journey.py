@@ -85,22 +85,19 @@ class Staff:
             for step in view["steps"]
             if step["step"]["step_id"] == view["current_step_id"]
         )
-        match milestone:
-            case "picked":
-                return await self._pick(group_id, view["group"])
-            case "ready":
-                return await self._tell(group_id, "ready", {})
-            case "arrived":
-                return await self._tell(group_id, "arrive", {})
-            case "handed_over":
-                return await self._hand_over(group_id)
-            case "handed_to_carrier":
-                body = {"carrier_id": "colis", "tracking_reference": f"T-{group_id}"}
-                return await self._tell(group_id, "hand-to-carrier", body)
-            case "delivered":
-                return await self._tell(group_id, "delivered", {})
-            case _:
-                return ""  # the system does it by itself
+        if milestone == "picked":
+            return await self._pick(group_id, view["group"])
+        if milestone == "handed_over":
+            return await self._hand_over(group_id)
+        parcel = {"carrier_id": "colis", "tracking_reference": f"T-{group_id}"}
+        told: dict[str, tuple[str, dict[str, str]]] = {
+            "ready": ("ready", {}),
+            "arrived": ("arrive", {}),
+            "handed_to_carrier": ("hand-to-carrier", parcel),
+            "delivered": ("delivered", {}),
+        }
+        # What is not in the list, the system does by itself.
+        return await self._tell(group_id, *told[milestone]) if milestone in told else ""
 
     async def _pick(self, group_id: str, group: Mapping[str, Any]) -> str:
         """Claim the task, then account for every line in one call."""

@@ -40,7 +40,8 @@ def write(name: str, facts: Mapping[str, Any], latencies_ms: Sequence[float] = (
 
 def say(text: str) -> None:
     """Tell whoever watches; pytest shows it with -s, and on failure."""
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
+    sys.stderr.write(f"[{time.strftime('%H:%M:%S')}] {text}\n")
+    sys.stderr.flush()
 
 
 def _histogram(title: str, values: Sequence[float]) -> str:
@@ -59,12 +60,14 @@ def _histogram(title: str, values: Sequence[float]) -> str:
             f" {count}</title></rect>"
         )
     text = f'font-family="sans-serif" font-size="12" y="{_HEIGHT - _MARGIN + 16}"'
+    caption = (
+        f"{escape(title)}: {len(values)} answers, p50 {quantile(values, 0.5):.0f} ms,"
+        f" p99 {quantile(values, 0.99):.0f} ms"
+    )
     return "\n".join(
         (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT}">',
-            f'<text x="{_MARGIN}" y="20" font-family="sans-serif" font-size="14">'
-            f"{escape(title)}: {len(values)} answers, p50 {quantile(values, 0.5):.0f} ms,"
-            f" p99 {quantile(values, 0.99):.0f} ms</text>",
+            f'<text x="{_MARGIN}" y="20" font-family="sans-serif" font-size="14">{caption}</text>',
             *drawn,
             f'<text x="{_MARGIN}" {text}>0 ms</text>',
             f'<text x="{_WIDTH - _MARGIN}" text-anchor="end" {text}>{top:.0f} ms and more</text>',
