@@ -3,7 +3,7 @@
 import base64
 import binascii
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, override
 
 from oms.common.v1.common_pb2 import LocalizedText
@@ -240,8 +240,8 @@ def _moment_of(token: str) -> tuple[datetime, str]:
     first, message_id = _from_token(token)
     try:
         at = datetime.fromisoformat(first)
-    except ValueError as error:
-        raise Invalid(("page_token", "is not one of ours")) from error
-    if at.tzinfo is None:
-        raise Invalid(("page_token", "is not one of ours"))
-    return at, message_id
+        if at.tzinfo is None:
+            raise ValueError("no time zone")
+        return at.astimezone(UTC), message_id
+    except (ValueError, OverflowError) as error:
+        raise Invalid(("page_token", "must be one that an answer carried")) from error

@@ -196,9 +196,9 @@ def cursor_of(token: str) -> Cursor | None:
         return None
     try:
         placed_at, order_id = json.loads(base64.urlsafe_b64decode(token.encode()))
-        cursor = Cursor(datetime.fromisoformat(placed_at), identifier(order_id, "page_token"))
-    except (binascii.Error, ValueError, TypeError):
+        at = datetime.fromisoformat(placed_at)
+        if at.tzinfo is None:
+            raise ValueError("no time zone")
+        return Cursor(at.astimezone(UTC), identifier(order_id, "page_token"))
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
         raise Invalid(("page_token", "must be one that an answer carried")) from None
-    if cursor.placed_at.tzinfo is None:
-        raise Invalid(("page_token", "must be one that an answer carried"))
-    return cursor

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, override
 
 from oms.common.v1.common_pb2 import Money
@@ -259,8 +259,9 @@ def _from_token(token: str) -> tuple[datetime, str]:
     try:
         at, _, return_id = base64.urlsafe_b64decode(token).decode().partition("|")
         opened_at = datetime.fromisoformat(at)
-    except (binascii.Error, ValueError) as error:
-        raise Invalid(("page_token", "is not one of ours")) from error
-    if opened_at.tzinfo is None:
-        raise Invalid(("page_token", "is not one of ours"))
+        if opened_at.tzinfo is None:
+            raise ValueError("no time zone")
+        opened_at = opened_at.astimezone(UTC)
+    except (binascii.Error, ValueError, OverflowError) as error:
+        raise Invalid(("page_token", "must be one that an answer carried")) from error
     return opened_at, identifier(return_id, "page_token")

@@ -133,9 +133,12 @@ class Reservations:
             Version of the reservation's stream.
 
         Raises:
+            NotFound: A caller waits, and there never was such a reservation.
             Rejected: It holds nothing to confirm, or ``RESERVATION_EXPIRED`` with alternatives.
         """
         known = await _surely(work, reservation_id)
+        if refuse and known.status is Status.NEW:
+            raise NotFound("reservation", reservation_id)
         keys = [stock_key(line.site_id, line.sku) for line in known.lines]
         await work.load(STOCK, keys)
         shortages: tuple[Line, ...] = ()

@@ -124,11 +124,11 @@ def page_start(token: str, parts: int = 1) -> list[str]:
         return [""] * parts
     try:
         places = base64.urlsafe_b64decode(token.encode()).decode().split("|")
+        if len(places) != parts:
+            raise ValueError(f"{len(places)} places instead of {parts}")
+        return [identifier(place, "page_token") for place in places]
     except (binascii.Error, ValueError):
-        places = []
-    if len(places) != parts:
-        raise Invalid(("page_token", "must be the next_page_token of the page before"))
-    return places
+        raise Invalid(("page_token", "must be the next_page_token of the page before")) from None
 
 
 def timestamp(at: datetime | None) -> Timestamp | None:

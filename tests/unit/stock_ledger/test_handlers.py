@@ -126,6 +126,16 @@ def _confirm(reservation_id: str, *, refuse: bool) -> Step:
     return lambda work: PROMISES.confirm(work, reservation_id, refuse=refuse)
 
 
+def test_a_caller_cannot_confirm_what_never_was() -> None:
+    """The order's own acceptance may overtake its hold; a caller's confirmation may not."""
+
+    async def script() -> None:
+        with pytest.raises(NotFound):
+            await PROMISES.confirm(await stocked(3, 3), "NOBODY", refuse=True)
+
+    asyncio.run(script())
+
+
 steps: st.SearchStrategy[Step] = st.one_of(
     st.builds(_plan, ids, st.integers(1, 3), few, few),
     st.builds(_reserving, ids, few, few),
