@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import dataclasses
+import gc
 import importlib
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -50,6 +52,8 @@ DEMO_DONE = "demo.done"
 
 def main() -> None:
     """Run the command line; every failure that is not a bug ends in one sentence and a code."""
+    # PostgreSQL is started and stopped by forking, which gRPC would remark upon each time.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     try:
         app()
     except AlreadyRunning as error:
@@ -111,6 +115,10 @@ async def _up(settings: KernelSettings, demo_orders: int) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
     async with running(settings, _say) as embedded:
+        # What is alive now lives as long as the process: the collector need not look at it again,
+        # and it need not look often, because hardly anything here is part of a cycle.
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 50)
         key = await embedded.demo_key(settings.data_home)
         done = settings.data_home / DEMO_DONE
         if demo_orders and not done.exists():
@@ -164,10 +172,12 @@ async def _demo(address: str, key: str, seed: int, orders: int) -> None:
     # The demo is a client like any other: it is found by name, and speaks HTTP only.
     client = importlib.import_module("services.demo.main")
     with _bar("loading the demo chain") as progress:
-        await client.load_chain(address, key, seed, progress)
+        await client.load_chain(address, key, seed, lambda _, done, all_: progress(done, all_))
     with _bar(f"carrying {orders} orders to their customers") as progress:
-        summary = await client.run_orders(address, key, seed, orders, progress)
-    errors.print(client.rendered(summary))
+        summary = await client.run_orders(
+            address, key, seed, orders, lambda _, done, all_: progress(done, all_)
+        )
+    errors.print(client.render(summary))
 
 
 @app.command()

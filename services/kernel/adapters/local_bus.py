@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 from services.kernel.adapters.consumer import Consumer
 from services.kernel.application.feeds import Envelope
+from services.kernel.application.pace import Pace
 
 _QUEUE_BATCHES = 8
 _BATCH_MESSAGES = 500
+_ROUND_S = 0.004
 # The bus has no partitions; watermarks are kept under this one.
 LOCAL_PARTITION = 0
 
@@ -75,12 +77,15 @@ class LocalBus:
     async def _deliver(
         self, consumer: Consumer, queue: "asyncio.Queue[Sequence[Envelope]]"
     ) -> None:
+        pace = Pace(_ROUND_S)
         while True:
             batch: list[Envelope] = []
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(consumer.redrive_poll_s):
                     batch += await queue.get()
                     self._busy.add(consumer)
+            if batch:
+                await pace.wait()
             while not queue.empty() and len(batch) < _BATCH_MESSAGES:
                 batch += queue.get_nowait()
             for start in range(0, len(batch), _BATCH_MESSAGES):

@@ -27,6 +27,7 @@ class Relay:
     """
 
     name = "relay"
+    round_s = 0.0
 
     def __init__(
         self,

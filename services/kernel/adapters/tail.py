@@ -17,6 +17,7 @@ from services.kernel.adapters.database import Database, is_outage
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import decode_rows, read_log
 from services.kernel.adapters.telemetry import METRICS
+from services.kernel.application.pace import Pace
 from services.kernel.application.runner import Overloaded
 from services.kernel.domain.messages import Recorded
 
@@ -24,6 +25,7 @@ _LEADER_LOCK = 7235002
 _ELECTION_PAUSE_S = 0.5
 _BATCH_EVENTS = 1_000
 _QUEUE_BATCHES = 4
+_ROUND_S = 0.002
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 
@@ -35,6 +37,10 @@ class Follower(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def round_s(self) -> float:
+        """Shortest time between two batches under load; what comes meanwhile joins the next."""
 
     async def start_position(self) -> int:
         """Return the position after which to begin."""
@@ -140,7 +146,9 @@ class Tail:
                 queues.append(queue)
                 group.create_task(self._feed(follower, queue), name=f"follow {follower.name}")
             position = min(starts, default=0)
+            pace = Pace(_ROUND_S)
             while True:
+                await pace.wait()
                 self._woken.clear()
                 rows = await read_log(self._database.sql, position, _BATCH_EVENTS)
                 if rows:
@@ -161,8 +169,10 @@ class Tail:
                             await self._woken.wait()
 
     async def _feed(self, follower: Follower, queue: "asyncio.Queue[list[Recorded[Any]]]") -> None:
+        pace = Pace(follower.round_s)
         while True:
             batch = await queue.get()
+            await pace.wait()
             while not queue.empty() and len(batch) < _BATCH_EVENTS:
                 batch = batch + queue.get_nowait()
             pause_s = _FIRST_PAUSE_S
