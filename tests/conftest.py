@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
+from tests.support.kafka import kafka_bootstrap, own_broker
+
+__all__ = ["kafka_bootstrap", "own_broker", "postgres_dsn"]
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """What may differ per environment."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -40,6 +40,59 @@ class KernelSettings(BaseSettings):
     poll_s: float = Field(default=0.5, gt=0, le=60, description="Relay, when nobody wakes it")
     timer_poll_s: float = Field(default=0.5, gt=0, le=60)
     redrive_poll_s: float = Field(default=1.0, gt=0, le=60)
+
+
+class BusSettings(BaseSettings):
+    """What carries public events between services; also ``OMS_…``."""
+
+    model_config = SettingsConfigDict(env_prefix="OMS_", frozen=True, extra="ignore")
+
+    bus: Literal["local", "kafka"] = Field(
+        default="local", description="local: within one process; kafka: between processes"
+    )
+    kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", min_length=1)
+    kafka_prefix: str = Field(
+        default="",
+        pattern=r"^([a-z0-9]([a-z0-9_.-]{0,48}[a-z0-9])?[.])?$",
+        description="Of topics and groups, with its dot, where installations share a cluster",
+    )
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_username: str = ""
+    kafka_password: SecretStr = SecretStr("")
+    kafka_ca_file: str = Field(default="", description="Empty: what the system trusts")
+    kafka_cert_file: str = ""
+    kafka_key_file: str = ""
+    kafka_partitions: int = Field(
+        default=6, ge=1, le=1_000, description="Of each feed; settled for ever by the first start"
+    )
+    kafka_replication: int = Field(default=1, ge=1, le=9, description="3 in production")
+    kafka_min_insync: int = Field(default=1, ge=1, le=9, description="2 in production")
+    kafka_retention_ms: int = Field(default=-1, ge=-1, description="-1: feeds are kept for ever")
+    kafka_batch_messages: int = Field(default=500, ge=1, le=10_000)
+    kafka_batch_wait_ms: int = Field(default=25, ge=1, le=5_000)
+    kafka_session_ms: int = Field(default=30_000, ge=1_000, le=300_000)
+    kafka_heartbeat_ms: int = Field(default=3_000, ge=100, le=60_000)
+    kafka_longest_batch_ms: int = Field(default=300_000, ge=1_000, le=3_600_000)
+    kafka_request_ms: int = Field(default=20_000, ge=1_000, le=300_000)
+    kafka_finish_s: float = Field(
+        default=10.0, gt=0, le=300, description="For a batch in flight, on a rebalance and a stop"
+    )
+    work_poll_s: float = Field(
+        default=0.05,
+        gt=0,
+        le=60,
+        description="Relay and projections of `oms work`, whom `oms serve` cannot wake",
+    )
+
+    def kafka_options(self) -> dict[str, Any]:
+        """Return the fields by the names of ``kafka_options.KafkaOptions``."""
+        options = {
+            name.removeprefix("kafka_"): value
+            for name, value in self
+            if name.startswith("kafka_") and name != "kafka_password"
+        }
+        return options | {"password": self.kafka_password.get_secret_value()}
 
 
 class EdgeSettings(BaseSettings):

@@ -20,6 +20,7 @@ from services.kernel.application.feeds import Envelope
 from services.kernel.domain.ids import derive
 from services.kernel.domain.messages import Cause
 from services.kernel.main import Build, Runtime, ServiceHost, prepare_databases
+from services.kernel.main.buses import ServiceBus
 from services.kernel.settings import KernelSettings
 
 APP_PASSWORD = "only-for-tests-0123456789"  # noqa: S105 - of a server that lives for one run
@@ -106,6 +107,8 @@ async def running(
     *,
     prefix: str = "",
     clock: Clock | None = None,
+    bus: ServiceBus | None = None,
+    is_sole_writer: bool = True,
     **settings: Any,
 ) -> AsyncIterator[Stack]:
     """Run services in this process on databases of their own.
@@ -115,6 +118,8 @@ async def running(
         services: Names; or, for toys, names and how to build them.
         prefix: Of the databases; give the same again to start on what a former run left.
         clock: Instead of the system's.
+        bus: Instead of the local one.
+        is_sole_writer: False where the test runs several on the same databases.
         settings: What differs from the defaults.
     """
     prefix = prefix or f"t{secrets.token_hex(4)}_"
@@ -123,7 +128,12 @@ async def running(
     )
     dsns = await prepare_databases(chosen, admin_dsn, APP_PASSWORD, list(services))
     runtime = Runtime(
-        chosen, dsns, dict(services) if isinstance(services, Mapping) else None, clock
+        chosen,
+        dsns,
+        dict(services) if isinstance(services, Mapping) else None,
+        clock,
+        bus,
+        is_sole_writer=is_sole_writer,
     )
     await runtime.start()
     try:

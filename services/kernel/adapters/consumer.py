@@ -99,6 +99,7 @@ class Consumer:
         # ahead over messages that came to nothing: hearing those again comes to nothing again.
         self._watermarks: dict[int, int] = {}
         self._stored: dict[int, int] = {}
+        self._bus_offsets: dict[int, int] = {}
         self._next_note = 0.0
         self._blocked: set[str] = set()
         self._contended: set[str] = set()
@@ -193,7 +194,12 @@ class Consumer:
         for partition, position in self._watermarks.items():
             if position > self._stored[partition]:
                 try:
-                    await self._advance(self._home.database.sql, partition, position, -1)
+                    await self._advance(
+                        self._home.database.sql,
+                        partition,
+                        position,
+                        self._bus_offsets.get(partition, -1),
+                    )
                 except WatermarkMoved:
                     await self.assign(partition)
                 except Exception as error:
@@ -202,6 +208,43 @@ class Consumer:
                     _log.warning("%s could not note its watermark", self.group, exc_info=True)
                 else:
                     self._stored[partition] = position
+
+    async def park_unreadable(
+        self, partition: int, envelope: Envelope, reason: str, bus_offset: int
+    ) -> None:
+        """Park what the bus could not read; its stream, if it has one, waits behind it.
+
+        Such a message has no place in the source's log, so the watermark stays where it is; that
+        it was dealt with shows in the bus offset beside it.
+
+        Args:
+            partition: One that was assigned.
+            envelope: A stand-in with what could be read; the same whenever the message comes.
+            reason: What is wrong with it.
+            bus_offset: Where the bus has it.
+        """
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                async with self._home.database.connection() as connection, connection.transaction():
+                    moved = await connection.execute(
+                        "UPDATE watermarks SET bus_offset = $4 WHERE group_name = $1"
+                        " AND topic = $2 AND partition = $3 AND bus_offset < $4",
+                        *(self.group, self.topic, partition, bus_offset),
+                    )
+                    if moved != "UPDATE 1":
+                        return  # it came before, and was parked, perhaps dropped
+                    await self._insert_parked(connection, [envelope], f"Unreadable: {reason}", 1)
+                break
+            except Exception as error:
+                if not is_outage(error):
+                    raise
+                _log.warning("%s waits for its database", self.group, exc_info=True)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+        _log.error("%s parked an unreadable message: %s", self.group, reason)
+        self._blocked.add(envelope.key)
+        METRICS.parked.labels(self.group).set(len(self._blocked))
 
     async def redrive(self) -> None:
         """Try parked streams again that someone asked for; at most once per poll interval."""
@@ -324,6 +367,7 @@ class Consumer:
             work.keep()
             if partition is not None:
                 self._watermarks[partition] = batch[-1].position
+                self._bus_offsets[partition] = bus_offset
             if work.events:
                 home.committed(work.events)
 

@@ -24,8 +24,9 @@ from services.kernel.entrypoints.grpc_guard import Limits as CallLimits
 from services.kernel.entrypoints.grpc_guard import ServiceToken
 from services.kernel.entrypoints.grpc_server import GrpcServer, grpc_server
 from services.kernel.entrypoints.health import HealthEndpoint
+from services.kernel.main.buses import chosen_bus
 from services.kernel.main.runtime import SERVICES, Runtime, prepare_databases
-from services.kernel.settings import EdgeSettings, KernelSettings
+from services.kernel.settings import BusSettings, EdgeSettings, KernelSettings
 
 DEMO_TENANT = "demo"
 _MIGRATIONS_ACCESS = Path(__file__).parents[1] / "migrations_access"
@@ -198,7 +199,11 @@ async def running(settings: KernelSettings, say: Say) -> Any:
                 clock=SystemClock(),
             )
             say("starting the services")
-            runtime = Runtime(settings, {name: opened.app_dsns[name] for name in SERVICES})
+            runtime = Runtime(
+                settings,
+                {name: opened.app_dsns[name] for name in SERVICES},
+                bus=chosen_bus(BusSettings(), SERVICES),
+            )
             await runtime.start()
             stack.push_async_callback(runtime.stop)
             server = grpc_server(

@@ -1,4 +1,4 @@
-"""Several services in one process, on the local bus."""
+"""Several services in one process, on whichever bus."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from services.kernel.adapters import database as databases
 from services.kernel.adapters.database import Database, Limits
 from services.kernel.adapters.local_bus import LocalBus
 from services.kernel.application.clock import Clock, SystemClock
+from services.kernel.main.buses import ServiceBus
 from services.kernel.main.host import ServiceHost
 from services.kernel.main.service import Build, builder, migrations_of
 from services.kernel.settings import KernelSettings
@@ -47,13 +48,15 @@ async def prepare_databases(
 
 
 class Runtime:
-    """Several services in one process, on the local bus.
+    """Several services in one process, on whichever bus.
 
     Args:
         settings: Limits and addresses.
         app_dsns: DSN of each service to run, by name.
         builders: How each is made; ``builder`` in production.
         clock: The only source of now.
+        bus: Carries the feeds; without one, the local bus.
+        is_sole_writer: Whether no other process works on these databases.
     """
 
     def __init__(
@@ -62,12 +65,16 @@ class Runtime:
         app_dsns: Mapping[str, str],
         builders: Mapping[str, Build] | None = None,
         clock: Clock | None = None,
+        bus: ServiceBus | None = None,
+        *,
+        is_sole_writer: bool = True,
     ) -> None:
         self._settings = settings
         self._app_dsns = app_dsns
         self._builders = builders or {name: builder(name) for name in app_dsns}
         self._clock = clock or SystemClock()
-        self.bus = LocalBus()
+        self.bus = bus or LocalBus()
+        self._is_sole_writer = is_sole_writer
         self.hosts: dict[str, ServiceHost] = {}
 
     async def start(self) -> None:
@@ -83,7 +90,7 @@ class Runtime:
                 self.bus,
                 self._clock,
                 target,
-                is_sole_writer=True,
+                is_sole_writer=self._is_sole_writer,
             )
         for host in self.hosts.values():
             host.start_serving()

@@ -77,10 +77,15 @@ class Service:
     @property
     def topic(self) -> str:
         """The feed that the service publishes."""
-        return f"oms.{self.name}.v1.events"
+        return topic_of(self.name)
 
 
 type Build = Callable[[Kernel], Service]
+
+
+def topic_of(service: str) -> str:
+    """Return the feed that a service publishes."""
+    return f"oms.{service}.v1.events"
 
 
 def builder(name: str) -> Build:

@@ -1,0 +1,396 @@
+"""The bus on Apache Kafka: an idempotent aiokafka producer, and FastStream's batch subscribers.
+
+The truth about what a group has had is its watermark in its own database; Kafka's committed
+offsets only show the lag. So when a partition arrives, reading begins after the offset that stands
+beside the watermark, whatever the broker believes, and offsets are committed after the database.
+
+FastStream's batch subscriber reads, one batch at a time, and hands over raw records (a parser of
+ours stands before its own, which decodes headers and so falls over a hostile one). Three things it
+does not give, and how they are done here:
+
+* it flattens the partitions of a read into one batch: the records name theirs, so they are taken
+  apart again, in order;
+* it swallows what a handler raises and reads on: the handler here never raises, and goes back to
+  where it stood when it could not do its work;
+* between an assignment and the seek that follows, aiokafka may already read from elsewhere: such a
+  batch is dropped, because the position it came from is no longer the reader's.
+
+A partition's records lie in the order of the source's log. The producer keeps it so: what belongs
+to one partition is sent as one batch, all or nothing, and never before the one ahead of it is
+acknowledged. Repetitions (a relay that lost an acknowledgement, two relays at once) may follow, and
+are passed over by position.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any, override
+
+from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.partitioner import murmur2
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaMessage
+
+from services.kernel.adapters import kafka_records as records
+from services.kernel.adapters.consumer import Consumer
+from services.kernel.adapters.database import is_outage
+from services.kernel.adapters.kafka_options import (
+    KafkaOptions,
+    broker_arguments,
+    producer_arguments,
+    subscriber_arguments,
+)
+from services.kernel.adapters.kafka_topics import ensure_topics
+from services.kernel.application.feeds import Envelope
+
+_log = logging.getLogger(__name__)
+# FastStream would log every message it hands over; only what goes wrong is kept.
+_client_log = logging.getLogger("services.kernel.adapters.kafka_bus.client")
+_client_log.setLevel(logging.ERROR)
+
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 5.0
+_COMMIT_WITHIN_S = 5.0
+
+
+class KafkaBus:
+    """Delivers at least once, in the order of each key; the watermark makes it once.
+
+    Args:
+        options: Limits and addresses.
+        topics: Every feed that this process publishes or hears; those that lack are created.
+    """
+
+    def __init__(self, options: KafkaOptions, topics: Iterable[str] = ()) -> None:
+        self._options = options
+        self._topics = set(topics)
+        self.broker = KafkaBroker(logger=_client_log, **broker_arguments(options))
+        self._readers: list[_Reader] = []
+        self._producer: AIOKafkaProducer | None = None
+        self._opening = asyncio.Lock()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._is_stopped = False
+        # Offset of the last record that this process published, by topic and partition.
+        self._published: dict[TopicPartition, int] = {}
+
+    def attach(self, consumer: Consumer) -> None:
+        """Deliver the consumer's feed to it; before ``start``."""
+        self._topics.add(consumer.topic)
+        self._readers.append(_Reader(consumer, self.broker, self._options))
+
+    async def start(self) -> None:
+        """Create the topics that lack, and begin to read.
+
+        Raises:
+            KafkaError: No broker answers.
+        """
+        await ensure_topics(self._options, sorted(self._topics))
+        await self.broker.connect()
+        # All at once: each waits for its group's coordinator, which may take seconds.
+        await asyncio.gather(*(subscriber.start() for subscriber in self.broker.subscribers))
+        for reader in self._readers:
+            reader.start()
+
+    async def stop(self) -> None:
+        """Read no more, finish the batches in flight, commit, leave the groups, send the rest."""
+        self._is_stopped = True
+        for reader in self._readers:
+            reader.begin_to_stop()
+        await self.broker.stop()
+        for reader in self._readers:
+            await reader.stop()
+        if self._producer is not None:
+            self._retire(self._producer)
+        for task in list(self._closing):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(task, self._options.finish_s)
+
+    async def start_position(self, _topic: str, published_to: int) -> int:
+        # What was acknowledged is on the brokers' disks; they keep it for who comes later.
+        return published_to
+
+    async def publish(self, topic: str, envelopes: Sequence[Envelope]) -> None:
+        if self._is_stopped:
+            # The relay is about to be cancelled; it must not believe that it published.
+            await asyncio.Event().wait()
+        producer = await self._open_producer()
+        try:
+            full = self._options.prefix + topic
+            count = len(await producer.partitions_for(full))
+            by_partition: dict[int, list[Envelope]] = {}
+            for envelope in envelopes:
+                by_partition.setdefault(partition_of(envelope.key, count), []).append(envelope)
+            answers = await asyncio.gather(
+                *(self._send(producer, full, *item) for item in by_partition.items()),
+                return_exceptions=True,
+            )
+            for answer in answers:
+                if isinstance(answer, BaseException):
+                    raise answer
+        except Exception:
+            # A producer that failed may have given up one batch and not the next; a new one
+            # begins a new sequence, and the relay repeats what it has no acknowledgement for.
+            self._retire(producer)
+            raise
+
+    def is_idle(self) -> bool:
+        """Tell whether all that this process published was handled by all who hear it here."""
+        return all(reader.is_idle(self._published) for reader in self._readers)
+
+    async def _send(
+        self, producer: AIOKafkaProducer, topic: str, partition: int, envelopes: Sequence[Envelope]
+    ) -> None:
+        waiting = list(reversed(envelopes))
+        while waiting:
+            batch = producer.create_batch()
+            while waiting:
+                envelope = waiting[-1]
+                if (
+                    batch.append(
+                        key=records.key_of(envelope),
+                        value=envelope.value,
+                        timestamp=records.timestamp_ms(envelope),
+                        headers=records.headers_of(envelope),
+                    )
+                    is None
+                ):
+                    break
+                waiting.pop()
+            count = batch.record_count()
+            acknowledged = await producer.send_batch(batch, topic, partition=partition)
+            last = (await acknowledged).offset + count - 1
+            place = TopicPartition(topic, partition)
+            self._published[place] = max(last, self._published.get(place, -1))
+
+    async def _open_producer(self) -> AIOKafkaProducer:
+        async with self._opening:
+            if self._producer is None:
+                producer: AIOKafkaProducer = AIOKafkaProducer(**producer_arguments(self._options))
+                try:
+                    await producer.start()
+                except BaseException:
+                    await producer.stop()
+                    raise
+                self._producer = producer
+            return self._producer
+
+    def _retire(self, producer: AIOKafkaProducer) -> None:
+        """Let a producer end in its own time: others may still wait for its acknowledgements."""
+        if self._producer is producer:
+            self._producer = None
+            self._close(producer)
+
+    def _close(self, producer: AIOKafkaProducer) -> None:
+        task = asyncio.create_task(producer.stop(), name="retired producer")
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+
+class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
+    """One group on one topic: what arrives goes through its ``Consumer``, a batch at a time."""
+
+    def __init__(self, consumer: Consumer, broker: KafkaBroker, options: KafkaOptions) -> None:
+        self._consumer = consumer
+        self._options = options
+        self._topic = options.prefix + consumer.topic
+        # Its own Kafka group for each feed: a member that comes or goes for one does not make
+        # the others stop and share out anew.
+        self._group = f"{options.prefix}{consumer.group}.{consumer.topic}"
+        self._ready = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._is_stopping = False
+        self._preparing: asyncio.Task[None] | None = None
+        self._redriving: asyncio.Task[None] | None = None
+        self._pause_s = _FIRST_PAUSE_S
+        # Offset of the last record that had its effect, by partition held.
+        self._handled: dict[int, int] = {}
+        self._subscriber = broker.subscriber(
+            self._topic,
+            listener=self,
+            parser=_raw,
+            decoder=_undecoded,
+            **subscriber_arguments(options, self._group),
+        )
+        self._subscriber(self._hear)
+
+    def start(self) -> None:
+        self._redriving = asyncio.create_task(self._redrive(), name=f"redrive {self._group}")
+
+    def begin_to_stop(self) -> None:
+        """Let what waits go; a batch in flight is finished."""
+        self._is_stopping = True
+        self._ready.set()
+
+    async def stop(self) -> None:
+        for task in (self._preparing, self._redriving):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+
+    def is_idle(self, published: dict[TopicPartition, int]) -> bool:
+        return not self._turn.locked() and all(
+            self._handled.get(place.partition, -1) >= offset
+            for place, offset in published.items()
+            if place.topic == self._topic
+        )
+
+    @override
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Wait for the batch in flight, within limits; the watermark guards what is late."""
+        self._ready.clear()
+        if self._preparing is not None:
+            self._preparing.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._options.finish_s), self._turn:
+                self._handled.clear()
+
+    @override
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Have the partitions' places looked up; the group protocol does not wait for that."""
+        self._preparing = asyncio.create_task(
+            self._prepare(list(assigned)), name=f"assign {self._group}"
+        )
+
+    async def _prepare(self, assigned: Sequence[TopicPartition]) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                # A batch that is still in flight rests on the places it began with.
+                async with self._turn:
+                    for place in assigned:
+                        offset = await self._consumer.assign(place.partition)
+                        # An offset that the topic no longer has leads to its beginning: the
+                        # watermark passes over what was had.
+                        self._client.seek(place, offset + 1)
+                        self._handled[place.partition] = offset
+                    self._ready.set()
+            except Exception as error:
+                if not is_outage(error):
+                    _log.exception("%s could not take over its partitions", self._group)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            else:
+                return
+
+    async def _hear(self, batch: Sequence[records.Record]) -> None:
+        """Give a read its effect; the next one is not read before this returns."""
+        await self._ready.wait()
+        async with self._turn:
+            if self._is_stopping or not self._ready.is_set():
+                return
+            for place, part in self._by_partition(batch).items():
+                if await self._is_current(place, part):
+                    await self._deal(place, part)
+            await self._consumer.note_watermarks()
+
+    def _by_partition(
+        self, batch: Sequence[records.Record]
+    ) -> dict[TopicPartition, list[records.Record]]:
+        parts: dict[TopicPartition, list[records.Record]] = {}
+        for record in batch:
+            parts.setdefault(TopicPartition(self._topic, record.partition), []).append(record)
+        return parts
+
+    async def _is_current(self, place: TopicPartition, part: Sequence[records.Record]) -> bool:
+        """Tell whether these were read at the reader's place, not before a seek or for another."""
+        try:
+            position: int = await self._client.position(place)
+        except (IllegalStateError, KafkaError):
+            return False
+        return position > part[-1].offset
+
+    async def _deal(self, place: TopicPartition, part: Sequence[records.Record]) -> None:
+        try:
+            await self._consume(place.partition, part)
+        except Exception:
+            _log.exception("%s stays at %s, offset %d", self._group, place, part[0].offset)
+            with contextlib.suppress(IllegalStateError):
+                self._client.seek(place, part[0].offset)
+            await asyncio.sleep(self._pause_s)
+            self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+            return
+        self._pause_s = _FIRST_PAUSE_S
+        last = part[-1].offset
+        self._handled[place.partition] = last
+        # For the eyes of those who watch the lag: whether it succeeds changes nothing.
+        with contextlib.suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(_COMMIT_WITHIN_S):
+                await self._client.commit({place: last + 1})
+
+    async def _consume(self, partition: int, part: Sequence[records.Record]) -> None:
+        consumer = self._consumer
+        mark = consumer.watermark(partition)
+        run: list[Envelope] = []
+        offset = -1
+        for record in part:
+            try:
+                envelope = records.envelope_of(consumer.topic, record)
+            except records.Unreadable as reason:
+                if run:
+                    await consumer.consume(partition, run, offset)
+                    run = []
+                await consumer.park_unreadable(
+                    partition, records.stand_in(consumer.topic, record), str(reason), record.offset
+                )
+            else:
+                # A relay may repeat itself within one batch.
+                if envelope.position > mark:
+                    run.append(envelope)
+                    mark = envelope.position
+            offset = record.offset
+        if run:
+            await consumer.consume(partition, run, offset)
+
+    async def _redrive(self) -> None:
+        while True:
+            await asyncio.sleep(self._consumer.redrive_poll_s)
+            await self._ready.wait()
+            async with self._turn:
+                try:
+                    await self._consumer.note_watermarks()
+                    await self._consumer.redrive()
+                except Exception:
+                    _log.exception("%s could not redrive", self._group)
+
+    @property
+    def _client(self) -> Any:
+        client = self._subscriber.consumer
+        if client is None:
+            raise IllegalStateError(f"{self._group} does not read")
+        return client
+
+
+@lru_cache(65_536)
+def partition_of(key: str, partitions: int) -> int:
+    """Return the partition of a key: Kafka's own choice, the same in every client.
+
+    >>> partition_of("demo/order-O1", 6)
+    1
+    """
+    return int(murmur2(key.encode()) & 0x7FFFFFFF) % partitions
+
+
+async def _raw(batch: Any) -> KafkaMessage:
+    """Hand the records on as they are; FastStream's own parser raises on a header not UTF-8."""
+    return KafkaMessage(raw_message=batch, body=b"", consumer=_NO_CONSUMER)
+
+
+async def _undecoded(message: KafkaMessage) -> Any:
+    return message.raw_message
+
+
+class _NoConsumer:
+    """FastStream may neither commit nor seek: that is done where the outcome is known."""
+
+    async def commit(self) -> None:
+        return None
+
+    def seek(self, **_place: Any) -> None:
+        return None
+
+
+_NO_CONSUMER: Any = _NoConsumer()

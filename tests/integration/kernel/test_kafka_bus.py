@@ -1,0 +1,391 @@
+"""The feeds on a real broker: the same promises as within one process, and what may go wrong."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from services.kernel.adapters import kafka_records as records
+from services.kernel.adapters.database import with_database
+from services.kernel.adapters.event_log import decode_rows, read_log
+from services.kernel.adapters.kafka_bus import KafkaBus
+from services.kernel.adapters.kafka_options import KafkaOptions, client_arguments
+from services.kernel.adapters.kafka_topics import WrongTopic, ensure_topics
+from services.kernel.adapters.local_bus import LocalBus
+from services.kernel.application.feeds import Envelope
+from services.kernel.application.work import Work
+from services.kernel.domain.ids import derive
+from services.kernel.main.buses import ServiceBus
+from tests.support import toy
+from tests.support.kafka import Broker, restart
+from tests.support.stack import Stack, a_cause, eventually, execute, running
+
+pytestmark = pytest.mark.stack
+
+FEED = "oms.order.v1.events"
+PARTITIONS = 3
+
+
+def options(bootstrap: str, **others: object) -> KafkaOptions:
+    """Fast to notice, and apart from every other test on the same broker."""
+    chosen: dict[str, object] = {
+        "prefix": f"t{secrets.token_hex(4)}.",
+        "partitions": PARTITIONS,
+        "session_ms": 6_000,
+        "heartbeat_ms": 500,
+        "finish_s": 5.0,
+    }
+    return KafkaOptions(bootstrap, **(chosen | others))  # type: ignore[arg-type]
+
+
+class Toys:
+    """A source and a sink on databases of their own, to be run once or again."""
+
+    def __init__(self, postgres_dsn: str, a_bus: Callable[[], ServiceBus]) -> None:
+        self.sink = toy.Sink()
+        self.a_bus = a_bus
+        self._dsn = postgres_dsn
+        self._prefix = f"k{secrets.token_hex(4)}_"
+
+    @asynccontextmanager
+    async def run(self, *names: str) -> AsyncIterator[Stack]:
+        builds = {"order": toy.source, "sourcing": self.sink.build}
+        chosen = {name: builds[name] for name in names or builds}
+        async with running(
+            self._dsn, chosen, prefix=self._prefix, bus=self.a_bus(), is_sole_writer=False
+        ) as stack:
+            for name in chosen:
+                for statement in toy.TABLES.split(";"):
+                    await execute(with_database(self._dsn, f"{self._prefix}{name}"), statement)
+            yield stack
+
+
+@pytest.fixture(params=["local", "kafka"])
+def either(request: pytest.FixtureRequest, postgres_dsn: str) -> Toys:
+    if request.param == "local":
+        return Toys(postgres_dsn, LocalBus)
+    chosen = options(request.getfixturevalue("kafka_bootstrap"))
+    return Toys(postgres_dsn, lambda: KafkaBus(chosen, [FEED]))
+
+
+@pytest.fixture
+def on_kafka(kafka_bootstrap: str, postgres_dsn: str) -> tuple[Toys, KafkaOptions]:
+    chosen = options(kafka_bootstrap)
+    return Toys(postgres_dsn, lambda: KafkaBus(chosen, [FEED])), chosen
+
+
+async def add(stack: Stack, key: str, amount: int, command_id: str) -> None:
+    async def use_case(work: Work) -> None:
+        await work.handle(toy.COUNTER, key, toy.Add(amount))
+
+    await stack["order"].runner.execute(a_cause(command_id), use_case)
+
+
+async def totals(stack: Stack) -> dict[str, int]:
+    rows = await stack["sourcing"].database.sql.fetch("SELECT key, total FROM counter_totals")
+    return {row[0]: row[1] for row in rows}
+
+
+async def holds(stack: Stack, expected: dict[str, int]) -> bool:
+    return await totals(stack) == expected
+
+
+async def reasons(stack: Stack) -> list[str]:
+    rows = await stack["sourcing"].database.sql.fetch(
+        "SELECT reason FROM parked ORDER BY stream, position"
+    )
+    return [row[0] for row in rows]
+
+
+async def republish(stack: Stack) -> None:
+    """Play the whole feed again, as a relay does that lost its place."""
+    rows = await read_log(stack["order"].database.sql, 0, 1000)
+    await stack["order"].relay.follow(decode_rows(toy.CODEC, rows))
+
+
+# The promises that hold on every bus.
+
+
+async def test_an_event_reaches_the_other_service(either: Toys) -> None:
+    async with either.run() as stack:
+        await add(stack, "a", 5, "c1")
+        await stack.settle()
+        assert await totals(stack) == {"a": 5}
+
+
+async def test_a_crowd_of_writers_loses_nothing(either: Toys) -> None:
+    async with either.run() as stack:
+        await asyncio.gather(*(add(stack, f"k{n % 5}", 1, f"c{n}") for n in range(200)))
+        await stack.settle()
+        assert await totals(stack) == {f"k{n}": 40 for n in range(5)}
+
+
+async def test_poison_is_parked_with_its_stream_and_driven_again(either: Toys) -> None:
+    async with either.run() as stack:
+        either.sink.poison = {13}
+        for n, (key, amount) in enumerate([("a", 1), ("a", 13), ("a", 2), ("b", 3)]):
+            await add(stack, key, amount, f"c{n}")
+        await eventually(lambda: holds(stack, {"a": 1, "b": 3}))
+        await stack.settle()
+        assert await reasons(stack) == [
+            "Poison: 13",
+            "waits behind an earlier message of its stream",
+        ]
+        either.sink.poison = set()
+        await stack["sourcing"].database.sql.execute("UPDATE parked SET redrive = true")
+        await eventually(lambda: holds(stack, {"a": 16, "b": 3}))
+        assert await reasons(stack) == []
+        await add(stack, "a", 4, "c9")
+        await eventually(lambda: holds(stack, {"a": 20, "b": 3}))
+
+
+async def test_a_feed_played_again_changes_nothing(either: Toys) -> None:
+    async with either.run() as stack:
+        for n in range(20):
+            await add(stack, f"k{n % 3}", n + 1, f"c{n}")
+        await stack.settle()
+        before, calls = await totals(stack), either.sink.calls
+        await republish(stack)
+        await stack.settle()
+        assert either.sink.calls == calls
+        assert await totals(stack) == before
+
+
+async def test_a_second_start_goes_on_where_the_first_ended(either: Toys) -> None:
+    async with either.run() as stack:
+        await add(stack, "a", 5, "c1")
+        await stack.settle()
+    async with either.run() as stack:
+        await add(stack, "a", 6, "c2")
+        await stack.settle()
+        await eventually(lambda: holds(stack, {"a": 11}))
+
+
+# What only a broker between processes can do.
+
+
+async def test_who_comes_later_hears_what_was_said_before(
+    on_kafka: tuple[Toys, KafkaOptions],
+) -> None:
+    toys, _ = on_kafka
+    async with toys.run("order") as source:
+        for n in range(30):
+            await add(source, f"k{n % 4}", 1, f"c{n}")
+        await source.settle()
+    async with toys.run("sourcing") as sink:
+        await eventually(lambda: holds(sink, {"k0": 8, "k1": 8, "k2": 7, "k3": 7}))
+
+
+async def test_an_offset_that_was_not_committed_brings_nothing_twice(
+    on_kafka: tuple[Toys, KafkaOptions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The consumer dies between the commit of its database and that of its offset."""
+    toys, _ = on_kafka
+
+    async def never(*_: object) -> None:
+        raise TimeoutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("aiokafka.AIOKafkaConsumer.commit", never)
+        async with toys.run() as stack:
+            for n in range(20):
+                await add(stack, f"k{n % 3}", 1, f"c{n}")
+            await stack.settle()
+    calls = toys.sink.calls
+    async with toys.run() as stack:
+        # Even the place beside the watermark is lost: all is read again from the beginning.
+        await stack["sourcing"].database.sql.execute("UPDATE watermarks SET bus_offset = -1")
+        await add(stack, "k0", 1, "last")
+        await stack.settle()
+        await eventually(lambda: holds(stack, {"k0": 8, "k1": 7, "k2": 6}))
+    assert toys.sink.calls == calls + 1
+
+
+async def test_an_offset_committed_too_far_loses_nothing(
+    on_kafka: tuple[Toys, KafkaOptions],
+) -> None:
+    """The database was set back to a copy: its watermark counts, not what the broker believes."""
+    toys, _ = on_kafka
+    async with toys.run() as stack:
+        for n in range(20):
+            await add(stack, f"k{n % 3}", 1, f"c{n}")
+        await stack.settle()
+        assert await totals(stack) == {"k0": 7, "k1": 7, "k2": 6}
+        sql = stack["sourcing"].database.sql
+    async with toys.run("order") as stack:
+        pass
+    dsn = with_database(toys._dsn, f"{toys._prefix}sourcing")
+    await execute(dsn, "TRUNCATE events, counter_totals, checkpoints, watermarks")
+    async with toys.run() as stack:
+        sql = stack["sourcing"].database.sql
+        assert sql is not None
+        await eventually(lambda: holds(stack, {"k0": 7, "k1": 7, "k2": 6}))
+
+
+async def test_two_members_share_the_partitions_and_a_rebalance_loses_nothing(
+    on_kafka: tuple[Toys, KafkaOptions],
+) -> None:
+    toys, _ = on_kafka
+    expected = {f"k{n}": 20 for n in range(10)}
+    async with toys.run("order") as source, toys.run("sourcing") as first:
+
+        async def speak(start: int) -> None:
+            for n in range(start, start + 50):
+                await add(source, f"k{n % 10}", 1, f"c{n}")
+
+        await speak(0)
+        speaking = asyncio.create_task(speak(50))
+        async with toys.run("sourcing") as second:
+            await speaking
+            await speak(100)
+            await eventually(lambda: _partitions_of(second) and _partitions_of(first))
+            held = _partitions_of(first) | _partitions_of(second)
+            assert held == set(range(PARTITIONS))
+            assert not _partitions_of(first) & _partitions_of(second)
+            speaking = asyncio.create_task(speak(150))
+        await speaking
+        await eventually(lambda: holds(first, expected), within_s=30)
+        assert _partitions_of(first) == set(range(PARTITIONS))
+        assert await reasons(first) == []
+
+
+def _partitions_of(stack: Stack) -> set[int]:
+    bus = stack.runtime.bus
+    assert isinstance(bus, KafkaBus)
+    subscriber: Any = next(iter(bus.broker.subscribers))
+    return {place.partition for place in subscriber.consumer.assignment()}
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("killed", [False, True], ids=["stopped", "killed"])
+async def test_a_broker_that_goes_and_comes_back_loses_nothing(
+    own_broker: Broker, postgres_dsn: str, *, killed: bool
+) -> None:
+    chosen = options(own_broker.bootstrap)
+    toys = Toys(postgres_dsn, lambda: KafkaBus(chosen, [FEED]))
+    async with toys.run() as stack:
+        for n in range(20):
+            await add(stack, f"k{n % 4}", 1, f"c{n}")
+        await stack.settle()
+        gone = asyncio.create_task(restart(own_broker, killed=killed))
+        for n in range(20, 60):
+            await add(stack, f"k{n % 4}", 1, f"c{n}")
+            await asyncio.sleep(0.02)
+        await gone
+        await eventually(lambda: holds(stack, {f"k{n}": 15 for n in range(4)}), within_s=60)
+        assert await reasons(stack) == []
+
+
+async def test_a_garbled_record_is_parked_and_the_others_go_on(
+    on_kafka: tuple[Toys, KafkaOptions],
+) -> None:
+    toys, chosen = on_kafka
+    async with toys.run() as stack:
+        await add(stack, "a", 1, "c1")
+        await add(stack, "b", 1, "c2")
+        await stack.settle()
+        async with speaking(chosen) as producer:
+            topic = chosen.prefix + FEED
+            headers = [("ce_id", b"\xff\xfe"), ("nothing", None)]
+            for partition in range(PARTITIONS):
+                await producer.send_and_wait(topic, b"", partition=partition)
+            key = b"demo/counter-a"
+            await producer.send_and_wait(topic, b"\x00", key=key, headers=headers)
+        await add(stack, "a", 1, "c3")
+        await add(stack, "b", 1, "c4")
+        await eventually(lambda: holds(stack, {"a": 1, "b": 2}))
+        await stack.settle()
+        found = await reasons(stack)
+        assert found[:2] == [
+            "Unreadable: header ce_specversion is missing",
+            "waits behind an earlier message of its stream",
+        ]
+        assert len(found) == 2 + PARTITIONS
+    # They come again when the place beside the watermark is kept, and are parked once.
+    async with toys.run() as stack:
+        await add(stack, "b", 1, "c5")
+        await eventually(lambda: holds(stack, {"a": 1, "b": 3}))
+        assert len(await reasons(stack)) == 2 + PARTITIONS
+        await stack["sourcing"].database.sql.execute(
+            "DELETE FROM parked WHERE reason LIKE 'Unreadable%'"
+        )
+        await stack["sourcing"].database.sql.execute("UPDATE parked SET redrive = true")
+        await eventually(lambda: holds(stack, {"a": 2, "b": 3}))
+
+
+async def test_a_broken_value_is_parked_under_its_own_place(
+    on_kafka: tuple[Toys, KafkaOptions],
+) -> None:
+    toys, chosen = on_kafka
+    async with toys.run("sourcing") as stack:
+        broken = Envelope(
+            topic=FEED,
+            key="demo/order-O1",
+            value=b"\xff\xff\xff",
+            event_id=derive("broken"),
+            type="oms.order.v1.PaymentCaptured",
+            tenant="demo",
+            stream_version=1,
+            position=7,
+            recorded_at=datetime(2026, 1, 2, tzinfo=UTC),
+            causation_id="",
+            correlation_id="",
+            traceparent="",
+        )
+        async with speaking(chosen) as producer:
+            await producer.send_and_wait(
+                chosen.prefix + FEED,
+                broken.value,
+                key=records.key_of(broken),
+                headers=records.headers_of(broken),
+            )
+        await eventually(lambda: reasons(stack))
+        (reason,) = await reasons(stack)
+        assert "DecodeError" in reason
+
+
+@asynccontextmanager
+async def speaking(chosen: KafkaOptions) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(**client_arguments(chosen))
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def test_topics_are_made_once_and_never_by_themselves(kafka_bootstrap: str) -> None:
+    chosen = options(kafka_bootstrap)
+    assert await ensure_topics(chosen, [FEED]) == [chosen.prefix + FEED]
+    assert await ensure_topics(chosen, [FEED]) == []
+    other = options(kafka_bootstrap, prefix=chosen.prefix, partitions=PARTITIONS + 1)
+    with pytest.raises(WrongTopic, match="has 3 partitions, declared are 4"):
+        await ensure_topics(other, [FEED])
+
+
+async def test_a_database_that_is_away_holds_the_reader_back(
+    on_kafka: tuple[Toys, KafkaOptions], postgres_dsn: str
+) -> None:
+    toys, _ = on_kafka
+    async with toys.run() as stack:
+        await add(stack, "a", 1, "c0")
+        await stack.settle()
+        dsn = with_database(postgres_dsn, "postgres")
+        name = f"{toys._prefix}sourcing"
+        await execute(dsn, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        await execute(
+            dsn, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name
+        )
+        for n in range(1, 20):
+            await add(stack, "a", 1, f"c{n}")
+        await asyncio.sleep(1)
+        await execute(dsn, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+        with contextlib.suppress(OSError):
+            await eventually(lambda: holds(stack, {"a": 20}), within_s=30)
+        assert await reasons(stack) == []
