@@ -22,7 +22,8 @@ from rich.table import Table
 from services.kernel.adapters.json_lines import log_json
 from services.kernel.adapters.telemetry import TELEMETRY
 from services.kernel.domain.errors import NotFound
-from services.kernel.main import EdgeSettings, KernelSettings, inspection
+from services.kernel.main import SERVICES, BusSettings, EdgeSettings, KernelSettings, inspection
+from services.kernel.main.buses import declare_feeds
 from services.kernel.main.embedded import (
     AlreadyRunning,
     Embedded,
@@ -182,14 +183,48 @@ async def _demo(address: str, key: str, seed: int, orders: int) -> None:
 
 @app.command()
 def migrate() -> None:
-    """Create the databases that lack and bring every table up to date."""
+    """Create the databases and topics that lack and bring every table up to date."""
 
     async def work() -> None:
         async with open_databases(KernelSettings(), _say) as databases:
             for name in databases.app_dsns:
                 errors.print(f"{name}: up to date")
+        for topic in await declare_feeds(BusSettings(), SERVICES):
+            errors.print(f"{topic}: created")
 
     _run(work())
+
+
+@app.command()
+def serve(service: Annotated[str, typer.Argument(help="for example order")]) -> None:
+    """Answer the gRPC calls of one service in this process, until stopped (needs OMS_BUS=kafka)."""
+    _run_process("serve", service)
+
+
+@app.command()
+def work(service: Annotated[str, typer.Argument(help="for example order")]) -> None:
+    """Hear, publish, project and fire timers for one service, until stopped (OMS_BUS=kafka)."""
+    _run_process("work", service)
+
+
+def _run_process(kind: str, service: str) -> None:
+    process = importlib.import_module("services.kernel.main.process")
+    edge = EdgeSettings()
+    log_json(f"{service}.{kind}", edge.log_level)
+    TELEMETRY.start_tracing(service, endpoint=edge.otlp_endpoint)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        run_kind = process.serve_service if kind == "serve" else process.work_service
+        await run_kind(service, stop, _say)
+
+    try:
+        _run(run())
+    except process.Misconfigured as error:
+        errors.print(f"oms: {error}", markup=False)
+        raise typer.Exit(EXIT_USAGE) from None
 
 
 @app.command()

@@ -149,6 +149,7 @@ class Consumer:
             batch = [e for e in envelopes if e.position > mark and e.type not in self._passes_over]
             if not batch:
                 self._watermarks[partition] = max(mark, envelopes[-1].position)
+                self._bus_offsets[partition] = bus_offset
                 return
             try:
                 with METRICS.consume_seconds.labels(self.group).time():
@@ -183,6 +184,7 @@ class Consumer:
                     lag.total_seconds()
                 )
                 self._watermarks[partition] = max(batch[-1].position, envelopes[-1].position)
+                self._bus_offsets[partition] = bus_offset
                 return
 
     async def note_watermarks(self) -> None:
@@ -367,7 +369,6 @@ class Consumer:
             work.keep()
             if partition is not None:
                 self._watermarks[partition] = batch[-1].position
-                self._bus_offsets[partition] = bus_offset
             if work.events:
                 home.committed(work.events)
 

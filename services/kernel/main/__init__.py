@@ -3,11 +3,12 @@
 from services.kernel.main.host import ServiceHost
 from services.kernel.main.runtime import SERVICES, Runtime, prepare_databases
 from services.kernel.main.service import Build, Check, Kernel, Publish, Service, Wake, builder
-from services.kernel.settings import EdgeSettings, KernelSettings
+from services.kernel.settings import BusSettings, EdgeSettings, KernelSettings
 
 __all__ = [
     "SERVICES",
     "Build",
+    "BusSettings",
     "Check",
     "EdgeSettings",
     "Kernel",

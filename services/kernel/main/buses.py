@@ -37,3 +37,15 @@ def chosen_bus(settings: BusSettings, services: tuple[str, ...]) -> ServiceBus:
         options.KafkaOptions(**settings.kafka_options()), [topic_of(name) for name in services]
     )
     return bus
+
+
+async def declare_feeds(settings: BusSettings, services: tuple[str, ...]) -> list[str]:
+    """Create the topics that lack, where the bus has any; return their names."""
+    if settings.bus == "local":
+        return []
+    options = importlib.import_module("services.kernel.adapters.kafka_options")
+    topics = importlib.import_module("services.kernel.adapters.kafka_topics")
+    created: list[str] = await topics.ensure_topics(
+        options.KafkaOptions(**settings.kafka_options()), [topic_of(name) for name in services]
+    )
+    return created

@@ -5,12 +5,18 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from services.demo.adapters.http_client import HttpApi
+from services.demo.application import campaign, loading
+from services.demo.domain.chain import chain
+from services.demo.domain.shopping import Shop
 from services.kernel.adapters import kafka_records as records
 from services.kernel.adapters.database import with_database
 from services.kernel.adapters.event_log import decode_rows, read_log
@@ -21,8 +27,11 @@ from services.kernel.adapters.local_bus import LocalBus
 from services.kernel.application.feeds import Envelope
 from services.kernel.application.work import Work
 from services.kernel.domain.ids import derive
+from services.kernel.main import KernelSettings
 from services.kernel.main.buses import ServiceBus
+from services.kernel.main.embedded import running as whole_system
 from tests.support import toy
+from tests.support.embedded import free_port
 from tests.support.kafka import Broker, restart
 from tests.support.stack import Stack, a_cause, eventually, execute, running
 
@@ -389,3 +398,34 @@ async def test_a_database_that_is_away_holds_the_reader_back(
         with contextlib.suppress(OSError):
             await eventually(lambda: holds(stack, {"a": 20}), within_s=30)
         assert await reasons(stack) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_orders_pass_through_all_services_on_kafka(
+    kafka_bootstrap: str, postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMS_BUS", "kafka")
+    monkeypatch.setenv("OMS_KAFKA_BOOTSTRAP_SERVERS", kafka_bootstrap)
+    monkeypatch.setenv("OMS_KAFKA_PREFIX", f"t{secrets.token_hex(4)}.")
+    monkeypatch.setenv("OMS_KAFKA_PARTITIONS", str(PARTITIONS))
+    settings = KernelSettings(
+        data_home=tmp_path,
+        postgres_dsn=postgres_dsn,
+        database_prefix=f"w{secrets.token_hex(4)}_",
+        http_port=free_port(),
+        grpc_port=free_port(),
+        health_port=free_port(),
+    )
+    whole = chain(11)
+    small = replace(whole, products=whole.products[:100])
+    async with whole_system(settings, lambda _line: None) as system:
+        assert isinstance(system.runtime.bus, KafkaBus)
+        key = await system.demo_key(settings.data_home)
+        async with HttpApi(system.addresses.http, key) as api:
+            loaded = await loading.load(api, small, "run-1", lambda *_: None)
+            assert loaded.problems == []
+            shop = Shop.of(small)
+            told = await campaign.run(api, shop, 8, "run-2", lambda *_: None, at_once=4)
+    assert told.is_clean, told.stuck
+    assert told.by_status["completed"] > 4

@@ -1,0 +1,163 @@
+"""One service as processes of its own: one kind serves calls, the other works.
+
+``serve`` answers gRPC and appends; ``work`` hears feeds, publishes, projects, fires timers and runs
+the senders. Several of either may run beside each other. They share nothing but the service's
+database and the bus, so databases and topics are made beforehand, by ``oms migrate``.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from services.kernel.adapters import database as databases
+from services.kernel.adapters.api_keys import PostgresApiKeys
+from services.kernel.adapters.database import APPLICATION_ROLE, Database, Limits
+from services.kernel.adapters.installation_secrets import installation_secrets
+from services.kernel.adapters.telemetry import METRICS, TELEMETRY
+from services.kernel.application.clock import SystemClock
+from services.kernel.entrypoints.grpc_guard import Limits as CallLimits
+from services.kernel.entrypoints.grpc_guard import ServiceToken
+from services.kernel.entrypoints.grpc_server import grpc_server
+from services.kernel.entrypoints.health import HealthEndpoint
+from services.kernel.main.buses import ServiceBus, chosen_bus
+from services.kernel.main.embedded import ALL_SCOPES, hand_over_secrets
+from services.kernel.main.host import ServiceHost
+from services.kernel.main.runtime import SERVICES
+from services.kernel.main.service import builder, topic_of
+from services.kernel.settings import BusSettings, EdgeSettings, KernelSettings
+
+type Say = Callable[[str], None]
+
+_DEVELOPMENT = "dev"
+
+
+class Misconfigured(Exception):
+    """What is set cannot work; the message says how to mend it."""
+
+
+async def serve_service(name: str, stop: asyncio.Event, say: Say) -> None:
+    """Answer the calls of one service until told to stop; what was taken on is finished.
+
+    Raises:
+        Misconfigured: The settings are for one process, or the service is unknown.
+    """
+    settings, bus_settings, edge = KernelSettings(), BusSettings(), EdgeSettings()
+    secrets = _prepared(settings, bus_settings, name)
+    async with contextlib.AsyncExitStack() as stack:
+        opened = await stack.enter_async_context(_opened(settings, name, secrets, bus_settings))
+        opened.host.start_serving()
+        access = await Database.open(
+            _dsn(settings, "access", secrets),
+            Limits(2, settings.acquire_s, settings.statement_s),
+        )
+        stack.push_async_callback(access.close)
+        # The installation's own; what the environment sets wins.
+        pepper = edge.api_key_pepper.get_secret_value() or secrets["api_key_pepper"]
+        internal = edge.internal_token.get_secret_value() or secrets["internal_token"]
+        keys = PostgresApiKeys(
+            access.sql, pepper=pepper.encode(), environment=edge.environment, clock=SystemClock()
+        )
+        server = grpc_server(
+            [opened.host.service],
+            authenticator=keys,
+            telemetry=TELEMETRY,
+            limits=CallLimits(**edge.limits()),
+            service_token=ServiceToken(internal, frozenset(ALL_SCOPES)),
+            has_reflection=edge.has_reflection or edge.environment == _DEVELOPMENT,
+        )
+        port = await server.start(f"{settings.host}:{settings.grpc_port}")
+        stack.push_async_callback(server.drain, edge.notice_s, edge.grace_s)
+        say(f"{name} answers gRPC on {settings.host}:{port}")
+        await stop.wait()
+        opened.endpoint.drain()
+
+
+async def work_service(name: str, stop: asyncio.Event, say: Say) -> None:
+    """Hear, publish, project and fire timers for one service until told to stop.
+
+    A batch in flight is finished and its offset committed; the partitions go to the others.
+
+    Raises:
+        Misconfigured: The settings are for one process, or the service is unknown.
+    """
+    settings, bus_settings = KernelSettings(), BusSettings()
+    # Nobody in this process appends what clients command: the log is looked at instead.
+    settings = settings.model_copy(update={"poll_s": bus_settings.work_poll_s})
+    secrets = _prepared(settings, bus_settings, name)
+    async with _opened(settings, name, secrets, bus_settings) as opened:
+        opened.host.start_serving()
+        for consumer in opened.host.consumers:
+            opened.bus.attach(consumer)
+        await opened.bus.start()
+        try:
+            opened.host.start_working()
+            say(f"{name} works: {len(opened.host.consumers)} feeds in, {topic_of(name)} out")
+            await stop.wait()
+            opened.endpoint.drain()
+        finally:
+            await opened.bus.stop()
+
+
+class _Opened:
+    """A service on its database, not yet doing anything."""
+
+    def __init__(self, host: ServiceHost, bus: ServiceBus, endpoint: HealthEndpoint) -> None:
+        self.host = host
+        self.bus = bus
+        self.endpoint = endpoint
+
+
+@contextlib.asynccontextmanager
+async def _opened(
+    settings: KernelSettings, name: str, secrets: dict[str, str], bus_settings: BusSettings
+) -> AsyncIterator[_Opened]:
+    dsn = _dsn(settings, name, secrets)
+    database = await Database.open(
+        dsn, Limits(settings.pool_size, settings.acquire_s, settings.statement_s)
+    )
+    bus = chosen_bus(bus_settings, (name,))
+    host = ServiceHost(
+        builder(name),
+        database,
+        dsn,
+        settings,
+        bus,
+        SystemClock(),
+        {name: f"{settings.host}:{settings.grpc_port}"},
+        is_sole_writer=False,
+    )
+
+    async def answers() -> bool:
+        return bool(await database.sql.fetchval("SELECT true"))
+
+    endpoint = HealthEndpoint(ready={"database": answers}, metrics=METRICS.exposition)
+    await endpoint.start(settings.host, settings.health_port, METRICS.loop_lag_seconds.set)
+    try:
+        yield _Opened(host, bus, endpoint)
+    finally:
+        await host.stop()
+        await endpoint.stop()
+
+
+def _prepared(settings: KernelSettings, bus: BusSettings, name: str) -> dict[str, str]:
+    if name not in SERVICES:
+        raise Misconfigured(f"no service {name!r}: one of {', '.join(SERVICES)}")
+    if bus.bus == "local":
+        raise Misconfigured(
+            "services in processes of their own need a bus between them: set OMS_BUS=kafka and"
+            " OMS_KAFKA_BOOTSTRAP_SERVERS, or run everything in one process by `oms up`"
+        )
+    if not settings.postgres_dsn:
+        raise Misconfigured("processes share a PostgreSQL server: set OMS_POSTGRES_DSN")
+    secrets = installation_secrets(settings.data_home)
+    hand_over_secrets(secrets)
+    return secrets
+
+
+def _dsn(settings: KernelSettings, name: str, secrets: dict[str, Any]) -> str:
+    database = f"{settings.database_prefix}{name}"
+    if settings.postgres_app_dsn:
+        return databases.with_database(settings.postgres_app_dsn, database)
+    owner = databases.with_database(settings.postgres_dsn, database)
+    return databases.with_login(owner, APPLICATION_ROLE, secrets["app_password"])
