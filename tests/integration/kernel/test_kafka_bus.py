@@ -2,7 +2,11 @@
 
 import asyncio
 import contextlib
+import json
+import os
 import secrets
+import signal
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -10,8 +14,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import pytest
 from aiokafka import AIOKafkaProducer
+from google.protobuf.json_format import ParseDict
+from oms.catalog.v1.catalog_service_pb2 import UpsertProductsRequest
+from oms.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 
 from services.demo.adapters.http_client import HttpApi
 from services.demo.application import campaign, loading
@@ -39,6 +47,7 @@ pytestmark = pytest.mark.stack
 
 FEED = "oms.order.v1.events"
 PARTITIONS = 3
+ROOT = Path(__file__).parents[3]
 
 
 def options(bootstrap: str, **others: object) -> KafkaOptions:
@@ -429,3 +438,119 @@ async def test_orders_pass_through_all_services_on_kafka(
             told = await campaign.run(api, shop, 8, "run-2", lambda *_: None, at_once=4)
     assert told.is_clean, told.stuck
     assert told.by_status["completed"] > 4
+
+
+class Processes:
+    """Services in processes of their own, on one database server and one broker."""
+
+    def __init__(self, data_home: Path, environment: dict[str, str]) -> None:
+        self.prefix = f"p{secrets.token_hex(4)}_"
+        self._data_home = data_home
+        self._environment = {
+            **environment,
+            "OMS_DATABASE_PREFIX": self.prefix,
+            "OMS_DATA_HOME": str(data_home),
+            "OMS_BUS": "kafka",
+            "OMS_KAFKA_PREFIX": f"t{secrets.token_hex(4)}.",
+            "OMS_KAFKA_PARTITIONS": str(PARTITIONS),
+            "OMS_KAFKA_SESSION_MS": "6000",
+            "OMS_KAFKA_HEARTBEAT_MS": "500",
+        }
+        self.running: list[asyncio.subprocess.Process] = []
+
+    async def oms(self, *arguments: str, **environment: str) -> asyncio.subprocess.Process:
+        with (self._data_home / "processes.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "services.kernel", *arguments),
+                env={
+                    **os.environ,
+                    **self._environment,
+                    "PYTHONPATH": f"{ROOT}:{ROOT / 'contracts/gen'}",
+                    "OMS_HEALTH_PORT": str(free_port()),
+                    **environment,
+                },
+                stdout=log,
+                stderr=log,
+            )
+        self.running.append(process)
+        return process
+
+    async def stop(self) -> list[int]:
+        for process in self.running:
+            if process.returncode is None:
+                process.terminate()
+        async with asyncio.timeout(60):
+            return [await process.wait() for process in self.running]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_services_run_as_processes_of_their_own_and_outlive_one_of_them(
+    kafka_bootstrap: str, postgres_dsn: str, tmp_path: Path
+) -> None:
+    processes = Processes(
+        tmp_path,
+        {"OMS_POSTGRES_DSN": postgres_dsn, "OMS_KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap},
+    )
+    port = free_port()
+    order_dsn = with_database(postgres_dsn, f"{processes.prefix}order")
+    try:
+        assert await (await processes.oms("migrate")).wait() == 0
+        await processes.oms("serve", "catalog", OMS_GRPC_PORT=str(port))
+        await processes.oms("work", "catalog")
+        killed = await processes.oms("work", "order")
+        await processes.oms("work", "order")
+        token = json.loads((tmp_path / "secrets.json").read_text())["internal_token"]
+        metadata = (("authorization", f"Bearer {token}"), ("x-oms-tenant", "demo"))
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            catalog = CatalogServiceStub(channel)
+
+            async def upsert(request_id: str, first: int, count: int) -> None:
+                products = [
+                    {"sku": f"P{n}", "name": "P", "categoryPath": ["a"], "unit": "UNIT_PIECE"}
+                    | {"temperature": "TEMPERATURE_CLASS_AMBIENT", "priceQuantity": "1"}
+                    | {"price": {"amountMinor": "100", "currency": "EUR"}}
+                    for n in range(first, first + count)
+                ]
+                asked = {"requestId": request_id, "products": products}
+                await catalog.UpsertProducts(
+                    ParseDict(asked, UpsertProductsRequest()),
+                    metadata=metadata,
+                    wait_for_ready=True,
+                    timeout=60,
+                )
+
+            async def knows(count: int) -> bool:
+                rows = await execute(order_dsn, "SELECT count(*) FROM catalog_product")
+                return bool(rows[0][0] == count)
+
+            await upsert("r1", 0, 50)
+            await eventually(lambda: knows(50), within_s=60)
+            killed.kill()
+            await upsert("r2", 50, 50)
+            await eventually(lambda: knows(100), within_s=60)
+        assert not await execute(order_dsn, "SELECT FROM parked")
+        codes = await processes.stop()
+        assert codes == [0, 0, 0, -signal.SIGKILL, 0], (tmp_path / "processes.log").read_text()
+    finally:
+        for process in processes.running:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "said"),
+    [
+        (("work", "order"), {"OMS_BUS": "local"}, "set OMS_BUS=kafka"),
+        (("serve", "order"), {"OMS_BUS": "kafka", "OMS_POSTGRES_DSN": ""}, "set OMS_POSTGRES_DSN"),
+        (("work", "orders"), {"OMS_BUS": "kafka"}, "no service 'orders'"),
+    ],
+)
+async def test_a_process_says_what_its_settings_lack(
+    tmp_path: Path, arguments: tuple[str, ...], environment: dict[str, str], said: str
+) -> None:
+    processes = Processes(tmp_path, {})
+    process = await processes.oms(*arguments, **environment)
+    assert await process.wait() == 2
+    assert said in (tmp_path / "processes.log").read_text()
