@@ -12,6 +12,7 @@ import uvicorn
 from services.gateway.adapters.postgres_keys import POOL_SETTINGS, PostgresKeys
 from services.gateway.application.keys import Keys
 from services.gateway.entrypoints.http.app import api_routes, application
+from services.gateway.entrypoints.http.bounded_head import BoundedHead
 from services.gateway.entrypoints.http.middleware import Around
 from services.gateway.entrypoints.http.remote import Remote
 from services.gateway.entrypoints.http.routes import Face
@@ -106,7 +107,7 @@ async def serve(
         host=host,
         port=port,
         fd=fd,
-        http="httptools",
+        http=BoundedHead,
         lifespan="off",
         access_log=False,
         log_config=None,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 import grpc
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from services.gateway.entrypoints.http.bounded_head import MAX_HEAD_BYTES
 from services.gateway.entrypoints.http.incoming import incoming
 from services.gateway.entrypoints.http.problems import Problem, answer, problem, problem_for
 from services.gateway.entrypoints.http.wire import Malformed
@@ -101,6 +102,8 @@ async def tell(found: Problem, scope: Scope, receive: Receive, send: Send) -> No
 
 
 def _refuse_large(scope: Scope) -> None:
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
+        raise problem("HEAD_TOO_LARGE", f"at most {MAX_HEAD_BYTES} bytes of headers")
     for name, value in scope["headers"]:
         if name == b"content-length" and (not value.isdigit() or int(value) > MAX_BODY_BYTES):
             raise problem("BODY_TOO_LARGE", f"at most {MAX_BODY_BYTES} bytes")
