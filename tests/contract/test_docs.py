@@ -10,8 +10,11 @@ import pytest
 import typer.main
 from pydantic_settings import BaseSettings
 
+from services.delivery.entrypoints import labels as delivery
 from services.kernel.__main__ import app
 from services.kernel.main import SERVICES
+from services.notification.domain import occasions
+from services.picking.entrypoints import labels as picking
 from tests.contract.test_golden_messages import FEEDS
 from tests.support.built import built
 
@@ -21,11 +24,21 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("cont
 ADRS = sorted(ROOT.glob("docs/adr/[0-9]*.md"))
 MAP = ROOT / "docs/map.md"
 OPERATIONS = ROOT / "docs/operations.md"
+ANSWERS = ROOT / "docs/answers.md"
+# One of each kind of fact that has words of its own; steps have those of their mode.
+FACTS = (
+    occasions.LineShorted("O1.1", "FR00001", 0),
+    occasions.LineShorted("O1.1", "FR00001", 2),
+    occasions.OrderRefused(),
+    occasions.OrderCancelled(),
+    occasions.OrderRefunded(1234, "EUR"),
+)
 
 # What a path in backticks looks like: a folder of ours, then anything but placeholders and globs.
 _OURS = r"(?:services|tests|contracts|docs|requirements|\.ci)"
 _PATH = re.compile(rf"`({_OURS}/[A-Za-z0-9_./-]*)`")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
+_REFUSALS = re.compile(r"^class Refusal\(StrEnum\):\n((?:.*\n)*?)(?:\n\n|\Z)", re.MULTILINE)
 _VARIABLE = re.compile(r"\bOMS_[A-Z0-9_]+\b")
 _MADE_ELSEWHERE = {
     "OMS_TEST_POSTGRES_DSN",  # of the test suite: tests/conftest.py
@@ -210,3 +223,43 @@ def test_every_scope_is_documented() -> None:
     scopes = {scope for name in SERVICES for scope in built(name).scopes.values()}
     documented = {plain(row[0]) for row in table(OPERATIONS, "scope")}
     assert documented == scopes
+
+
+def reasons() -> dict[str, set[str]]:
+    """Return every reason of refusal, and the services that give it."""
+    found: dict[str, set[str]] = {}
+    files = [
+        *ROOT.glob("services/*/domain/*.py"),
+        *ROOT.glob("services/*/application/*.py"),
+        *ROOT.glob("services/kernel/adapters/*.py"),
+    ]
+    for file in files:
+        text = file.read_text()
+        for body in re.findall(
+            r"^class Refusal\(StrEnum\):\n((?:.*\n)*?)(?:\n\n|\Z)", text, re.MULTILINE
+        ):
+            for reason in re.findall(r'^    \w+ = "(\w+)"', body, re.MULTILINE):
+                found.setdefault(reason, set()).add(file.relative_to(ROOT).parts[1])
+    return found
+
+
+def test_every_reason_of_refusal_is_documented() -> None:
+    documented = {plain(row[0]): set(row[1].split(", ")) for row in table(ANSWERS, "reason")}
+    assert documented == reasons()
+
+
+def texts() -> list[tuple[str, str, str]]:
+    """Return the texts of the services, where each is from, in French and English."""
+    tables = (
+        *(("pick task", one) for one in (picking.STATUS, picking.TEMPERATURE)),
+        ("pick task", picking.SHORT_REASON),
+        ("handover", delivery.HANDOVER_STATUS),
+        ("shipment", delivery.SHIPMENT_STATUS),
+    )
+    labels = [(where, text.fr, text.en) for where, one in tables for text in one.values()]
+    sayings = [saying for fact in FACTS if (saying := occasions.saying_of(fact))]
+    return labels + [("message", saying.text.fr, saying.text.en) for saying in sayings]
+
+
+def test_every_text_is_documented_in_both_languages() -> None:
+    assert [tuple(row) for row in table(ANSWERS, "where")] == texts()
