@@ -29,6 +29,11 @@ class KernelSettings(BaseSettings):
     http_port: int = Field(default=8080, ge=0, le=65535)
     health_port: int = Field(default=8081, ge=0, le=65535)
 
+    is_derived_work_lazy: bool = Field(
+        default=True,
+        description="On the local bus, consumers and read models commit before the disk has it;"
+        " a power cut takes the newest of that work back, and it is done again",
+    )
     pool_size: int = Field(default=6, ge=2, le=100, description="Connections per service")
     acquire_s: float = Field(default=2.0, gt=0, le=60)
     statement_s: float = Field(default=5.0, gt=0, le=300)

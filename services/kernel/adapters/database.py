@@ -60,8 +60,14 @@ class Database:
         self.limits = limits
 
     @classmethod
-    async def open(cls, dsn: str, limits: Limits) -> "Database":
+    async def open(cls, dsn: str, limits: Limits, *, is_lazy: bool = False) -> "Database":
         """Connect as the application role.
+
+        Args:
+            dsn: With the role's login.
+            limits: Bounds.
+            is_lazy: Commits return before they are on disk. Only for work that follows from
+                what is on disk already, and that is done again after a power cut.
 
         Raises:
             Overloaded: The server cannot be reached.
@@ -77,6 +83,7 @@ class Database:
                 reset=_leave_session,
                 server_settings={
                     "jit": "off",
+                    "synchronous_commit": "off" if is_lazy else "on",
                     "statement_timeout": str(int(limits.statement_s * 1000)),
                     "idle_in_transaction_session_timeout": str(int(limits.statement_s * 2000)),
                 },

@@ -15,6 +15,8 @@ _SETTINGS = {
     "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
     "wal_compression": "on",
+    # What is committed lazily is on disk this much later at the latest.
+    "wal_writer_delay": "10ms",
     "autovacuum_naptime": "20s",
 }
 

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from services.kernel.adapters.database import Database
+from services.kernel.adapters.durability import Barrier
 from services.kernel.adapters.event_log import NewEvent
 from services.kernel.adapters.projector import Projector
 from services.kernel.application.runner import Overloaded
@@ -25,10 +26,12 @@ class PostgresReader:
 
     Args:
         database: The service's.
+        barrier: Where consumers commit lazily, what a change waits for before it is told.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, barrier: Barrier | None) -> None:
         self._database = database
+        self._barrier = barrier
         # Names of the service's read models; set once the service is built.
         self.models: list[str] = []
         self._changes: dict[str, set[asyncio.Event]] = defaultdict(set)
@@ -81,6 +84,8 @@ class PostgresReader:
                 else:
                     news.clear()
                     version = max(version, self._written.get(stream, version))
+            if version > after_version and self._barrier is not None:
+                await self._barrier.passed()
             return version
         finally:
             self._changes[stream].discard(news)

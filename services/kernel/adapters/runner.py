@@ -8,6 +8,7 @@ from typing import Any
 from services.kernel.adapters import event_log
 from services.kernel.adapters.appender import Appender
 from services.kernel.adapters.database import Database
+from services.kernel.adapters.durability import Barrier
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import NewEvent
 from services.kernel.adapters.lazy_transaction import LazyTransaction
@@ -48,7 +49,9 @@ class CommandRunner:
         committed: Callable[[Sequence[NewEvent]], None],
         *,
         is_sole_writer: bool,
+        barrier: Barrier | None,
     ) -> None:
+        self._barrier = barrier
         self._database = database
         self._appender = appender
         self._codec = codec
@@ -98,6 +101,9 @@ class CommandRunner:
             if work.events:
                 await self._appender.append(work.events)
                 work.keep()
+            elif self._barrier is not None:
+                # Nothing left to do: what the answer rests on may not be on disk yet.
+                await self._barrier.passed()
             return
         if work.events:
             answer = await event_log.append(sql.transaction, [work.events])

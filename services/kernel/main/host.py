@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from services.kernel.adapters.appender import Appender, AppenderLimits
 from services.kernel.adapters.consumer import Consumer, Home
 from services.kernel.adapters.database import Database
+from services.kernel.adapters.durability import Barrier
 from services.kernel.adapters.event_log import NewEvent
 from services.kernel.adapters.projector import Projector
 from services.kernel.adapters.reader import PostgresReader
@@ -30,7 +31,11 @@ class ServiceHost:
 
     Args:
         build: Makes the service.
-        database: Its tables, as the application role.
+        database: Its tables, as the application role; commits are on disk when they return.
+        derived: The same on connections for work that follows from what is on disk: consumers,
+            read models, timers. Where it commits lazily, it is a pool of its own; a power cut
+            then takes the newest of that work back, watermarks included, and it is done again.
+            Safe only while everything that builds on it shares the server's one write-ahead log.
         dsn: The same database, for the connection that holds the leader's lock.
         settings: Limits.
         bus: Where its feed goes.
@@ -43,6 +48,7 @@ class ServiceHost:
         self,
         build: Build,
         database: Database,
+        derived: Database,
         dsn: str,
         settings: KernelSettings,
         bus: Bus,
@@ -52,6 +58,8 @@ class ServiceHost:
         is_sole_writer: bool,
     ) -> None:
         self.database = database
+        self._derived = derived
+        barrier = Barrier(database) if derived is not database else None
         self._dsn = dsn
         self._settings = settings
         self._tail: Tail | None = None
@@ -78,12 +86,13 @@ class ServiceHost:
             locks,
             self._committed,
             is_sole_writer=is_sole_writer,
+            barrier=barrier,
         )
-        self.reader = PostgresReader(database)
+        self.reader = PostgresReader(database, barrier)
         self.service = build(Kernel(self.runner, self.reader, clock, target))
         self.reader.models = [model.name for model in self.service.read_models]
         home = Home(
-            database,
+            derived,
             self.service.codec,
             cache,
             clock,
@@ -102,8 +111,8 @@ class ServiceHost:
             for subscription in self.service.subscriptions
         ]
         self._timers = Timers(home, self.service.timers, settings.timer_poll_s)
-        self.projector = Projector(database, self.service.read_models)
-        self.relay = Relay(database, self.service.topic, self.service.publish, bus)
+        self.projector = Projector(derived, self.service.read_models)
+        self.relay = Relay(derived, self.service.topic, self.service.publish, bus)
 
     def start_serving(self) -> None:
         """Take commands."""
@@ -116,7 +125,7 @@ class ServiceHost:
             followers.append(self.projector)
             self.reader.projector = self.projector
         self._tail = Tail(
-            self.database, self._dsn, self.service.codec, followers, self._settings.poll_s
+            self._derived, self._dsn, self.service.codec, followers, self._settings.poll_s
         )
         self._tail.start()
         if self.service.timers:
@@ -135,7 +144,8 @@ class ServiceHost:
         if self._tail is not None:
             await self._tail.stop()
         await self.appender.stop()
-        await self.database.close()
+        for database in {self._derived, self.database}:
+            await database.close()
 
     def _committed(self, events: Sequence[NewEvent]) -> None:
         if self._tail is not None:

@@ -77,6 +77,7 @@ async def inspecting(
             hosts[name] = ServiceHost(
                 builder(name),
                 database,
+                database,
                 databases.app_dsns[name],
                 settings,
                 LocalBus(),

@@ -81,10 +81,18 @@ class Runtime:
         settings = self._settings
         limits = Limits(settings.pool_size, settings.acquire_s, settings.statement_s)
         target = dict.fromkeys(self._app_dsns, f"{settings.host}:{settings.grpc_port}")
+        # Lazy commits are for one server and one process: what leaves either must be on disk.
+        is_lazy = (
+            settings.is_derived_work_lazy
+            and self._is_sole_writer
+            and isinstance(self.bus, LocalBus)
+        )
         for name, dsn in self._app_dsns.items():
+            database = await Database.open(dsn, limits)
             self.hosts[name] = ServiceHost(
                 self._builders[name],
-                await Database.open(dsn, limits),
+                database,
+                await Database.open(dsn, limits, is_lazy=True) if is_lazy else database,
                 dsn,
                 settings,
                 self.bus,
