@@ -105,6 +105,7 @@ class Consumer:
         self._contended: set[str] = set()
         self._next_redrive = 0.0
         self.topic = subscription.topic
+        self.round_s = subscription.round_s
         self.group = subscription.group
 
     def watermark(self, partition: int) -> int:

@@ -11,7 +11,6 @@ from services.kernel.application.pace import Pace
 
 _QUEUE_BATCHES = 8
 _BATCH_MESSAGES = 500
-_ROUND_S = 0.004
 # The bus has no partitions; watermarks are kept under this one.
 LOCAL_PARTITION = 0
 
@@ -77,7 +76,7 @@ class LocalBus:
     async def _deliver(
         self, consumer: Consumer, queue: "asyncio.Queue[Sequence[Envelope]]"
     ) -> None:
-        pace = Pace(_ROUND_S)
+        pace = Pace(consumer.round_s)
         while True:
             batch: list[Envelope] = []
             with contextlib.suppress(TimeoutError):

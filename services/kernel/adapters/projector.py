@@ -24,7 +24,7 @@ class Projector:
 
     name = "read models"
     # Read models may be a little behind; several commits a blink make one of theirs.
-    round_s = 0.02
+    round_s = 0.05
 
     def __init__(self, database: Database, models: Sequence[ReadModel]) -> None:
         self._database = database

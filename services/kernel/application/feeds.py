@@ -56,6 +56,7 @@ class Subscription:
         passes_over: Types of events that it does not care for; they are not even decoded.
         hear: Called once per message, in the order of its stream, inside the batch's unit of
             work. Whatever it raises parks the message after the tries are used up.
+        round_s: Shortest time between two batches under load; see ``Pace``.
         prepare: Called once per batch before ``hear``, to read what the batch needs in bulk.
     """
 
@@ -65,3 +66,4 @@ class Subscription:
     passes_over: frozenset[str]
     hear: Hear
     prepare: Prepare | None
+    round_s: float

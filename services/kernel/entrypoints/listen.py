@@ -7,6 +7,9 @@ from google.protobuf.message import Message
 from services.kernel.application.feeds import Envelope, Subscription
 from services.kernel.application.work import Work
 
+URGENT_S = 0.004
+UNHURRIED_S = 0.05
+
 
 def listen[M: Message](
     feed: type[M],
@@ -15,6 +18,7 @@ def listen[M: Message](
     hears: Collection[str],
     hear: Callable[[M, Envelope, Work], Awaitable[None]],
     prepare: Callable[[Sequence[tuple[M, Envelope]], Work], Awaitable[None]] | None = None,
+    round_s: float = UNHURRIED_S,
 ) -> Subscription:
     """Subscribe ``group`` to the feed whose wrapper message is ``feed``.
 
@@ -31,6 +35,8 @@ def listen[M: Message](
             than this code arrives as ``None``.
         hear: What to do with one message.
         prepare: What to read for a batch.
+        round_s: Under load, the shortest time between two batches: what somebody waits for is
+            ``URGENT_S``; a batch that may grow for longer costs less per message.
 
     Raises:
         ValueError: The feed has no such case.
@@ -49,4 +55,5 @@ def listen[M: Message](
         passes_over=frozenset(name for case, name in cases.items() if case not in hears),
         hear=hear,
         prepare=prepare,
+        round_s=round_s,
     )

@@ -120,6 +120,7 @@ async def _opened(
     host = ServiceHost(
         builder(name),
         database,
+        database,
         dsn,
         settings,
         bus,

@@ -88,7 +88,8 @@ class Sender:
     async def work_mailbox(self) -> None:
         """Work the mailbox's queue until cancelled."""
         while True:
-            if not await self._survive(self.send_to_mailbox):
+            # What is left of a full batch goes at once; otherwise let some more come together.
+            if await self._survive(self.send_to_mailbox) < self._limits.mailbox_batch:
                 await asyncio.sleep(self._limits.idle_s)
 
     async def work_webhooks(self) -> None:

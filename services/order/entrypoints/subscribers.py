@@ -14,7 +14,7 @@ from oms.stock_ledger.v1.stock_ledger_events_pb2 import StockLedgerEvent
 
 from services.kernel.application.feeds import Envelope, Subscription
 from services.kernel.application.work import Work
-from services.kernel.entrypoints.listen import listen
+from services.kernel.entrypoints.listen import URGENT_S, listen
 from services.order.application.catalog_facts import (
     ModeRow,
     ProductRow,
@@ -58,6 +58,7 @@ def subscriptions() -> tuple[Subscription, ...]:
         listen(
             SourcingEvent,
             group=GROUP,
+            round_s=URGENT_S,
             hears=("plan_decided", "plan_rejected"),
             hear=_hear_sourcing,
             prepare=_load_sourcing,
@@ -65,6 +66,7 @@ def subscriptions() -> tuple[Subscription, ...]:
         listen(
             StockLedgerEvent,
             group=GROUP,
+            round_s=URGENT_S,
             hears=("reservation_held", "reservation_refused", "reservation_expired"),
             hear=_hear_ledger,
             prepare=_load_ledger,

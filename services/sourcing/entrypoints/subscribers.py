@@ -16,7 +16,7 @@ from oms.stock_ledger.v1.stock_ledger_events_pb2 import (
 
 from services.kernel.application.feeds import Envelope, Subscription
 from services.kernel.application.work import Work
-from services.kernel.entrypoints.listen import listen
+from services.kernel.entrypoints.listen import URGENT_S, listen
 from services.sourcing.application.handlers import Decisions
 from services.sourcing.domain.network import Network, NetworkFacts
 from services.sourcing.domain.sourcing_decision import DECISION, Cause, Correction, View
@@ -42,6 +42,7 @@ class Subscribers:
             listen(
                 OrderEvent,
                 group=_GROUP,
+                round_s=URGENT_S,
                 hears=("order_placed", "order_accepted", "order_cancelled", "order_refused"),
                 hear=self.hear_order,
                 prepare=self.prepare_orders,
