@@ -391,7 +391,7 @@ class Consumer:
         else:
             await self._advance(sql, partition, last.position, bus_offset)
         if waiting:
-            await self._insert_parked(sql, waiting, _WAITS, 0)
+            await self._park_behind(sql, waiting)
         if work.timers:
             await work.flush_timers(sql)
         if work.events:
@@ -444,7 +444,31 @@ class Consumer:
         if moved != "UPDATE 1":
             raise WatermarkMoved(self.group)
 
+    async def _park_behind(self, connection: Any, envelopes: Sequence[Envelope]) -> None:
+        """Park messages behind others of their stream.
+
+        What they waited for may have been driven or dropped meanwhile, here or in another process:
+        then nobody would ever ask for them, so they ask themselves.
+        """
+        for envelope in envelopes:
+            await self._hold_parked(connection, envelope)
+            await self._insert_parked(connection, [envelope], _WAITS, 0)
+            await connection.execute(
+                "UPDATE parked SET redrive = true WHERE group_name = $1 AND topic = $2"
+                " AND stream = $3 AND position = $4 AND NOT EXISTS (SELECT FROM parked e"
+                "  WHERE e.group_name = $1 AND e.topic = $2 AND e.stream = $3 AND e.position < $4)",
+                *(self.group, self.topic, envelope.key, envelope.position),
+            )
+
+    async def _hold_parked(self, connection: Any, envelope: Envelope) -> None:
+        """Let nobody else add to or take from what is parked of a stream until the commit."""
+        await connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended($1, 7235003))",
+            f"{self.group} {self.topic} {envelope.key}",
+        )
+
     async def _unpark(self, connection: Any, envelope: Envelope) -> None:
+        await self._hold_parked(connection, envelope)
         gone = await connection.execute(
             "DELETE FROM parked WHERE group_name = $1 AND topic = $2 AND stream = $3"
             " AND position = $4",
