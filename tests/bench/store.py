@@ -76,7 +76,7 @@ async def append(postgres_dsn: str) -> AsyncIterator[Result]:
 
 async def _append(dsn: str, writers: int, count: int) -> float:
     database = await Database.open(dsn, Limits())
-    appender = Appender(database, AppenderLimits(), lambda _: None)
+    appender = Appender(database, AppenderLimits(), lambda *_: None)
     appender.start()
 
     async def write(writer: int) -> None:

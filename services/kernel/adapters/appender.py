@@ -7,14 +7,14 @@ grow until the database is busy all the time. Every batch is one call and one co
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import asyncpg
 
 from services.kernel.adapters import event_log
 from services.kernel.adapters.database import Database, is_outage
-from services.kernel.adapters.event_log import NewEvent
+from services.kernel.adapters.event_log import Committed, NewEvent
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.runner import ConcurrentAppend, Overloaded
 
@@ -54,14 +54,14 @@ class Appender:
     Args:
         database: Where the events go.
         limits: Bounds.
-        committed: Called after each commit with the streams that grew, to wake their readers.
+        committed: Called after each commit, to wake the readers of the log.
     """
 
     def __init__(
         self,
         database: Database,
         limits: AppenderLimits,
-        committed: Callable[[Sequence[NewEvent]], None],
+        committed: Committed,
     ) -> None:
         self._database = database
         self._limits = limits
@@ -161,12 +161,13 @@ class Appender:
             return
         METRICS.append_batch_size.observe(len(batch))
         refused = set(answer.refused)
-        self._settle(batch, [n not in refused for n in range(len(batch))])
+        kept = [n not in refused for n in range(len(batch))]
+        grown = [e for waiting, ok in zip(batch, kept, strict=True) if ok for e in waiting.events]
+        self._committed(grown, answer.last_position, answer.at)
+        self._refuse_outrun(grown)
+        self._settle(batch, kept)
 
     def _settle(self, batch: Sequence[_Waiting], kept: Sequence[bool]) -> None:
-        grown = [e for waiting, ok in zip(batch, kept, strict=True) if ok for e in waiting.events]
-        self._committed(grown)
-        self._refuse_outrun(grown)
         for waiting, ok in zip(batch, kept, strict=True):
             if waiting.done.done():
                 continue

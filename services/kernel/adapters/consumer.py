@@ -10,9 +10,10 @@ The same code runs behind every bus. Three things may go wrong, and each has its
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import asyncpg
@@ -21,7 +22,7 @@ import msgspec
 from services.kernel.adapters import event_log
 from services.kernel.adapters.database import Database, is_outage
 from services.kernel.adapters.event_codec import EventCodec
-from services.kernel.adapters.event_log import NewEvent
+from services.kernel.adapters.event_log import Committed
 from services.kernel.adapters.lazy_transaction import LazyTransaction
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.adapters.unit_of_work import UnitOfWork
@@ -39,7 +40,9 @@ _encode_envelope = msgspec.json.Encoder().encode
 decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 _WATERMARK_MOVED, _APPEND_REFUSED = "OM001", "OM002"
-_APPEND_UNIT = f"SELECT append_unit({', '.join(f'${n}' for n in range(1, 23))})"
+_APPEND_UNIT = (
+    f"SELECT last_position, at FROM append_unit({', '.join(f'${n}' for n in range(1, 23))})"
+)
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _MOST_RACES = 20
@@ -69,7 +72,7 @@ class Home:
     clock: Clock
     locks: StreamLocks
     turn: asyncio.Lock
-    committed: Callable[[Sequence[NewEvent]], None]
+    committed: Committed
     is_sole_writer: bool
 
 
@@ -348,7 +351,7 @@ class Consumer:
             home.locks.hold(self._contended),
             AsyncExitStack() as stack,
         ):
-            sql = LazyTransaction(home.database, stack)
+            sql = LazyTransaction(home.database, stack, keeps_connection=True)
             work = UnitOfWork(
                 sql,
                 home.codec,
@@ -357,9 +360,10 @@ class Consumer:
                 is_sole_writer=home.is_sole_writer,
             )
             await self._hear(work, decoded)
+            kept: tuple[int, datetime] | None = None
             if work.events or work.timers or waiting or partition is None or sql.transaction:
                 try:
-                    await self._keep(work, sql, partition, batch[-1], bus_offset, waiting)
+                    kept = await self._keep(work, sql, partition, batch[-1], bus_offset, waiting)
                 except ConcurrentAppend:
                     work.forget()
                     self._contended = {event.stream for event in work.events}
@@ -370,8 +374,8 @@ class Consumer:
             work.keep()
             if partition is not None:
                 self._watermarks[partition] = batch[-1].position
-            if work.events:
-                home.committed(work.events)
+            if kept is not None:
+                home.committed(work.events, *kept)
 
     async def _keep(
         self,
@@ -381,11 +385,14 @@ class Consumer:
         last: Envelope,
         bus_offset: int,
         waiting: Sequence[Envelope],
-    ) -> None:
-        """Commit rows, timers, events and the watermark (or the parked row's end) together."""
+    ) -> tuple[int, datetime] | None:
+        """Commit rows, timers, events and the watermark (or the parked row's end) together.
+
+        Returns:
+            Position of the last event and when it was recorded; None without events.
+        """
         if partition is not None and sql.transaction is None and not waiting:
-            await self._keep_at_once(work, partition, last.position, bus_offset)
-            return
+            return await self._keep_at_once(work, partition, last.position, bus_offset)
         if partition is None:
             await self._unpark(sql, last)
         else:
@@ -394,18 +401,20 @@ class Consumer:
             await self._park_behind(sql, waiting)
         if work.timers:
             await work.flush_timers(sql)
+        answer = None
         if work.events:
             answer = await event_log.append(sql.transaction, [work.events])
             if answer.refused:
                 raise ConcurrentAppend(work.events[0].stream)
         await sql.commit()
+        return (answer.last_position, answer.at) if answer is not None else None
 
     async def _keep_at_once(
         self, work: UnitOfWork, partition: int, position: int, bus_offset: int
-    ) -> None:
+    ) -> tuple[int, datetime] | None:
         """Do the same in one statement, for a unit that wrote no rows of its own."""
         try:
-            await self._home.database.sql.fetchval(
+            row = await self._home.database.sql.fetchrow(
                 _APPEND_UNIT,
                 *(self.group, self.topic, partition, self._stored[partition], position, bus_offset),
                 *work.timer_columns(),
@@ -417,6 +426,7 @@ class Consumer:
             if error.sqlstate == _APPEND_REFUSED:
                 raise ConcurrentAppend(work.events[0].stream) from None
             raise
+        return (row[0], row[1]) if work.events else None
 
     async def _hear(self, work: UnitOfWork, decoded: Sequence[tuple[Any, Envelope]]) -> None:
         if not decoded:

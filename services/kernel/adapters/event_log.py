@@ -1,6 +1,6 @@
 """Reading the event table: whole streams to decide, and the log in commit order to follow."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,9 @@ LOG_COLUMNS = (
 )
 
 
+NO_CAUSE = Cause("", "")
+
+
 @dataclass(frozen=True, slots=True)
 class NewEvent:
     """An event that a unit of work wants to append.
@@ -35,6 +38,7 @@ class NewEvent:
         event_id: Derived from the command's id, so that a retry makes the same one.
         tenant: As in the stream id.
         cause: Encoded ``Cause``.
+        why: The same, not encoded.
     """
 
     stream: str
@@ -44,6 +48,7 @@ class NewEvent:
     event_id: str
     tenant: str
     cause: bytes
+    why: Cause = NO_CAUSE
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,22 @@ async def read_log(sql: Sql, after_position: int, limit: int) -> list[Any]:
         after_position,
         limit,
     )
+
+
+# Called with the events of a commit, in order; they took the positions up to the last one.
+type Committed = Callable[[Sequence[NewEvent], int, datetime], None]
+
+
+def decode_new(
+    codec: EventCodec, events: Sequence[NewEvent], last_position: int, at: datetime
+) -> list[Recorded[Any]]:
+    """Return what reading the log would return for events that were just committed."""
+    first = last_position - len(events) + 1
+    decode = codec.decode
+    return [
+        Recorded(e.stream, e.version, first + n, decode(e.topic, e.state), e.event_id, at, e.why)
+        for n, e in enumerate(events)
+    ]
 
 
 def decode_rows(codec: EventCodec, rows: Iterable[Any]) -> list[Recorded[Any]]:

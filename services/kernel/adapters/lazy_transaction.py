@@ -8,16 +8,27 @@ from services.kernel.adapters.database import Database
 
 
 class LazyTransaction:
-    """``Sql`` that reads from the pool until something is written; then all is one transaction."""
+    """``Sql`` that reads from the pool until something is written; then all is one transaction.
 
-    def __init__(self, database: Database, stack: AsyncExitStack) -> None:
+    Args:
+        database: Where.
+        stack: Ends with the unit; what is open then is rolled back and given back.
+        keeps_connection: Borrow one connection for all reads too. For units that do nothing else
+            meanwhile; a unit that waits in a queue would keep it from others.
+    """
+
+    def __init__(
+        self, database: Database, stack: AsyncExitStack, *, keeps_connection: bool = False
+    ) -> None:
         self._database = database
         self._stack = stack
+        self._keeps_connection = keeps_connection
+        self._connection: Any = None
         self._open: Any = None
         self.transaction: Any = None
 
     async def begin(self) -> None:
-        self.transaction = await self._stack.enter_async_context(self._database.connection())
+        self.transaction = await self._borrowed()
         self._open = self.transaction.transaction()
         await self._open.start()
         self._stack.push_async_exit(self._end)
@@ -57,4 +68,11 @@ class LazyTransaction:
         reads = query.lstrip()[:6].upper() == "SELECT" and "FOR UPDATE" not in query
         if self.transaction is None and not reads:
             await self.begin()
-        return self.transaction if self.transaction is not None else self._database.sql
+        if self.transaction is not None:
+            return self.transaction
+        return await self._borrowed() if self._keeps_connection else self._database.sql
+
+    async def _borrowed(self) -> Any:
+        if self._connection is None:
+            self._connection = await self._stack.enter_async_context(self._database.connection())
+        return self._connection

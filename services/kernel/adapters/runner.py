@@ -10,7 +10,7 @@ from services.kernel.adapters.appender import Appender
 from services.kernel.adapters.database import Database
 from services.kernel.adapters.durability import Barrier
 from services.kernel.adapters.event_codec import EventCodec
-from services.kernel.adapters.event_log import NewEvent
+from services.kernel.adapters.event_log import Committed
 from services.kernel.adapters.lazy_transaction import LazyTransaction
 from services.kernel.adapters.unit_of_work import UnitOfWork
 from services.kernel.application.clock import Clock
@@ -46,7 +46,7 @@ class CommandRunner:
         cache: StateCache,
         clock: Clock,
         locks: StreamLocks,
-        committed: Callable[[Sequence[NewEvent]], None],
+        committed: Committed,
         *,
         is_sole_writer: bool,
         barrier: Barrier | None,
@@ -105,6 +105,7 @@ class CommandRunner:
                 # Nothing left to do: what the answer rests on may not be on disk yet.
                 await self._barrier.passed()
             return
+        answer = None
         if work.events:
             answer = await event_log.append(sql.transaction, [work.events])
             if answer.refused:
@@ -113,7 +114,8 @@ class CommandRunner:
         await work.flush_timers(sql.transaction)
         await sql.commit()
         work.keep()
-        self._committed(work.events)
+        if answer is not None:
+            self._committed(work.events, answer.last_position, answer.at)
 
     async def _refuse_reused_id(
         self, cause: Cause, event_ids: Sequence[str], use_case: UseCase[Any], now: Any

@@ -9,13 +9,14 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 import asyncpg
 
 from services.kernel.adapters.database import Database, is_outage
 from services.kernel.adapters.event_codec import EventCodec
-from services.kernel.adapters.event_log import decode_rows, read_log
+from services.kernel.adapters.event_log import NewEvent, decode_new, decode_rows, read_log
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.pace import Pace
 from services.kernel.application.runner import Overloaded
@@ -26,6 +27,7 @@ _ELECTION_PAUSE_S = 0.5
 _BATCH_EVENTS = 1_000
 _QUEUE_BATCHES = 4
 _ROUND_S = 0.002
+_OFFERED_COMMITS = 1_000
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 
@@ -78,6 +80,8 @@ class Tail:
         self._followers = followers
         self._poll_s = poll_s
         self._woken = asyncio.Event()
+        # Commits of this process that were not followed yet, by their first position.
+        self._offered: dict[int, tuple[Sequence[NewEvent], int, datetime]] = {}
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -89,8 +93,13 @@ class Tail:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    def wake(self) -> None:
-        """Say that the log has grown."""
+    def offer(self, events: Sequence[NewEvent], last_position: int, at: datetime) -> None:
+        """Say that the log has grown, by what: these events need not be read again.
+
+        Only a shortcut: whatever is not offered, or comes when too much waits, is read.
+        """
+        if len(self._offered) < _OFFERED_COMMITS:
+            self._offered[last_position - len(events) + 1] = (events, last_position, at)
         self._woken.set()
 
     async def _run(self) -> None:
@@ -150,9 +159,13 @@ class Tail:
             while True:
                 await pace.wait()
                 self._woken.clear()
-                rows = await read_log(self._database.sql, position, _BATCH_EVENTS)
-                if rows:
+                batch = self._take_offered(position)
+                has_all = bool(batch)
+                if not batch:
+                    rows = await read_log(self._database.sql, position, _BATCH_EVENTS)
                     batch = decode_rows(self._codec, rows)
+                    has_all = len(rows) < _BATCH_EVENTS
+                if batch:
                     position = batch[-1].position
                     for queue, start in zip(queues, starts, strict=True):
                         if position > start:
@@ -161,12 +174,24 @@ class Tail:
                                 if batch[0].position > start
                                 else [e for e in batch if e.position > start]
                             )
-                if len(rows) < _BATCH_EVENTS:
+                if has_all and position + 1 not in self._offered:
                     if lock.done():
                         lock.result()
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(self._poll_s):
                             await self._woken.wait()
+
+    def _take_offered(self, position: int) -> list[Recorded[Any]]:
+        """Return the events that follow ``position`` without a gap, as far as they were offered."""
+        batch: list[Recorded[Any]] = []
+        while len(batch) < _BATCH_EVENTS and (known := self._offered.pop(position + 1, None)):
+            events, position, at = known
+            batch += decode_new(self._codec, events, position, at)
+        if not batch and self._offered:
+            # What is offered does not join on: somebody else wrote in between. Read on from here,
+            # and forget what the reading covers.
+            self._offered = {}
+        return batch
 
     async def _feed(self, follower: Follower, queue: "asyncio.Queue[list[Recorded[Any]]]") -> None:
         pace = Pace(follower.round_s)

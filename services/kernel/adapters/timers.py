@@ -107,6 +107,7 @@ class Timers:
             work = UnitOfWork(
                 connection, home.codec, home.cache, now, is_sole_writer=home.is_sole_writer
             )
+            answer = None
             try:
                 async with connection.transaction():
                     rows = await self._take(connection, now, limit)
@@ -127,8 +128,8 @@ class Timers:
                 work.forget()
                 raise
             work.keep()
-            if work.events:
-                home.committed(work.events)
+            if answer is not None:
+                home.committed(work.events, answer.last_position, answer.at)
             return len(rows)
 
     async def _take(self, connection: Any, now: Any, limit: int) -> Sequence[Any]:

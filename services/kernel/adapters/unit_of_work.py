@@ -216,7 +216,7 @@ class UnitOfWork:
                         data,
                         derive(cause.tenant, cause.command_id, self._ordinal),
                     ),
-                    *(cause.tenant, self._cause_bytes),
+                    *(cause.tenant, self._cause_bytes, cause),
                 )
             )
             self._ordinal += 1

@@ -8,7 +8,7 @@ from services.kernel.application.feeds import Envelope, Subscription
 from services.kernel.application.work import Work
 
 URGENT_S = 0.004
-UNHURRIED_S = 0.05
+UNHURRIED_S = 0.1
 
 
 def listen[M: Message](

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 
 from services.kernel.adapters.appender import Appender, AppenderLimits
 from services.kernel.adapters.consumer import Consumer, Home
@@ -147,9 +148,9 @@ class ServiceHost:
         for database in {self._derived, self.database}:
             await database.close()
 
-    def _committed(self, events: Sequence[NewEvent]) -> None:
+    def _committed(self, events: Sequence[NewEvent], last_position: int, at: datetime) -> None:
         if self._tail is not None:
-            self._tail.wake()
+            self._tail.offer(events, last_position, at)
         self.reader.committed(events)
 
 

@@ -25,8 +25,10 @@ CREATE FUNCTION append_unit(
     states bytea[],
     event_ids uuid[],
     tenants text[],
-    causes bytea[]
-) RETURNS bigint LANGUAGE plpgsql AS $$
+    causes bytea[],
+    OUT last_position bigint,
+    OUT at timestamptz
+) LANGUAGE plpgsql AS $$
 DECLARE
     appended record;
 BEGIN
@@ -48,7 +50,7 @@ BEGIN
         SET due_at = excluded.due_at, attempts = 0, failed = NULL;
     END IF;
     IF cardinality(originator_ids) = 0 THEN
-        RETURN 0;
+        RETURN;
     END IF;
     SELECT * INTO appended FROM append_events(
         array_fill(0, ARRAY[cardinality(originator_ids)]),
@@ -57,5 +59,6 @@ BEGIN
     IF cardinality(appended.refused) > 0 THEN
         RAISE EXCEPTION 'append refused' USING ERRCODE = 'OM002';
     END IF;
-    RETURN appended.last_position;
+    last_position := appended.last_position;
+    at := appended.at;
 END $$;
