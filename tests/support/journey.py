@@ -5,6 +5,7 @@ that was cut off anywhere is played again from its beginning and changes nothing
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,13 +41,13 @@ class Staff:
         api: Of the tenant.
         missing: What is not found.
         stuck_after_s: How long an order may stay as it is.
-        unclear: How many calls got no final answer and were made again.
+        unclear: Calls that got no final answer and were made again, by what they got instead.
     """
 
     api: Api
     missing: Missing = everything_there
     stuck_after_s: float = 60.0
-    unclear: int = 0
+    unclear: Counter[str] = field(default_factory=Counter[str])
     _tries: dict[str, int] = field(default_factory=dict[str, int])
 
     async def finish(self, order_id: str, *, stop_before: str = "") -> dict[str, Any]:
@@ -135,13 +136,13 @@ class Staff:
         try:
             answer = await self.api.post(path, body, key=f"{path}-{tried}")
         except httpx.TransportError as lost:
-            self.unclear += 1
+            self.unclear[type(lost).__name__] += 1
             return f"{path}: {lost!r}"
         if answer.is_success:
             return ""
         told = answer.json()
         if answer.status_code in _PASSING or told.get("reason") in _PASSING_REASONS:
-            self.unclear += 1
+            self.unclear[f"{answer.status_code} {told.get('reason')}"] += 1
         else:
             self._tries[path] = tried + 1
         return f"{path}: {answer.status_code} {told.get('reason')}: {told.get('detail')}"
@@ -150,8 +151,10 @@ class Staff:
         try:
             answer = await self.api.client.get(path)
         except httpx.TransportError as lost:
-            self.unclear += 1
+            self.unclear[type(lost).__name__] += 1
             return 0, {"detail": repr(lost)}
+        if answer.status_code in _PASSING:
+            self.unclear[f"{answer.status_code} {answer.json().get('reason')}"] += 1
         return answer.status_code, answer.json()
 
 
