@@ -13,6 +13,7 @@ from services.kernel.read_models.read_model import ReadModel
 
 _PAGE_EVENTS = 5_000
 _SHOWN_DIFFERENCES = 5
+_SWITCH_TRIES = 5
 
 # Called with the position reached and the position to reach.
 type Progress = Callable[[int, int], None]
@@ -35,21 +36,40 @@ async def rebuild(owner_dsn: str, codec: EventCodec, model: ReadModel, progress:
     """
     async with _beside(owner_dsn, model) as (connection, schema):
         position = await _project_to(connection, codec, model, 0, await _head(connection), progress)
-        async with connection.transaction():
-            until = await connection.fetchval(
-                "SELECT position FROM checkpoints WHERE name = $1 FOR UPDATE", model.name
-            )
-            until = await _head(connection) if until is None else until
-            await _project_to(connection, codec, model, position, until, progress)
-            for table in model.tables:
-                await connection.execute(f'DROP TABLE public."{table}"')
-                await connection.execute(f'ALTER TABLE {schema}."{table}" SET SCHEMA public')
-            await connection.execute(
-                "INSERT INTO checkpoints (name, position) VALUES ($1, $2)"
-                " ON CONFLICT (name) DO UPDATE SET position = excluded.position",
-                *(model.name, until),
-            )
-            return int(until)
+        for _ in range(_SWITCH_TRIES):
+            with contextlib.suppress(asyncpg.DeadlockDetectedError):
+                return await _switch(connection, schema, codec, model, position, progress)
+        return await _switch(connection, schema, codec, model, position, progress)
+
+
+async def _switch(
+    connection: asyncpg.Connection,
+    schema: str,
+    codec: EventCodec,
+    model: ReadModel,
+    position: int,
+    progress: Progress,
+) -> int:
+    """Project the last stretch and put the new tables in the place of the live ones."""
+    async with connection.transaction():
+        # Writers are kept out before the checkpoint is locked, because a projector writes in
+        # this order too; readers go on until the switch.
+        live = ", ".join(f'public."{table}"' for table in model.tables)
+        await connection.execute(f"LOCK TABLE {live} IN EXCLUSIVE MODE")
+        until = await connection.fetchval(
+            "SELECT position FROM checkpoints WHERE name = $1 FOR UPDATE", model.name
+        )
+        until = await _head(connection) if until is None else until
+        await _project_to(connection, codec, model, position, until, progress)
+        for table in model.tables:
+            await connection.execute(f'DROP TABLE public."{table}"')
+            await connection.execute(f'ALTER TABLE {schema}."{table}" SET SCHEMA public')
+        await connection.execute(
+            "INSERT INTO checkpoints (name, position) VALUES ($1, $2)"
+            " ON CONFLICT (name) DO UPDATE SET position = excluded.position",
+            *(model.name, until),
+        )
+        return int(until)
 
 
 async def compare(
