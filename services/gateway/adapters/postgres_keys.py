@@ -132,7 +132,10 @@ def _claim_of(row: asyncpg.Record, fingerprint: bytes) -> Claim:
 
 
 def _as_seen_by_callers(fault: Exception) -> Exception:
-    away = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+    away = (
+        *(OSError, TimeoutError),
+        *(asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError),
+    )
     if not isinstance(fault, away):
         return fault
     seen = KeysAway(str(fault))

@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import asyncpg
-
 from services.kernel.adapters import event_log
 from services.kernel.adapters.database import Database, is_outage
 from services.kernel.adapters.event_log import Committed, NewEvent
@@ -207,13 +205,9 @@ class Appender:
                         "SELECT event_id::text FROM events WHERE event_id = ANY($1)",
                         [waiting.events[0].event_id for waiting in batch],
                     )
-            except (
-                Overloaded,
-                OSError,
-                TimeoutError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-            ):
+            except Exception as failure:
+                if not is_outage(failure):
+                    raise
                 await asyncio.sleep(_LOOK_PAUSE_S)
                 continue
             ids = {row[0] for row in found}

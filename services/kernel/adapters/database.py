@@ -97,16 +97,22 @@ class Database:
         """Lend a connection.
 
         Raises:
-            Overloaded: None was free within the limit, or the server is away.
+            Overloaded: None was free within the limit, the server is away, or it went away during
+                the block; whether the last statement was carried out is then unknown.
         """
         try:
             connection = await self._pool.acquire(timeout=self.limits.acquire_s)
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise Overloaded(f"no database connection: {error!r}", 500) from error
         try:
-            yield connection
-        finally:
-            await self._pool.release(connection, timeout=self.limits.acquire_s)
+            try:
+                yield connection
+            finally:
+                await self._pool.release(connection, timeout=self.limits.acquire_s)
+        except Exception as error:
+            if isinstance(error, Overloaded) or not is_outage(error):
+                raise
+            raise Overloaded(f"the database went away: {error!r}", 500) from error
 
     async def close(self) -> None:
         """Close every connection, by force when they do not come back in time."""

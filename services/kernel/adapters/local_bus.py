@@ -2,15 +2,21 @@
 
 import asyncio
 import contextlib
+import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from services.kernel.adapters.consumer import Consumer
 from services.kernel.application.feeds import Envelope
 from services.kernel.application.pace import Pace
 
+_log = logging.getLogger(__name__)
+
 _QUEUE_BATCHES = 8
 _BATCH_MESSAGES = 500
+_FIRST_PAUSE_S = 0.05
+_LONGEST_PAUSE_S = 5.0
 # The bus has no partitions; watermarks are kept under this one.
 LOCAL_PARTITION = 0
 
@@ -88,7 +94,27 @@ class LocalBus:
             while not queue.empty() and len(batch) < _BATCH_MESSAGES:
                 batch += queue.get_nowait()
             for start in range(0, len(batch), _BATCH_MESSAGES):
-                await consumer.consume(LOCAL_PARTITION, batch[start : start + _BATCH_MESSAGES])
+                await _surely(
+                    consumer, consumer.consume, LOCAL_PARTITION, batch[start:][:_BATCH_MESSAGES]
+                )
             self._busy.discard(consumer)
-            await consumer.note_watermarks()
-            await consumer.redrive()
+            await _surely(consumer, consumer.note_watermarks)
+            await _surely(consumer, consumer.redrive)
+
+
+async def _surely(
+    consumer: Consumer, work: Callable[..., Awaitable[None]], *arguments: Any
+) -> None:
+    """Do it again until it succeeds: a group that stopped listening would never be told.
+
+    What the consumer has an answer to, it answers itself. Here arrives what hits those answers:
+    the database going away while a message is parked, for example.
+    """
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            return await work(*arguments)
+        except Exception:
+            _log.exception("%s failed and goes on", consumer.group)
+        await asyncio.sleep(pause_s)
+        pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)

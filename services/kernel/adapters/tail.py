@@ -19,7 +19,6 @@ from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import NewEvent, decode_new, decode_rows, read_log
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.pace import Pace
-from services.kernel.application.runner import Overloaded
 from services.kernel.domain.messages import Recorded
 
 _LEADER_LOCK = 7235002
@@ -109,16 +108,11 @@ class Tail:
                 async with self._leadership() as lock:
                     pause_s = _FIRST_PAUSE_S
                     await self._lead(lock)
-            except (
-                Overloaded,
-                OSError,
-                TimeoutError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-            ):
-                _log.warning("log follower lost its database, trying again", exc_info=True)
-            except ExceptionGroup:
-                _log.exception("log follower failed, trying again")
+            except Exception as error:  # whatever it was: who follows the log must not give up
+                if is_outage(error) or _are_outages(error):
+                    _log.warning("log follower lost its database, trying again", exc_info=True)
+                else:
+                    _log.exception("log follower failed, trying again")
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
@@ -213,3 +207,7 @@ class Tail:
                     METRICS.follower_failures.labels(follower.name).inc()
                 await asyncio.sleep(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
+def _are_outages(error: Exception) -> bool:
+    return isinstance(error, ExceptionGroup) and error.split(is_outage)[1] is None
