@@ -1,0 +1,37 @@
+"""The command line fails in one sentence and with the exit code that is documented."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from services.kernel.__main__ import EXIT_USAGE, app
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMS_DATA_HOME", str(tmp_path / "nothing"))
+    monkeypatch.delenv("OMS_BUS", raising=False)
+    monkeypatch.delenv("OMS_POSTGRES_DSN", raising=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["demo"], "nothing has run here yet"),
+        (["serve", "order"], "OMS_BUS=kafka"),
+        (["work", "order"], "OMS_BUS=kafka"),
+        (["serve", "nothing"], "no service 'nothing'"),
+        (["demo", "--orders", "0"], "--orders"),
+        (["nothing"], "nothing"),
+        (["parked", "show"], "Usage: "),
+    ],
+)
+def test_what_cannot_be_understood_ends_with_the_code_of_usage(
+    arguments: list[str], says: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    answer = CliRunner().invoke(app, arguments)
+    captured = capfd.readouterr()
+    assert answer.exit_code == EXIT_USAGE
+    assert says in answer.output + captured.err
+    assert "Traceback" not in answer.output + captured.err
