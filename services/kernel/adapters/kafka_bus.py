@@ -25,12 +25,10 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any, override
 
 from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
-from aiokafka.partitioner import murmur2
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
 
@@ -122,7 +120,9 @@ class KafkaBus:
             count = len(await producer.partitions_for(full))
             by_partition: dict[int, list[Envelope]] = {}
             for envelope in envelopes:
-                by_partition.setdefault(partition_of(envelope.key, count), []).append(envelope)
+                by_partition.setdefault(records.partition_of(envelope.key, count), []).append(
+                    envelope
+                )
             answers = await asyncio.gather(
                 *(self._send(producer, full, *item) for item in by_partition.items()),
                 return_exceptions=True,
@@ -362,16 +362,6 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         if client is None:
             raise IllegalStateError(f"{self._group} does not read")
         return client
-
-
-@lru_cache(65_536)
-def partition_of(key: str, partitions: int) -> int:
-    """Return the partition of a key: Kafka's own choice, the same in every client.
-
-    >>> partition_of("demo/order-O1", 6)
-    1
-    """
-    return int(murmur2(key.encode()) & 0x7FFFFFFF) % partitions
 
 
 async def _raw(batch: Any) -> KafkaMessage:

@@ -5,10 +5,12 @@ what is wrong with it, and ``stand_in`` makes the envelope under which it is par
 """
 
 import calendar
-import uuid
+import re
+import struct
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Protocol
 
 from services.kernel.application.feeds import Envelope
 from services.kernel.domain.ids import derive
@@ -17,13 +19,22 @@ SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/protobuf"
 # Kafka's own default is 1 MB per batch of records; an event is far below it.
 MOST_VALUE_BYTES = 4 << 20
-_MOST_KEY = 512
 _MOST_TEXT = 512
+_MOST_DIGITS = 19
 _MOST_VERSION = 2**31 - 1
 _MOST_POSITION = 2**62
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_OURS = frozenset(
+    {
+        *("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time"),
+        *("ce_tenant", "ce_streamversion", "ce_position", "ce_causationid", "ce_correlationid"),
+        "traceparent",
+    }
+)
 # Before every real position, so that a stream waits behind its unreadable record, and growing
 # with the offset, so that two of them keep their order.
 _UNREADABLE = -(2**62)
+_MIX, _WORD = 0x5BD1E995, 0xFFFFFFFF
 
 
 class Unreadable(Exception):
@@ -43,6 +54,7 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
+@lru_cache(1_000)
 def source_of(topic: str) -> str:
     """Return the CloudEvents source of a feed.
 
@@ -50,6 +62,25 @@ def source_of(topic: str) -> str:
     '/oms/order'
     """
     return "/" + "/".join(topic.split(".")[:2])
+
+
+@lru_cache(65_536)
+def partition_of(key: str, partitions: int) -> int:
+    """Return the partition of a key: Kafka's own choice (murmur2), the same in every client.
+
+    >>> partition_of("demo/order-O1", 6)
+    0
+    """
+    data = key.encode()
+    words = len(data) >> 2
+    mixed = 0x9747B28C ^ len(data)
+    for word in struct.unpack_from(f"<{words}I", data):
+        part = word * _MIX & _WORD
+        mixed = (mixed * _MIX ^ (part ^ part >> 24) * _MIX) & _WORD
+    if rest := data[words << 2 :]:
+        mixed = (mixed ^ int.from_bytes(rest, "little")) * _MIX & _WORD
+    mixed = (mixed ^ mixed >> 13) * _MIX & _WORD
+    return ((mixed ^ mixed >> 15) & 0x7FFFFFFF) % partitions
 
 
 def key_of(envelope: Envelope) -> bytes:
@@ -96,32 +127,36 @@ def envelope_of(topic: str, record: Record) -> Envelope:
     Raises:
         Unreadable: With the first thing that is wrong.
     """
-    headers = _named(record.headers)
-    if _text(headers, "ce_specversion") != SPEC_VERSION:
+    texts = _texts(record.headers)
+    if _text(texts, "ce_specversion") != SPEC_VERSION:
         raise Unreadable(f"header ce_specversion is not {SPEC_VERSION}")
-    if _text(headers, "ce_source") != source_of(topic):
+    if _text(texts, "ce_source") != source_of(topic):
         # Its positions would be those of another log.
         raise Unreadable(f"header ce_source is not {source_of(topic)}")
     key = _key(record)
-    if _text(headers, "ce_subject", most=_MOST_KEY) != key:
+    if _text(texts, "ce_subject") != key:
         raise Unreadable("header ce_subject is not the record's key")
-    if record.value is None:
+    value = record.value
+    if value is None:
         raise Unreadable("no value")
-    if len(record.value) > MOST_VALUE_BYTES:
-        raise Unreadable(f"value of {len(record.value)} bytes, at most {MOST_VALUE_BYTES}")
+    if len(value) > MOST_VALUE_BYTES:
+        raise Unreadable(f"value of {len(value)} bytes, at most {MOST_VALUE_BYTES}")
+    event_id = _text(texts, "ce_id")
+    if _UUID.fullmatch(event_id) is None:
+        raise Unreadable("header ce_id is not a UUID in lower case")
     return Envelope(
         topic=topic,
         key=key,
-        value=record.value,
-        event_id=_event_id(headers),
-        type=_text(headers, "ce_type"),
-        tenant=_text(headers, "ce_tenant"),
-        stream_version=_number(headers, "ce_streamversion", _MOST_VERSION),
-        position=_number(headers, "ce_position", _MOST_POSITION),
-        recorded_at=_time(headers),
-        causation_id=_text(headers, "ce_causationid", required=False),
-        correlation_id=_text(headers, "ce_correlationid", required=False),
-        traceparent=_text(headers, "traceparent", required=False),
+        value=value,
+        event_id=event_id,
+        type=_text(texts, "ce_type"),
+        tenant=_text(texts, "ce_tenant"),
+        stream_version=_number(texts, "ce_streamversion", _MOST_VERSION),
+        position=_number(texts, "ce_position", _MOST_POSITION),
+        recorded_at=_time(texts),
+        causation_id=texts.get("ce_causationid", ""),
+        correlation_id=texts.get("ce_correlationid", ""),
+        traceparent=texts.get("traceparent", ""),
     )
 
 
@@ -152,47 +187,52 @@ def stand_in(topic: str, record: Record) -> Envelope:
     )
 
 
-def _named(headers: Any) -> dict[str, bytes]:
-    named: dict[str, bytes] = {}
+def _texts(headers: Sequence[tuple[str, bytes | None]]) -> dict[str, str]:
+    """Return our headers as text; those that other tools added are none of our business."""
+    texts: dict[str, str] = {}
     for name, value in headers:
-        if name in named:
-            raise Unreadable(f"header {name[:_MOST_TEXT]!r} stands twice")
-        named[name] = value if value is not None else b""
-    return named
+        if name in _OURS:
+            if name in texts:
+                raise Unreadable(f"header {name} stands twice")
+            try:
+                texts[name] = value.decode() if value else ""
+            except UnicodeDecodeError:
+                raise Unreadable(f"header {name} is not UTF-8") from None
+    together = "".join(texts.values())  # looked at once, for speed
+    if len(together) > _MOST_TEXT or not together.isprintable():
+        for name, text in texts.items():
+            _check(text, f"header {name}")
+    return texts
 
 
-def _text(
-    headers: dict[str, bytes], name: str, *, required: bool = True, most: int = _MOST_TEXT
-) -> str:
-    value = headers.get(name, b"")
-    if not value:
-        if required:
-            raise Unreadable(f"header {name} is missing")
-        return ""
-    return _decoded(value, f"header {name}", most)
-
-
-def _decoded(value: bytes, what: str, most: int) -> str:
-    if len(value) > most:
-        raise Unreadable(f"{what} is longer than {most} bytes")
-    try:
-        text = value.decode()
-    except UnicodeDecodeError:
-        raise Unreadable(f"{what} is not UTF-8") from None
+def _check(text: str, what: str) -> None:
+    if len(text) > _MOST_TEXT:
+        raise Unreadable(f"{what} is longer than {_MOST_TEXT} characters")
     if not text.isprintable():
         raise Unreadable(f"{what} holds characters that cannot be printed")
+
+
+def _text(texts: dict[str, str], name: str) -> str:
+    text = texts.get(name)
+    if not text:
+        raise Unreadable(f"header {name} is missing")
     return text
 
 
 def _key(record: Record) -> str:
     if not record.key:
         raise Unreadable("no key")
-    return _decoded(record.key, "key", _MOST_KEY)
+    try:
+        key = record.key.decode()
+    except UnicodeDecodeError:
+        raise Unreadable("key is not UTF-8") from None
+    _check(key, "key")
+    return key
 
 
-def _number(headers: dict[str, bytes], name: str, most: int) -> int:
-    text = _text(headers, name)
-    if not (text.isascii() and text.isdigit() and len(text) <= len(str(most))):
+def _number(texts: dict[str, str], name: str, most: int) -> int:
+    text = _text(texts, name)
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS):
         raise Unreadable(f"header {name} is not a whole number")
     number = int(text)
     if not 1 <= number <= most:
@@ -200,18 +240,11 @@ def _number(headers: dict[str, bytes], name: str, most: int) -> int:
     return number
 
 
-def _event_id(headers: dict[str, bytes]) -> str:
+def _time(texts: dict[str, str]) -> datetime:
     try:
-        return str(uuid.UUID(_text(headers, "ce_id")))
-    except ValueError:
-        raise Unreadable("header ce_id is not a UUID") from None
-
-
-def _time(headers: dict[str, bytes]) -> datetime:
-    try:
-        at = datetime.fromisoformat(_text(headers, "ce_time"))
+        at = datetime.fromisoformat(_text(texts, "ce_time"))
     except ValueError:
         raise Unreadable("header ce_time is not a time") from None
     if at.tzinfo is None:
         raise Unreadable("header ce_time has no zone")
-    return at.astimezone(UTC)
+    return at if at.tzinfo is UTC else at.astimezone(UTC)
