@@ -181,6 +181,48 @@ async def _demo(address: str, key: str, seed: int, orders: int) -> None:
     errors.print(client.render(summary))
 
 
+@app.command("import")
+def import_(
+    what: Annotated[str, typer.Argument(help="products or sites")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    quarantine: Annotated[
+        Path | None, typer.Option(help="where bad rows go; default: beside the file")
+    ] = None,
+) -> None:
+    """Bring a CSV or JSONL file of products or sites into the catalog of the running system."""
+    if what not in ("products", "sites"):
+        errors.print(f"oms: {what!r} cannot be imported: products or sites can")
+        raise typer.Exit(EXIT_USAGE)
+    settings = KernelSettings()
+    key = (settings.data_home / "demo.key").read_text().strip()
+    bad_rows = quarantine or file.with_suffix(".quarantine.csv")
+    importing = importlib.import_module("services.catalog.entrypoints.file_import")
+
+    async def work() -> Any:
+        async with importing.catalog(f"{settings.host}:{settings.grpc_port}") as stub:
+            with _bar(f"importing {file.name}") as progress:
+                return await importing.import_file(
+                    file,
+                    what,
+                    stub,
+                    quarantine=bad_rows,
+                    metadata=(("authorization", f"Bearer {key}"),),
+                    progress=lambda done: progress(done, done),
+                )
+
+    try:
+        report = _run(work())
+    except importing.WrongFile as error:
+        errors.print(f"oms: {file}: {error}")
+        raise typer.Exit(EXIT_USAGE) from None
+    errors.print(
+        f"{report.rows} rows: {report.changed} changed, {report.unchanged} known already,"
+        f" {report.quarantined} in quarantine{f' ({bad_rows})' if report.quarantined else ''}"
+    )
+    if report.quarantined:
+        raise typer.Exit(EXIT_FAILED)
+
+
 @app.command()
 def migrate() -> None:
     """Create the databases and topics that lack and bring every table up to date."""

@@ -10,6 +10,7 @@ from services.order.application.handlers import OrderHandlers
 from services.order.entrypoints.grpc_server import SCOPES, OrderGrpc
 from services.order.entrypoints.subscribers import subscriptions
 from services.order.read_models.basket_view import BASKET_VIEW
+from services.order.read_models.money_check import money_violations
 from services.order.read_models.order_summary import ORDER_SUMMARY
 from services.order.read_models.order_timeline import ORDER_TIMELINE
 
@@ -25,4 +26,5 @@ def build(kernel: Kernel) -> Service:
         subscriptions=subscriptions(),
         grpc=(lambda server: add_OrderServiceServicer_to_server(servicer, server),),
         scopes=SCOPES,
+        checks={"I5: refunded <= captured <= agreed": money_violations},
     )

@@ -1,9 +1,11 @@
 """The stock ledger, put together."""
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from oms.stock_ledger.v1 import stock_ledger_service_pb2_grpc as rpc
 
+from services.kernel.application.work import Sql
 from services.kernel.main import Kernel, Service
 from services.stock_ledger.adapters.event_codec import event_codec
 from services.stock_ledger.adapters.publications import publish
@@ -13,7 +15,20 @@ from services.stock_ledger.entrypoints.subscribers import subscriptions
 from services.stock_ledger.read_models.availability import AVAILABILITY, alternatives
 from services.stock_ledger.read_models.entries import ENTRIES
 from services.stock_ledger.read_models.reservations import RESERVATIONS
+from services.stock_ledger.read_models.verification import Violation, violations
 from services.stock_ledger.settings import StockLedgerSettings
+
+_MOST_SHOWN = 20
+
+
+async def first(found: AsyncIterator[Violation], most: int) -> AsyncIterator[Violation]:
+    """Yield the first ``most``."""
+    count = 0
+    async for one in found:
+        if count == most:
+            return
+        count += 1
+        yield one
 
 
 def build(kernel: Kernel) -> Service:
@@ -21,6 +36,14 @@ def build(kernel: Kernel) -> Service:
     settings = StockLedgerSettings()
     promises = Reservations(timedelta(seconds=settings.hold_seconds), alternatives)
     servicer = StockLedgerGrpc(kernel.runner, kernel.reader, kernel.clock, promises)
+
+    async def audit(sql: Sql) -> list[str]:
+        found = violations(sql, kernel.clock.now())
+        return [
+            f"{one.invariant} {one.stream} at {one.version}: {one.detail}"
+            async for one in first(found, _MOST_SHOWN)
+        ]
+
     return Service(
         name="stock_ledger",
         codec=event_codec(),
@@ -30,4 +53,5 @@ def build(kernel: Kernel) -> Service:
         timers={EXPIRY_TIMER: promises.expire},
         grpc=(lambda server: rpc.add_StockLedgerServiceServicer_to_server(servicer, server),),
         scopes=SCOPES,
+        checks={"I2 I3 I4: the books balance, nothing is promised twice, holds end": audit},
     )

@@ -7,7 +7,8 @@ Importing a file again changes nothing: a row that says what is known already is
 import asyncio
 import csv
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import batched
 from pathlib import Path
@@ -18,6 +19,7 @@ import grpc.aio
 from google.protobuf import json_format
 from oms.catalog.v1 import catalog_events_pb2 as values
 from oms.catalog.v1 import catalog_service_pb2 as wire
+from oms.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 
 from services.catalog.domain.values import Fault
 from services.catalog.entrypoints import file_columns
@@ -70,6 +72,13 @@ class _Line:
         if isinstance(self.message, values.Product):
             return self.message.sku
         return self.message.site_id if isinstance(self.message, values.Site) else ""
+
+
+@asynccontextmanager
+async def catalog(address: str) -> AsyncIterator[Any]:
+    """Lend a stub of the catalog at a gRPC address."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        yield CatalogServiceStub(channel)
 
 
 async def import_file(

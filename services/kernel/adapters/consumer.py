@@ -24,7 +24,7 @@ from services.kernel.adapters.database import Database, is_outage
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import Committed
 from services.kernel.adapters.lazy_transaction import LazyTransaction
-from services.kernel.adapters.telemetry import METRICS
+from services.kernel.adapters.telemetry import METRICS, TELEMETRY
 from services.kernel.adapters.unit_of_work import UnitOfWork
 from services.kernel.application.clock import Clock
 from services.kernel.application.feeds import Envelope, Subscription
@@ -434,13 +434,21 @@ class Consumer:
         subscription = self._subscription
         if subscription.prepare is not None:
             # A batch may hold several tenants; whoever prepares groups by the envelope's.
-            work.begin(_cause(decoded[0][1], self.group))
+            first = decoded[0][1]
+            work.begin(_cause(first, self.group, first.traceparent))
             await subscription.prepare(decoded, work)
         for message, envelope in decoded:
             if not envelope.key.startswith(f"{envelope.tenant}/"):
                 raise ValueError(f"stream {envelope.key!r} is not of tenant {envelope.tenant!r}")
-            work.begin(_cause(envelope, self.group))
-            await subscription.hear(message, envelope, work)
+            if TELEMETRY.is_tracing:
+                age = self._home.clock.now() - envelope.recorded_at
+                name = f"{self.group} hear {envelope.type}"
+                with TELEMETRY.work(name, envelope.traceparent, age) as hearing:
+                    work.begin(_cause(envelope, self.group, hearing.traceparent))
+                    await subscription.hear(message, envelope, work)
+            else:
+                work.begin(_cause(envelope, self.group, envelope.traceparent))
+                await subscription.hear(message, envelope, work)
 
     async def _advance(
         self, connection: Any, partition: int, position: int, bus_offset: int
@@ -511,14 +519,14 @@ class Consumer:
         METRICS.parked.labels(self.group).set(len(self._blocked))
 
 
-def _cause(envelope: Envelope, group: str) -> Cause:
+def _cause(envelope: Envelope, group: str, traceparent: str) -> Cause:
     """Return why a message's commands run: their id follows from the message and the group."""
     return Cause(
         tenant=envelope.tenant,
         command_id=derive(envelope.event_id, group),
         correlation_id=envelope.correlation_id,
         causation_id=envelope.event_id,
-        traceparent=envelope.traceparent,
+        traceparent=traceparent,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from services.kernel.adapters.database import Database
+from services.kernel.adapters.telemetry import METRICS
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
 
@@ -18,6 +19,7 @@ class Projector:
 
     Args:
         database: The service's.
+        service: Its name.
         models: What to fill.
         moved: Set after each commit, for those who wait to read their own writes.
     """
@@ -26,7 +28,8 @@ class Projector:
     # Read models may be a little behind; several commits a blink make one of theirs.
     round_s = 0.05
 
-    def __init__(self, database: Database, models: Sequence[ReadModel]) -> None:
+    def __init__(self, database: Database, service: str, models: Sequence[ReadModel]) -> None:
+        self._service = service
         self._database = database
         self._models = models
         self.position = 0
@@ -46,6 +49,9 @@ class Projector:
         self._positions = {row[0]: row[1] for row in positions}
         self.position = min(self._positions.values(), default=0)
         return self.position
+
+    def note_lag(self, events: int) -> None:
+        METRICS.projection_lag_events.labels(self._service).set(events)
 
     async def follow(self, batch: Sequence[Recorded[Any]]) -> None:
         try:

@@ -50,6 +50,9 @@ class Relay:
         self.position = await self._bus.start_position(self._topic, published_to or 0)
         return self.position
 
+    def note_lag(self, events: int) -> None:
+        METRICS.relay_lag_events.labels(self._topic).set(events)
+
     async def follow(self, batch: Sequence[Recorded[Any]]) -> None:
         envelopes = [e for e in (self.envelope(recorded) for recorded in batch) if e is not None]
         if envelopes:

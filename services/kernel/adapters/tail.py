@@ -46,6 +46,9 @@ class Follower(Protocol):
     async def start_position(self) -> int:
         """Return the position after which to begin."""
 
+    def note_lag(self, events: int) -> None:
+        """Report how many events were read and wait to be followed."""
+
     async def follow(self, batch: Sequence[Recorded[Any]]) -> None:
         """Take a batch. Repeated until it succeeds; must be harmless to repeat."""
 
@@ -81,6 +84,7 @@ class Tail:
         self._woken = asyncio.Event()
         # Commits of this process that were not followed yet, by their first position.
         self._offered: dict[int, tuple[Sequence[NewEvent], int, datetime]] = {}
+        self._position = 0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -160,7 +164,7 @@ class Tail:
                     batch = decode_rows(self._codec, rows)
                     has_all = len(rows) < _BATCH_EVENTS
                 if batch:
-                    position = batch[-1].position
+                    position = self._position = batch[-1].position
                     for queue, start in zip(queues, starts, strict=True):
                         if position > start:
                             await queue.put(
@@ -198,6 +202,7 @@ class Tail:
             while True:
                 try:
                     await follower.follow(batch)
+                    follower.note_lag(self._position - batch[-1].position)
                     break
                 except Exception as error:
                     level = logging.WARNING if is_outage(error) else logging.ERROR

@@ -117,15 +117,8 @@ class Metrics:
         )
         self.projection_lag_events = Gauge(
             "projection_lag_events",
-            "Events recorded and not yet in a read model",
-            ["service", "model"],
-            namespace=_NAMESPACE,
-            registry=self.registry,
-        )
-        self.invariant_violations = Counter(
-            "invariant_violations",
-            "Broken promises that the auditor found",
-            ["service", "invariant"],
+            "Events recorded and not yet in the read models",
+            ["service"],
             namespace=_NAMESPACE,
             registry=self.registry,
         )
@@ -214,6 +207,11 @@ class ProcessTelemetry:
         tracing, self._tracing = self._tracing, None
         if tracing is not None:
             tracing.stop()
+
+    @property
+    def is_tracing(self) -> bool:
+        """Whether anybody collects spans."""
+        return self._tracing is not None
 
     def span(self, name: str, traceparent: str = "") -> AbstractContextManager[Span]:
         """Begin the span of a served call below ``traceparent``."""

@@ -194,7 +194,9 @@ async def running(settings: KernelSettings, say: Say) -> Any:
             stack.push_async_callback(access.close)
             keys = PostgresApiKeys(
                 access.sql,
-                pepper=opened.secrets["api_key_pepper"].encode(),
+                pepper=(
+                    edge.api_key_pepper.get_secret_value() or opened.secrets["api_key_pepper"]
+                ).encode(),
                 environment=edge.environment,
                 clock=SystemClock(),
             )

@@ -112,7 +112,7 @@ class ServiceHost:
             for subscription in self.service.subscriptions
         ]
         self._timers = Timers(home, self.service.timers, settings.timer_poll_s)
-        self.projector = Projector(derived, self.service.read_models)
+        self.projector = Projector(derived, self.service.name, self.service.read_models)
         self.relay = Relay(derived, self.service.topic, self.service.publish, bus)
 
     def start_serving(self) -> None:
