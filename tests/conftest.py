@@ -5,10 +5,19 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
 from tests.support.kafka import kafka_bootstrap, own_broker
+
+# A machine that is busy with something else does not make a rule wrong.
+hypothesis.settings.register_profile(
+    "house",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("house")
 
 __all__ = ["kafka_bootstrap", "own_broker", "postgres_dsn"]
 

@@ -1,12 +1,17 @@
 """``oms``: the command line. Data goes to standard output, everything else to standard error."""
 
+import os
+
+# PostgreSQL is started and stopped by forking, which gRPC remarks upon each time; it reads this
+# when it is imported.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+
 import asyncio
 import contextlib
 import dataclasses
 import gc
 import importlib
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -53,8 +58,6 @@ DEMO_DONE = "demo.done"
 
 def main() -> None:
     """Run the command line; every failure that is not a bug ends in one sentence and a code."""
-    # PostgreSQL is started and stopped by forking, which gRPC would remark upon each time.
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     try:
         app()
     except AlreadyRunning as error:
