@@ -20,6 +20,7 @@ from aiokafka import AIOKafkaProducer
 from google.protobuf.json_format import ParseDict
 from oms.catalog.v1.catalog_service_pb2 import UpsertProductsRequest
 from oms.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
+from oms.order.v1.order_events_pb2 import OrderEvent
 
 from services.demo.adapters.http_client import HttpApi
 from services.demo.application import campaign, loading
@@ -285,6 +286,43 @@ async def test_two_members_share_the_partitions_and_a_rebalance_loses_nothing(
         await eventually(lambda: holds(first, expected), within_s=30)
         assert _partitions_of(first) == set(range(PARTITIONS))
         assert await reasons(first) == []
+
+
+class Frozen(toy.Sink):
+    """Falls asleep in the middle of its first batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asleep, self.awake = asyncio.Event(), asyncio.Event()
+
+    async def _hear(self, event: OrderEvent, envelope: Envelope, work: Work) -> None:
+        self.asleep.set()
+        await self.awake.wait()
+        await super()._hear(event, envelope, work)
+
+
+async def test_a_member_that_slept_through_a_rebalance_changes_nothing_twice(
+    kafka_bootstrap: str, postgres_dsn: str
+) -> None:
+    chosen = options(kafka_bootstrap, finish_s=0.2)
+    toys = Toys(postgres_dsn, lambda: KafkaBus(chosen, [FEED]))
+    expected = {f"k{n}": 3 for n in range(10)}
+    async with toys.run("order") as source:
+        for n in range(30):
+            await add(source, f"k{n % 10}", 1, f"c{n}")
+        await source.settle()
+    frozen = toys.sink = Frozen()
+    async with toys.run("sourcing") as first:
+        await frozen.asleep.wait()
+        toys.sink = toy.Sink()
+        async with toys.run("sourcing") as second:
+            await eventually(lambda: totals(second), within_s=30)
+            # Now it goes on with what it has in hand, part of which the other has done.
+            frozen.awake.set()
+            await eventually(lambda: holds(second, expected), within_s=30)
+            await asyncio.sleep(0.5)
+            assert await totals(first) == expected
+            assert await reasons(first) == []
 
 
 def _partitions_of(stack: Stack) -> set[int]:
