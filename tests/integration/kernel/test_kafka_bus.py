@@ -320,6 +320,7 @@ async def test_a_member_that_slept_through_a_rebalance_changes_nothing_twice(
             # Now it goes on with what it has in hand, part of which the other has done.
             frozen.awake.set()
             await eventually(lambda: holds(second, expected), within_s=30)
+            await eventually(first.runtime.bus.is_idle)
             await asyncio.sleep(0.5)
             assert await totals(first) == expected
             assert await reasons(first) == []
