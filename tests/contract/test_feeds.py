@@ -2,7 +2,8 @@
 
 import ast
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -11,8 +12,10 @@ import pytest
 from google.protobuf.json_format import Parse
 from google.protobuf.message import Message
 
+from services.kernel.adapters import kafka_records
 from services.kernel.adapters.relay import Relay
 from services.kernel.application.feeds import Envelope
+from services.kernel.domain.ids import derive
 from services.kernel.domain.messages import Cause, Recorded
 from services.kernel.main import SERVICES
 from tests.contract.test_golden_messages import FEEDS
@@ -151,7 +154,7 @@ def _recorded(name: str, event: object) -> Recorded[Any]:
         version=3,
         position=42,
         event=event,
-        event_id="0190-event",
+        event_id=derive("event", name),
         recorded_at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
         cause=Cause(
             "demo", "command-1", "correlation-1", "", "key-1", f"00-{'1' * 32}-{'2' * 16}-01"
@@ -174,3 +177,18 @@ def _assert_complete(envelope: Envelope, service: str) -> None:
     case = said.WhichOneof("event")
     assert case is not None
     assert getattr(said, case).DESCRIPTOR.full_name == envelope.type
+    record = _Received(envelope.key.encode(), envelope.value, kafka_records.headers_of(envelope))
+    assert len(record.headers) == 13, "every attribute travels"
+    assert kafka_records.envelope_of(envelope.topic, record) == envelope
+
+
+@dataclass
+class _Received:
+    """The envelope as a record of a broker."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    partition: int = 0
+    offset: int = 0
+    timestamp: int = 0

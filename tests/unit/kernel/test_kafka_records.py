@@ -96,6 +96,7 @@ def test_attributes_are_cloudevents_in_binary_mode() -> None:
         ("ce_position", b"9" * 500, "ce_position is not a whole number"),
         ("ce_time", b"yesterday", "ce_time is not a time"),
         ("ce_time", b"2026-01-02T03:04:05", "ce_time has no zone"),
+        ("ce_time", b"0001-01-01T00:00:00+23:59", "ce_time is not a time"),
     ],
 )
 def test_a_wrong_header_is_named(header: str, value: bytes | None, reason: str) -> None:
