@@ -79,6 +79,10 @@ def _line(**more: Any) -> dict[str, Any]:
     return {"line_id": "L1", "sku": "P1", "quantity": 1, "choice": COLLECT_AT_S1} | more
 
 
+def _wanted(year: str) -> dict[str, Any]:
+    return _line(choice=COLLECT_AT_S1 | {"wanted_at": f"{year}-12-31T23:59:59Z"})
+
+
 def _placing(what: str, status: int, reason: str, tells: str, body: Any) -> Sent:
     return Sent(what, "POST", "/v1/orders", status, reason, tells, body)
 
@@ -149,6 +153,16 @@ WRONG_SHAPE = [
         *(400, "MALFORMED_REQUEST", "/lines/0/choice/wanted_at"),
         _order_of(lines=[_line(choice=COLLECT_AT_S1 | {"wanted_at": "2026-01-01T00:00:00"})]),
     ),
+    *(
+        _placing(
+            f"wanted in the year {year}",
+            *(400, "INVALID_ARGUMENT", "/lines/0/choice/wanted_at"),
+            _order_of(lines=[_wanted(year)]),
+        )
+        for year in ("0002", "1999", "2200", "9999")
+    ),
+    Sent("a promise for the year 9999", "POST", "/v1/promises:quote", 400, "INVALID_ARGUMENT",
+         "wanted_at", {"lines": [_wanted("9999")]}),
     _quantity("zero", 0),
     _quantity("negative", -3),
     _quantity("2^31", 2**31),
@@ -630,6 +644,10 @@ CALLS = [
     Called("waiting backwards", _PLACE, _placed(wait_ms=-1), _INVALID, "INVALID", "wait_ms"),
     Called("501 lines", _PLACE, _placed(lines=[_line(line_id=f"L{n}") for n in range(501)]),
            _INVALID, "INVALID", "lines"),
+    Called("a plan for the year 9999", "sourcing.SourcingService/Quote",
+           {"currency": "EUR", "lines": [{"line_id": "L1", "sku": "P1", "quantity": 1, "choice":
+            {"mode_id": "click_and_collect", "mode_version": 1, "site_id": "S1",
+             "wanted_at": "9999-12-31T23:59:59Z"}}]}, _INVALID, "INVALID"),
     Called("a version below zero", "order.OrderService/CancelOrder",
            {"request_id": "e", "order_id": "FRESH", "expected_version": -5}, _INVALID, "INVALID",
            "expected_version"),

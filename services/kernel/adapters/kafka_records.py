@@ -247,4 +247,7 @@ def _time(texts: dict[str, str]) -> datetime:
         raise Unreadable("header ce_time is not a time") from None
     if at.tzinfo is None:
         raise Unreadable("header ce_time has no zone")
-    return at if at.tzinfo is UTC else at.astimezone(UTC)
+    try:
+        return at if at.tzinfo is UTC else at.astimezone(UTC)
+    except OverflowError:  # within a day of the calendar's ends
+        raise Unreadable("header ce_time is not a time") from None

@@ -27,6 +27,8 @@ MAX_DISCOUNT_SKUS = 500
 MAX_PARTS = 20
 MAX_PAGE = 200
 MAX_WAIT_MS = 10_000
+# Wide, and far enough from the calendar's ends for whoever adds opening hours to a time.
+WANTED_YEARS = range(2000, 2200)
 MAX_WATCH_S = 290
 DEFAULT_WATCH_S = 240
 # Group ids are made of order ids, and lines of split basket lines: both stay identifiers.
@@ -110,9 +112,13 @@ def _destination(where: common.Destination, field: str) -> Destination:
 
 def _time(stamp: Timestamp, field: str) -> datetime:
     try:
-        return stamp.ToDatetime(UTC)
+        at = stamp.ToDatetime(UTC)
+        if at.year not in WANTED_YEARS:
+            raise ValueError(f"year {at.year}")
     except (ValueError, OverflowError):
-        raise Invalid((field, "is no time")) from None
+        years = f"{WANTED_YEARS[0]} to {WANTED_YEARS[-1]}"
+        raise Invalid((field, f"must be a time in the years {years}")) from None
+    return at
 
 
 def lines_of(

@@ -1,13 +1,15 @@
 """Messages of other services and of callers, in sourcing's words."""
 
-from datetime import UTC
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from oms.catalog.v1 import catalog_events_pb2 as catalog
 from oms.common.v1.common_pb2 import Position as WirePosition
 from oms.common.v1.common_pb2 import TemperatureClass
 from oms.order.v1 import order_events_pb2 as order
 
+from services.kernel.domain.errors import Invalid
 from services.sourcing.domain.network import (
     Capability,
     ExtendedSite,
@@ -19,6 +21,8 @@ from services.sourcing.domain.network import (
 from services.sourcing.domain.opening import Hours
 from services.sourcing.domain.wishes import AMBIENT, Choice, Line, Product
 
+# Far enough from the calendar's ends for planning to add opening hours to a time.
+_WANTED_YEARS = range(2000, 2200)
 _TEMPERATURES = {
     TemperatureClass.TEMPERATURE_CLASS_AMBIENT: "ambient",
     TemperatureClass.TEMPERATURE_CLASS_CHILLED: "chilled",
@@ -42,8 +46,19 @@ def choice(wire: order.Choice) -> Choice:
         wire.destination.postcode,
         wire.destination.country,
         _position(wire.destination.position),
-        wire.wanted_at.ToDatetime(tzinfo=UTC) if wire.HasField("wanted_at") else None,
+        _wanted(wire.wanted_at) if wire.HasField("wanted_at") else None,
     )
+
+
+def _wanted(stamp: Timestamp) -> datetime:
+    try:
+        at = stamp.ToDatetime(tzinfo=UTC)
+        if at.year not in _WANTED_YEARS:
+            raise ValueError(f"year {at.year}")
+    except (ValueError, OverflowError):
+        years = f"{_WANTED_YEARS[0]} to {_WANTED_YEARS[-1]}"
+        raise Invalid(("choice.wanted_at", f"must be a time in the years {years}")) from None
+    return at
 
 
 def lines(placed: order.OrderPlaced) -> tuple[Line, ...]:
