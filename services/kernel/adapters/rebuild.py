@@ -59,7 +59,9 @@ async def _switch(
         until = await connection.fetchval(
             "SELECT position FROM checkpoints WHERE name = $1 FOR UPDATE", model.name
         )
-        until = await _head(connection) if until is None else until
+        # The live model may be behind what is projected here already: then it is overtaken, and
+        # whoever fills it finds its checkpoint moved.
+        until = max(position, await _head(connection) if until is None else until)
         await _project_to(connection, codec, model, position, until, progress)
         for table in model.tables:
             await connection.execute(f'DROP TABLE public."{table}"')

@@ -76,7 +76,7 @@ class BreakingDatabase(Database):
 async def breaking(admin_dsn: str) -> AsyncIterator[tuple[BreakingDatabase, Appender]]:
     database = await BreakingDatabase.open(await a_database(admin_dsn), LIMITS)
     assert isinstance(database, BreakingDatabase)
-    appender = Appender(database, AppenderLimits(), lambda _: None)
+    appender = Appender(database, AppenderLimits(), lambda *_: None)
     appender.start()
     try:
         yield database, appender

@@ -13,6 +13,8 @@ def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMS_DATA_HOME", str(tmp_path / "nothing"))
     monkeypatch.delenv("OMS_BUS", raising=False)
     monkeypatch.delenv("OMS_POSTGRES_DSN", raising=False)
+    # A command sets up the logs of its process, which is the test's here.
+    monkeypatch.setattr("services.kernel.__main__.log_json", lambda *_: None)
 
 
 @pytest.mark.parametrize(
@@ -22,6 +24,7 @@ def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["serve", "order"], "OMS_BUS=kafka"),
         (["work", "order"], "OMS_BUS=kafka"),
         (["serve", "nothing"], "no service 'nothing'"),
+        (["import", "people", __file__], "cannot be imported"),
         (["demo", "--orders", "0"], "--orders"),
         (["nothing"], "nothing"),
         (["parked", "show"], "Usage: "),
