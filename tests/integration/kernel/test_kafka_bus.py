@@ -374,7 +374,7 @@ async def test_a_garbled_record_is_parked_and_the_others_go_on(
         await stack.settle()
         found = await reasons(stack)
         assert found[:2] == [
-            "Unreadable: header ce_specversion is missing",
+            "Unreadable: header ce_id is not UTF-8",
             "waits behind an earlier message of its stream",
         ]
         assert len(found) == 2 + PARTITIONS
