@@ -14,7 +14,11 @@ from services.kernel.adapters import event_log
 from services.kernel.adapters.database import Database, is_outage
 from services.kernel.adapters.event_log import Committed, NewEvent
 from services.kernel.adapters.telemetry import METRICS
-from services.kernel.application.runner import ConcurrentAppend, Overloaded
+from services.kernel.application.runner import ConcurrentAppend, Overloaded, QueueFull
+
+# Batches under way at a time, and from how many commands on a batch is split between them.
+_FLUSHERS = 2
+_CROWD = 32
 
 # How often, and how long apart, the fate of a batch is looked up after the connection broke.
 _LOOK_TRIES = 10
@@ -66,22 +70,27 @@ class Appender:
         self._committed = committed
         self._waiting: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        # Batches that were sent and not answered yet: how many commands, and on which streams.
+        self._in_flight = 0
+        self._in_flight_streams: set[str] = set()
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="appender")
+        self._tasks = [
+            asyncio.create_task(self._run(), name=f"appender {n}") for n in range(_FLUSHERS)
+        ]
 
     async def stop(self) -> None:
         """Finish what waits, within the statement limit, then stop."""
-        if self._task is None:
-            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._database.limits.statement_s):
-                while self._waiting:
+                while self._waiting or self._in_flight:
                     await asyncio.sleep(0.01)
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         for waiting in self._waiting:
             waiting.done.set_exception(Overloaded("shutting down", 1000))
         self._waiting.clear()
@@ -91,10 +100,11 @@ class Appender:
 
         Raises:
             ConcurrentAppend: A stream has moved on, or the command is recorded already.
-            Overloaded: The queue is full or the database is away; nothing was recorded.
+            QueueFull: Too much waits already; nothing was recorded.
+            Overloaded: The database is away; nothing was recorded.
         """
         if len(self._waiting) >= self._limits.queue_commands:
-            raise Overloaded("append queue full", 100)
+            raise QueueFull("append queue full", 100)
         waiting = _Waiting(events, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         METRICS.queue_depth.set(len(self._waiting))
@@ -103,10 +113,14 @@ class Appender:
 
     async def _run(self) -> None:
         while True:
-            if not self._waiting:
+            batch = self._take()
+            if not batch:
                 self._wake.clear()
                 await self._wake.wait()
-            batch = self._take()
+                continue
+            streams = {stream for waiting in batch for stream in waiting.streams}
+            self._in_flight += len(batch)
+            self._in_flight_streams |= streams
             try:
                 await self._flush(batch)
             except asyncio.CancelledError:
@@ -114,6 +128,21 @@ class Appender:
                 raise
             except Exception as error:
                 _fail(batch, error)
+            finally:
+                self._in_flight -= len(batch)
+                self._in_flight_streams -= streams
+                # What was held back because of these streams may go now, with either flusher.
+                self._wake.set()
+
+    def _most(self) -> int:
+        """Return how many commands the next batch may have.
+
+        A crowd is split between two flushers, so that one batch is made ready while the other is
+        on its way to the disk. A few go together: there the flush is what costs.
+        """
+        crowd = len(self._waiting) + self._in_flight
+        most = self._limits.batch_commands
+        return most if crowd < _CROWD else min(most, -(-crowd // _FLUSHERS))
 
     def _take(self) -> list[_Waiting]:
         """Return the next batch: each stream in it is touched by one command only.
@@ -123,9 +152,10 @@ class Appender:
         """
         batch: list[_Waiting] = []
         held: list[_Waiting] = []
-        streams: set[str] = set()
+        streams = set(self._in_flight_streams)
         events = 0
-        while self._waiting and len(batch) < self._limits.batch_commands:
+        most = self._most()
+        while self._waiting and len(batch) < most:
             waiting = self._waiting[0]
             if batch and events + len(waiting.events) > self._limits.batch_events:
                 break
