@@ -26,9 +26,9 @@ LOG_COLUMNS = (
 NO_CAUSE = Cause("", "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewEvent:
-    """An event that a unit of work wants to append.
+    """An event that a unit of work wants to append. Never changed once made.
 
     Attributes:
         stream: Stream id.

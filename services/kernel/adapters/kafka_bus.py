@@ -110,6 +110,10 @@ class KafkaBus:
         # What was acknowledged is on the brokers' disks; they keep it for who comes later.
         return published_to
 
+    def is_heard(self, topic: str) -> bool:  # noqa: ARG002 - the port's
+        """Tell that a topic is: whoever reads it later reads it from the beginning."""
+        return True
+
     async def publish(self, topic: str, envelopes: Sequence[Envelope]) -> None:
         if self._is_stopped:
             # The relay is about to be cancelled; it must not believe that it published.

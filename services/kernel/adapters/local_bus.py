@@ -60,6 +60,9 @@ class LocalBus:
         marks = [consumer.watermark(LOCAL_PARTITION) for consumer, _ in self._queues[topic]]
         return min(marks, default=published_to)
 
+    def is_heard(self, topic: str) -> bool:
+        return bool(self._queues[topic])
+
     async def publish(self, topic: str, envelopes: Sequence[Envelope]) -> None:
         for consumer, queue in self._queues[topic]:
             if (

@@ -54,7 +54,9 @@ class Relay:
         METRICS.relay_lag_events.labels(self._topic).set(events)
 
     async def follow(self, batch: Sequence[Recorded[Any]]) -> None:
-        envelopes = [e for e in (self.envelope(recorded) for recorded in batch) if e is not None]
+        envelopes: list[Envelope] = []
+        if self._bus.is_heard(self._topic):
+            envelopes = [e for e in map(self.envelope, batch) if e is not None]
         if envelopes:
             await self._bus.publish(self._topic, envelopes)
             METRICS.relayed.labels(self._topic).inc(len(envelopes))

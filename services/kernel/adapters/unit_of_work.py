@@ -63,7 +63,7 @@ class UnitOfWork:
     def begin(self, cause: Cause) -> None:
         """Say on whose behalf the commands that follow are handled."""
         self._cause = cause
-        self._cause_bytes = encode_cause(cause)
+        self._cause_bytes = b""
         self._ordinal = 0
 
     async def state[C, S, E](self, kind: Kind[C, S, E], key: str) -> Versioned[S]:
@@ -203,6 +203,8 @@ class UnitOfWork:
             return
         state, version = known.state, known.version
         cause = self._cause
+        if not self._cause_bytes:  # most messages come to nothing: encoded when one does not
+            self._cause_bytes = encode_cause(cause)
         for event in events:
             version += 1
             topic, data = self._codec.encode(event)

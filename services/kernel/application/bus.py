@@ -15,5 +15,8 @@ class Bus(Protocol):
             published_to: Up to where the relay knows that it published.
         """
 
+    def is_heard(self, topic: str) -> bool:
+        """Tell whether publishing on ``topic`` reaches anybody, now or later."""
+
     async def publish(self, topic: str, envelopes: Sequence[Envelope]) -> None:
         """Hand over a batch, in order; return once the bus will not lose it."""

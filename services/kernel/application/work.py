@@ -20,9 +20,9 @@ class Sql(Protocol):
     async def fetchval(self, query: str, *args: Any) -> Any: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Versioned[State]:
-    """A state and the number of events it is folded from."""
+    """A state and the number of events it is folded from. Never changed once made."""
 
     state: State
     version: int

@@ -7,7 +7,7 @@ from google.protobuf.message import Message
 from services.kernel.application.feeds import Envelope, Subscription
 from services.kernel.application.work import Work
 
-URGENT_S = 0.004
+URGENT_S = 0.006
 UNHURRIED_S = 0.1
 
 
