@@ -49,12 +49,23 @@ class LocalBus:
                     )
                 )
 
-    async def stop(self) -> None:
+    def halt(self) -> None:
+        """Deliver nothing more from this moment on."""
         for task in self._tasks:
             task.cancel()
+
+    async def stop(self) -> None:
+        """Stop, and forget what waits: it is read again."""
+        self.halt()
         for task in self._tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        self._tasks.clear()
+        self._busy.clear()
+        for subscribers in self._queues.values():
+            for _, queue in subscribers:
+                while not queue.empty():
+                    queue.get_nowait()
 
     async def start_position(self, topic: str, published_to: int) -> int:
         marks = [consumer.watermark(LOCAL_PARTITION) for consumer, _ in self._queues[topic]]

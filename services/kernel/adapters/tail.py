@@ -8,7 +8,7 @@ slow down the reading instead of filling the memory.
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -66,6 +66,7 @@ class Tail:
         codec: Names to classes.
         followers: Who gets the events.
         poll_s: How often to look when nobody wakes us.
+        lost: Called the moment that the connection which holds the lock breaks.
     """
 
     def __init__(
@@ -75,7 +76,9 @@ class Tail:
         codec: EventCodec,
         followers: Sequence[Follower],
         poll_s: float,
+        lost: Callable[[], None] | None = None,
     ) -> None:
+        self._lost = lost
         self._database = database
         self._dsn = dsn
         self._codec = codec
@@ -128,6 +131,8 @@ class Tail:
             self._dsn, timeout=limits.acquire_s, command_timeout=limits.statement_s
         )
         watch: asyncio.Task[None] | None = None
+        if self._lost is not None:
+            connection.add_termination_listener(self._broken)
         try:
             while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK):
                 await asyncio.sleep(_ELECTION_PAUSE_S)
@@ -136,7 +141,12 @@ class Tail:
         finally:
             if watch is not None:
                 watch.cancel()
+            connection.remove_termination_listener(self._broken)
             connection.terminate()
+
+    def _broken(self, _: Any) -> None:
+        if self._lost is not None:
+            self._lost()
 
     async def _watch(self, connection: asyncpg.Connection) -> None:
         """Fail as soon as the connection that holds the lock is gone."""

@@ -65,7 +65,7 @@ class ServiceHost:
         self._settings = settings
         self._tail: Tail | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        cache = StateCache(settings.cached_states)
+        self._cache = cache = StateCache(settings.cached_states)
         locks = StreamLocks()
         self.appender = Appender(
             database,
@@ -119,20 +119,38 @@ class ServiceHost:
         """Take commands."""
         self.appender.start()
 
-    def start_working(self) -> None:
-        """Follow the log, fire timers, run the tasks; consumers start on their bus."""
+    def start_working(self, lost: Callable[[], None] | None = None) -> None:
+        """Follow the log, fire timers, run the tasks; consumers start on their bus.
+
+        Args:
+            lost: Called the moment that the server is lost to the log's followers.
+        """
+        self.follow(lost)
+        if self.service.timers:
+            self._timers.start()
+        for task in self.service.tasks:
+            self._tasks.append(asyncio.create_task(_supervise(task, self.service.name)))
+
+    def follow(self, lost: Callable[[], None] | None) -> None:
+        """Follow the log from where the database says."""
         followers: list[Follower] = [self.relay]
         if self.service.read_models:
             followers.append(self.projector)
             self.reader.projector = self.projector
         self._tail = Tail(
-            self._derived, self._dsn, self.service.codec, followers, self._settings.poll_s
+            self._derived, self._dsn, self.service.codec, followers, self._settings.poll_s, lost
         )
         self._tail.start()
-        if self.service.timers:
-            self._timers.start()
-        for task in self.service.tasks:
-            self._tasks.append(asyncio.create_task(_supervise(task, self.service.name)))
+
+    def forget(self) -> None:
+        """Drop what memory holds of the log."""
+        self._cache.clear()
+
+    async def unfollow(self) -> None:
+        """Stop following the log."""
+        if self._tail is not None:
+            await self._tail.stop()
+            self._tail = None
 
     async def stop(self) -> None:
         """Stop working, finish what waits to be appended, let the connections go."""

@@ -1,10 +1,12 @@
 """Several services in one process, on whichever bus."""
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from services.kernel.adapters import database as databases
-from services.kernel.adapters.database import Database, Limits
+from services.kernel.adapters.database import Database, Limits, is_outage
 from services.kernel.adapters.local_bus import LocalBus
 from services.kernel.application.clock import Clock, SystemClock
 from services.kernel.main.buses import ServiceBus
@@ -13,6 +15,8 @@ from services.kernel.main.service import Build, builder, migrations_of
 from services.kernel.settings import KernelSettings
 
 _log = logging.getLogger(__name__)
+
+_RECOVERY_PAUSE_S = 0.25
 
 
 # Every service with an event store, in the order in which orders pass through them.
@@ -76,6 +80,8 @@ class Runtime:
         self.bus = bus or LocalBus()
         self._is_sole_writer = is_sole_writer
         self.hosts: dict[str, ServiceHost] = {}
+        self._lost: Callable[[], None] | None = None
+        self._recovering: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         settings = self._settings
@@ -105,11 +111,50 @@ class Runtime:
             for consumer in host.consumers:
                 self.bus.attach(consumer)
         await self.bus.start()
+        self._lost = self._begin_again if is_lazy else None
         for host in self.hosts.values():
-            host.start_working()
+            host.start_working(self._lost)
+
+    def _begin_again(self) -> None:
+        """Stop everything that follows the logs, this very moment, and begin anew from the disk.
+
+        A server that died may have taken the newest lazy commits with it, and gives their
+        positions to other events: watermarks, states and messages in memory are ahead of it.
+        """
+        if self._recovering is not None and not self._recovering.done():
+            return
+        _log.warning("the database server was lost: following the logs anew")
+        if isinstance(self.bus, LocalBus):
+            self.bus.halt()
+        for host in self.hosts.values():
+            host.forget()
+        self._recovering = asyncio.create_task(self._recover(), name="recover")
+
+    async def _recover(self) -> None:
+        for host in self.hosts.values():
+            await host.unfollow()
+        while True:
+            await self.bus.stop()
+            for host in self.hosts.values():
+                host.forget()
+            try:
+                await self.bus.start()
+                break
+            except Exception as error:  # noqa: BLE001 - nothing is followed until it succeeds
+                if not is_outage(error):
+                    _log.exception("could not follow the logs anew, trying again")
+            await asyncio.sleep(_RECOVERY_PAUSE_S)
+        for host in self.hosts.values():
+            host.follow(self._lost)
 
     async def stop(self) -> None:
         """Stop in the order that loses no work: the log's followers, the bus, the connections."""
+        if self._recovering is not None:
+            self._recovering.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._recovering
+        for host in self.hosts.values():
+            await host.unfollow()
         await self.bus.stop()
         for host in self.hosts.values():
             await host.stop()
