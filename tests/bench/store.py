@@ -16,6 +16,7 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastor
 
 from services.kernel.adapters.appender import Appender, AppenderLimits
 from services.kernel.adapters.database import Database, Limits, ensure_database, migrate
+from services.kernel.adapters.durability import Barrier
 from services.kernel.adapters.event_log import NewEvent, decode_rows, read_log
 from services.kernel.application.work import Work
 from services.kernel.domain.ids import derive
@@ -76,22 +77,31 @@ async def append(postgres_dsn: str) -> AsyncIterator[Result]:
 
 async def _append(dsn: str, writers: int, count: int) -> float:
     database = await Database.open(dsn, Limits())
-    appender = Appender(database, AppenderLimits(), lambda *_: None)
+    lazy = await Database.open(dsn, Limits(), is_lazy=True)
+    appender = Appender(lazy, AppenderLimits(), lambda *_: None, Barrier(database))
     appender.start()
 
-    async def write(writer: int) -> None:
-        for n in range(count // writers):
-            stream = f"demo/order-{writer}.{n}"
-            await appender.append(
-                [NewEvent(stream, 1, "order.placed.v1", _STATE, derive(stream, 0), "demo", _CAUSE)]
-            )
+    # Made beforehand, as the rows of COPY are: what is measured is the way to the disk.
+    commands = [
+        [[_new_event(f"demo/order-{writer}.{n}")] for n in range(count // writers)]
+        for writer in range(writers)
+    ]
+
+    async def write(events: Sequence[Sequence[NewEvent]]) -> None:
+        for command in events:
+            await appender.append(command)
 
     started = time.perf_counter()
-    await asyncio.gather(*(write(writer) for writer in range(writers)))
+    await asyncio.gather(*map(write, commands))
     elapsed = time.perf_counter() - started
     await appender.stop()
+    await lazy.close()
     await database.close()
     return count / elapsed
+
+
+def _new_event(stream: str) -> NewEvent:
+    return NewEvent(stream, 1, "order.placed.v1", _STATE, derive(stream, 0), "demo", _CAUSE)
 
 
 async def _copy(dsn: str, count: int) -> float:

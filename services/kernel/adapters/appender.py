@@ -8,10 +8,11 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from services.kernel.adapters import event_log
 from services.kernel.adapters.database import Database, is_outage
+from services.kernel.adapters.durability import Barrier
 from services.kernel.adapters.event_log import Committed, NewEvent
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.runner import ConcurrentAppend, Overloaded, QueueFull
@@ -43,20 +44,19 @@ class AppenderLimits:
 @dataclass(slots=True)
 class _Waiting:
     events: Sequence[NewEvent]
+    streams: tuple[str, ...]
     done: "asyncio.Future[None]"
-    streams: frozenset[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.streams = frozenset(event.stream for event in self.events)
 
 
 class Appender:
     """Appends commands to one database, in batches, in the order in which they came.
 
     Args:
-        database: Where the events go.
+        database: Where the events go. Its connections may commit lazily if there is a barrier.
         limits: Bounds.
         committed: Called after each commit, to wake the readers of the log.
+        barrier: Passed before a caller is told: then a batch need not wait for the disk to let
+            the next one begin, and one flush serves several. None: every commit is on disk.
     """
 
     def __init__(
@@ -64,7 +64,10 @@ class Appender:
         database: Database,
         limits: AppenderLimits,
         committed: Committed,
+        barrier: Barrier | None = None,
     ) -> None:
+        self._barrier = barrier
+        self._settling: set[asyncio.Task[None]] = set()
         self._database = database
         self._limits = limits
         self._committed = committed
@@ -84,7 +87,7 @@ class Appender:
         """Finish what waits, within the statement limit, then stop."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._database.limits.statement_s):
-                while self._waiting or self._in_flight:
+                while self._waiting or self._in_flight or self._settling:
                     await asyncio.sleep(0.01)
         for task in self._tasks:
             task.cancel()
@@ -105,9 +108,9 @@ class Appender:
         """
         if len(self._waiting) >= self._limits.queue_commands:
             raise QueueFull("append queue full", 100)
-        waiting = _Waiting(events, asyncio.get_running_loop().create_future())
+        streams = tuple([event.stream for event in events])
+        waiting = _Waiting(events, streams, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        METRICS.queue_depth.set(len(self._waiting))
         self._wake.set()
         await waiting.done
 
@@ -167,7 +170,8 @@ class Appender:
                 events += len(waiting.events)
             else:
                 held.append(waiting)
-            streams |= waiting.streams
+            streams.update(waiting.streams)
+        METRICS.queue_depth.set(len(self._waiting) + len(held))
         self._waiting.extendleft(reversed(held))
         return batch
 
@@ -193,7 +197,25 @@ class Appender:
         grown = [e for waiting, ok in zip(batch, kept, strict=True) if ok for e in waiting.events]
         self._committed(grown, answer.last_position, answer.at)
         self._refuse_outrun(grown)
-        self._settle(batch, kept)
+        if self._barrier is None:
+            self._settle(batch, kept)
+            return
+        settling = asyncio.create_task(self._settle_on_disk(self._barrier, batch, kept, backend))
+        self._settling.add(settling)
+        settling.add_done_callback(self._settling.discard)
+
+    async def _settle_on_disk(
+        self, barrier: Barrier, batch: Sequence[_Waiting], kept: Sequence[bool], backend: int
+    ) -> None:
+        try:
+            await barrier.passed()
+        except Exception as error:
+            try:
+                await self._resolve(batch, backend, error)
+            except Exception as unknown:
+                _fail(batch, unknown)
+        else:
+            self._settle(batch, kept)
 
     def _settle(self, batch: Sequence[_Waiting], kept: Sequence[bool]) -> None:
         for waiting, ok in zip(batch, kept, strict=True):

@@ -68,13 +68,14 @@ class ServiceHost:
         self._cache = cache = StateCache(settings.cached_states)
         locks = StreamLocks()
         self.appender = Appender(
-            database,
+            derived,
             AppenderLimits(
                 settings.append_batch_commands,
                 settings.append_batch_events,
                 settings.append_queue_commands,
             ),
             self._committed,
+            barrier,
         )
         # The codec belongs to the service, and the service is built with the runner that needs
         # it: the runner asks for it when it first decodes.
