@@ -76,9 +76,8 @@ async def append(postgres_dsn: str) -> AsyncIterator[Result]:
 
 
 async def _append(dsn: str, writers: int, count: int) -> float:
-    database = await Database.open(dsn, Limits())
     lazy = await Database.open(dsn, Limits(), is_lazy=True)
-    appender = Appender(lazy, AppenderLimits(), lambda *_: None, Barrier(database))
+    appender = Appender(lazy, AppenderLimits(), lambda *_: None, Barrier(dsn, Limits()))
     appender.start()
 
     # Made beforehand, as the rows of COPY are: what is measured is the way to the disk.
@@ -96,7 +95,6 @@ async def _append(dsn: str, writers: int, count: int) -> float:
     elapsed = time.perf_counter() - started
     await appender.stop()
     await lazy.close()
-    await database.close()
     return count / elapsed
 
 

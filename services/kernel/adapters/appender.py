@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from services.kernel.adapters import event_log
 from services.kernel.adapters.database import Database, is_outage
-from services.kernel.adapters.durability import Barrier
+from services.kernel.adapters.durability import Barrier, Session
 from services.kernel.adapters.event_log import Committed, NewEvent
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.runner import ConcurrentAppend, Overloaded, QueueFull
@@ -98,6 +98,13 @@ class Appender:
             waiting.done.set_exception(Overloaded("shutting down", 1000))
         self._waiting.clear()
 
+    def forget(self) -> None:
+        """Refuse what waits: it was decided on states that a lost server may have taken along."""
+        for waiting in self._waiting:
+            if not waiting.done.done():
+                waiting.done.set_exception(Overloaded("the database was lost", 500))
+        self._waiting.clear()
+
     async def append(self, events: Sequence[NewEvent]) -> None:
         """Append the events of one command, all or nothing; return once they are on disk.
 
@@ -179,6 +186,8 @@ class Appender:
         if not batch:
             return
         backend: int | None = None
+        # Held from before the commit: only then does its flush prove anything.
+        session = None if self._barrier is None else await self._barrier.session()
         try:
             with METRICS.append_seconds.time():
                 async with self._database.connection() as connection:
@@ -197,18 +206,18 @@ class Appender:
         grown = [e for waiting, ok in zip(batch, kept, strict=True) if ok for e in waiting.events]
         self._committed(grown, answer.last_position, answer.at)
         self._refuse_outrun(grown)
-        if self._barrier is None:
+        if session is None:
             self._settle(batch, kept)
             return
-        settling = asyncio.create_task(self._settle_on_disk(self._barrier, batch, kept, backend))
+        settling = asyncio.create_task(self._settle_on_disk(session, batch, kept, backend))
         self._settling.add(settling)
         settling.add_done_callback(self._settling.discard)
 
     async def _settle_on_disk(
-        self, barrier: Barrier, batch: Sequence[_Waiting], kept: Sequence[bool], backend: int
+        self, session: Session, batch: Sequence[_Waiting], kept: Sequence[bool], backend: int
     ) -> None:
         try:
-            await barrier.passed()
+            await session.passed()
         except Exception as error:
             try:
                 await self._resolve(batch, backend, error)
@@ -257,6 +266,11 @@ class Appender:
                         "SELECT event_id::text FROM events WHERE event_id = ANY($1)",
                         [waiting.events[0].event_id for waiting in batch],
                     )
+                    if self._barrier is not None:
+                        # They are there; see to it that they stay.
+                        async with connection.transaction():
+                            await connection.execute("SET LOCAL synchronous_commit = on")
+                            await connection.fetchval("SELECT pg_current_xact_id()")
             except Exception as failure:
                 if not is_outage(failure):
                     raise

@@ -414,6 +414,8 @@ class Consumer:
         Returns:
             Position of the last event and when it was recorded; None without events.
         """
+        if work.is_outdated:
+            raise WatermarkMoved(self.group)
         if partition is not None and sql.transaction is None and not waiting:
             return await self._keep_at_once(work, partition, last.position, bus_offset)
         if partition is None:

@@ -1,31 +1,43 @@
-"""Waiting until what was committed lazily is on disk."""
+"""Waiting until what was committed lazily is on disk, and noticing when it never will be."""
 
 import asyncio
+import contextlib
 
-from services.kernel.adapters.database import Database
+import asyncpg
+
+from services.kernel.adapters.database import Limits
+from services.kernel.application.runner import Overloaded
+
+_RETRY_AFTER_MS = 500
 
 
-class Barrier:
-    """Makes sure that everything committed so far on the server survives a power cut.
+class Session:
+    """One connection that outlives the commits it vouches for.
 
     A server has one write-ahead log, and a flush writes it up to a point: flushing any commit
-    puts everything before it on disk, whichever database it belongs to. Callers who come while a
-    flush is under way share the next one.
-
-    Args:
-        database: On connections that commit durably.
+    puts everything before it on disk, whichever database it belongs to. A server that dies takes
+    what was not flushed with it, and every connection breaks. So whoever holds a session from
+    before his commit, and sees it flush afterwards, knows that his commit is on disk; a
+    connection made later could only vouch for what came after the server's return.
     """
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
         self._running: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the connection is known to be broken."""
+        return self._connection.is_closed()
 
     async def passed(self) -> None:
         """Return once what was committed before this call is on disk.
 
+        Callers who come while a flush is under way share the next one.
+
         Raises:
-            Overloaded: The database is away.
+            Overloaded: The server was lost; what the caller relies on may be lost too.
         """
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._flush())
@@ -35,6 +47,10 @@ class Barrier:
             self._next = asyncio.create_task(self._after(self._running))
         await asyncio.shield(self._next)
 
+    def end(self) -> None:
+        """Break the connection."""
+        self._connection.terminate()
+
     async def _after(self, running: "asyncio.Task[None]") -> None:
         await asyncio.wait([running])
         self._running = asyncio.current_task()
@@ -42,5 +58,51 @@ class Barrier:
         await self._flush()
 
     async def _flush(self) -> None:
-        # An id of its own makes the transaction write a commit record, which is flushed.
-        await self._database.sql.fetchval("SELECT pg_current_xact_id()")
+        try:
+            # An id of its own makes the transaction write a commit record, which is flushed.
+            await self._connection.fetchval("SELECT pg_current_xact_id()")
+        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            self.end()
+            raise Overloaded(f"the database was lost: {error!r}", _RETRY_AFTER_MS) from error
+
+
+class Barrier:
+    """Lends the current session to a server, and makes a new one when that is over.
+
+    Args:
+        dsn: A database of the server; its role commits durably.
+        limits: Bounds.
+    """
+
+    def __init__(self, dsn: str, limits: Limits) -> None:
+        self._dsn = dsn
+        self._limits = limits
+        self._session: Session | None = None
+        self._opening = asyncio.Lock()
+
+    async def session(self) -> Session:
+        """Return a session that vouches for what is committed from now on.
+
+        Raises:
+            Overloaded: The server is away.
+        """
+        if self._session is not None and not self._session.is_over:
+            return self._session
+        async with self._opening:
+            if self._session is None or self._session.is_over:
+                try:
+                    connection = await asyncpg.connect(
+                        self._dsn,
+                        timeout=self._limits.acquire_s,
+                        command_timeout=self._limits.statement_s,
+                        server_settings={"synchronous_commit": "on"},
+                    )
+                except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+                    raise Overloaded(f"database away: {error!r}", _RETRY_AFTER_MS) from error
+                self._session = Session(connection)
+            return self._session
+
+    def close(self) -> None:
+        if self._session is not None:
+            with contextlib.suppress(asyncpg.InterfaceError):
+                self._session.end()

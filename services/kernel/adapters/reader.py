@@ -61,6 +61,7 @@ class PostgresReader:
     async def changed(self, stream: str, after_version: int, timeout_s: float) -> int:
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
+        session = None if self._barrier is None else await self._barrier.session()
         pause_s = _FIRST_LOOK_S
         news = asyncio.Event()
         self._changes[stream].add(news)
@@ -84,8 +85,8 @@ class PostgresReader:
                 else:
                     news.clear()
                     version = max(version, self._written.get(stream, version))
-            if version > after_version and self._barrier is not None:
-                await self._barrier.passed()
+            if version > after_version and session is not None:
+                await session.passed()
             return version
         finally:
             self._changes[stream].discard(news)
@@ -111,6 +112,10 @@ class PostgresReader:
                 await self.projector.moved.wait()
         except TimeoutError:
             return
+
+    def forget(self) -> None:
+        """Drop what memory knows of streams; the log says what is true."""
+        self._written.clear()
 
     def committed(self, events: Sequence[NewEvent]) -> None:
         """Wake those who wait for one of these streams to change."""

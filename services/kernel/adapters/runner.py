@@ -8,7 +8,7 @@ from typing import Any
 from services.kernel.adapters import event_log
 from services.kernel.adapters.appender import Appender
 from services.kernel.adapters.database import Database
-from services.kernel.adapters.durability import Barrier
+from services.kernel.adapters.durability import Barrier, Session
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import Committed
 from services.kernel.adapters.lazy_transaction import LazyTransaction
@@ -68,6 +68,7 @@ class CommandRunner:
         for _ in range(_MOST_TRIES):
             # Streams over which a race was lost are decided on one after the other from then on;
             # otherwise a crowd on one stream would lose most of its races.
+            session = None if self._barrier is None else await self._barrier.session()
             async with self._locks.hold(contended), AsyncExitStack() as transaction:
                 sql = LazyTransaction(self._database, transaction)
                 work = UnitOfWork(
@@ -81,7 +82,7 @@ class CommandRunner:
                     async with self._locks.hold(streams):
                         if work.is_overtaken():
                             raise _Overtaken
-                        await self._keep(work, sql)
+                        await self._keep(work, sql, session)
                 except ConcurrentAppend as error:
                     lost = error
                     is_known = isinstance(error, _Overtaken)
@@ -94,16 +95,18 @@ class CommandRunner:
                 await self._refuse_reused_id(cause, event_ids, use_case, now)
         raise lost if lost is not None else ConcurrentAppend()
 
-    async def _keep(self, work: UnitOfWork, sql: "LazyTransaction") -> None:
+    async def _keep(self, work: UnitOfWork, sql: LazyTransaction, session: Session | None) -> None:
+        if work.is_outdated:
+            raise ConcurrentAppend("the database was lost meanwhile")
         if work.timers and sql.transaction is None:
             await sql.begin()
         if sql.transaction is None:
             if work.events:
                 await self._appender.append(work.events)
                 work.keep()
-            elif self._barrier is not None:
+            elif session is not None:
                 # Nothing left to do: what the answer rests on may not be on disk yet.
-                await self._barrier.passed()
+                await session.passed()
             return
         answer = None
         if work.events:

@@ -37,6 +37,7 @@ class UnitOfWork:
         self._sql = sql
         self._codec = codec
         self._cache = cache
+        self._generation = cache.generation
         self._now = now
         self._is_sole_writer = is_sole_writer
         self._known: dict[str, Versioned[Any]] = {}
@@ -59,6 +60,11 @@ class UnitOfWork:
     @property
     def now(self) -> datetime:
         return self._now
+
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the states it may have relied on were dropped since it began."""
+        return self._generation != self._cache.generation
 
     def begin(self, cause: Cause) -> None:
         """Say on whose behalf the commands that follow are handled."""
@@ -157,6 +163,8 @@ class UnitOfWork:
 
     def keep(self) -> None:
         """Cache the states that this unit knows; called after its commit."""
+        if self.is_outdated:
+            return
         for stream, state in self._known.items():
             self._cache.put(stream, state)
 

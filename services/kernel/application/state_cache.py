@@ -18,6 +18,8 @@ class StateCache:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
+        # Grows when everything known is dropped; what was read before must not be relied on then.
+        self.generation = 0
         self._states: OrderedDict[str, Versioned[Any]] = OrderedDict()
 
     def get(self, stream: str) -> Versioned[Any] | None:
@@ -40,6 +42,7 @@ class StateCache:
         self._states.pop(stream, None)
 
     def clear(self) -> None:
+        self.generation += 1
         self._states.clear()
 
     def __len__(self) -> int:

@@ -60,7 +60,7 @@ class ServiceHost:
     ) -> None:
         self.database = database
         self._derived = derived
-        barrier = Barrier(database) if derived is not database else None
+        self._barrier = barrier = Barrier(dsn, database.limits) if derived is not database else None
         self._dsn = dsn
         self._settings = settings
         self._tail: Tail | None = None
@@ -146,6 +146,8 @@ class ServiceHost:
     def forget(self) -> None:
         """Drop what memory holds of the log."""
         self._cache.clear()
+        self.appender.forget()
+        self.reader.forget()
 
     async def unfollow(self) -> None:
         """Stop following the log."""
@@ -164,6 +166,8 @@ class ServiceHost:
         if self._tail is not None:
             await self._tail.stop()
         await self.appender.stop()
+        if self._barrier is not None:
+            self._barrier.close()
         for database in {self._derived, self.database}:
             await database.close()
 
