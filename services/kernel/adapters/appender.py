@@ -16,6 +16,7 @@ from services.kernel.adapters.durability import Barrier, Session
 from services.kernel.adapters.event_log import Committed, NewEvent
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.runner import ConcurrentAppend, Overloaded, QueueFull
+from services.kernel.application.tasks import end
 
 # Batches under way at a time, and from how many commands on a batch is split between them.
 _FLUSHERS = 2
@@ -89,11 +90,7 @@ class Appender:
             async with asyncio.timeout(self._database.limits.statement_s):
                 while self._waiting or self._in_flight or self._settling:
                     await asyncio.sleep(0.01)
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end(self._tasks)
         for waiting in self._waiting:
             waiting.done.set_exception(Overloaded("shutting down", 1000))
         self._waiting.clear()

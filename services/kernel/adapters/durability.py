@@ -5,7 +5,7 @@ import contextlib
 
 import asyncpg
 
-from services.kernel.adapters.database import Limits
+from services.kernel.adapters.database import Limits, is_outage
 from services.kernel.application.runner import Overloaded
 
 _RETRY_AFTER_MS = 500
@@ -61,8 +61,10 @@ class Session:
         try:
             # An id of its own makes the transaction write a commit record, which is flushed.
             await self._connection.fetchval("SELECT pg_current_xact_id()")
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except Exception as error:
             self.end()
+            if not is_outage(error):
+                raise
             raise Overloaded(f"the database was lost: {error!r}", _RETRY_AFTER_MS) from error
 
 
@@ -97,7 +99,9 @@ class Barrier:
                         command_timeout=self._limits.statement_s,
                         server_settings={"synchronous_commit": "on"},
                     )
-                except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+                except Exception as error:
+                    if not is_outage(error):
+                        raise
                     raise Overloaded(f"database away: {error!r}", _RETRY_AFTER_MS) from error
                 self._session = Session(connection)
             return self._session

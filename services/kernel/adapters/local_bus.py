@@ -10,6 +10,7 @@ from typing import Any
 from services.kernel.adapters.consumer import Consumer
 from services.kernel.application.feeds import Envelope
 from services.kernel.application.pace import Pace
+from services.kernel.application.tasks import end
 
 _log = logging.getLogger(__name__)
 
@@ -57,9 +58,7 @@ class LocalBus:
     async def stop(self) -> None:
         """Stop, and forget what waits: it is read again."""
         self.halt()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end(self._tasks)
         self._tasks.clear()
         self._busy.clear()
         for subscribers in self._queues.values():

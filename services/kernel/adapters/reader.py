@@ -5,7 +5,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from services.kernel.adapters.database import Database
-from services.kernel.adapters.durability import Barrier
 from services.kernel.adapters.event_log import NewEvent
 from services.kernel.adapters.projector import Projector
 from services.kernel.application.runner import Overloaded
@@ -26,12 +25,10 @@ class PostgresReader:
 
     Args:
         database: The service's.
-        barrier: Where consumers commit lazily, what a change waits for before it is told.
     """
 
-    def __init__(self, database: Database, barrier: Barrier | None) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._barrier = barrier
         # Names of the service's read models; set once the service is built.
         self.models: list[str] = []
         self._changes: dict[str, set[asyncio.Event]] = defaultdict(set)
@@ -61,7 +58,6 @@ class PostgresReader:
     async def changed(self, stream: str, after_version: int, timeout_s: float) -> int:
         loop = asyncio.get_running_loop()
         until = loop.time() + timeout_s
-        session = None if self._barrier is None else await self._barrier.session()
         pause_s = _FIRST_LOOK_S
         news = asyncio.Event()
         self._changes[stream].add(news)
@@ -85,8 +81,6 @@ class PostgresReader:
                 else:
                     news.clear()
                     version = max(version, self._written.get(stream, version))
-            if version > after_version and session is not None:
-                await session.passed()
             return version
         finally:
             self._changes[stream].discard(news)

@@ -19,6 +19,7 @@ from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import NewEvent, decode_new, decode_rows, read_log
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.pace import Pace
+from services.kernel.application.tasks import end
 from services.kernel.domain.messages import Recorded
 
 _LEADER_LOCK = 7235002
@@ -95,9 +96,7 @@ class Tail:
 
     async def stop(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end([self._task])
 
     def offer(self, events: Sequence[NewEvent], last_position: int, at: datetime) -> None:
         """Say that the log has grown, by what: these events need not be read again.

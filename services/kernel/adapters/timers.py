@@ -1,7 +1,6 @@
 """Wakes what asked to be woken: each timer fires once, as a unit of work of its own."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from services.kernel.adapters.consumer import Home
 from services.kernel.adapters.database import is_outage
 from services.kernel.adapters.unit_of_work import UnitOfWork
 from services.kernel.application.runner import ConcurrentAppend
+from services.kernel.application.tasks import end
 from services.kernel.application.work import Work
 from services.kernel.domain.ids import derive
 from services.kernel.domain.messages import Cause
@@ -51,9 +51,7 @@ class Timers:
 
     async def stop(self) -> None:
         if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await end([self._task])
 
     async def _run(self) -> None:
         pause_s = self._poll_s

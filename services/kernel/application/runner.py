@@ -61,7 +61,8 @@ class Reader(Protocol):
     async def changed(self, stream: str, after_version: int, timeout_s: float) -> int:
         """Return the version of ``stream`` once it is above ``after_version`` (0: not begun).
 
-        Returns the present version, possibly ``after_version``, when the time is up.
+        Returns the present version, possibly ``after_version``, when the time is up. What changed
+        may not be on disk yet; ``Runner.execute`` answers only when what it rests on is.
         """
 
     async def projected(self, timeout_s: float) -> None:

@@ -1,7 +1,6 @@
 """One service with its database: what serves it and what works for it."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -21,6 +20,7 @@ from services.kernel.application.bus import Bus
 from services.kernel.application.clock import Clock
 from services.kernel.application.state_cache import StateCache
 from services.kernel.application.stream_locks import StreamLocks
+from services.kernel.application.tasks import end
 from services.kernel.main.service import Build, Kernel
 from services.kernel.settings import KernelSettings
 
@@ -90,7 +90,7 @@ class ServiceHost:
             is_sole_writer=is_sole_writer,
             barrier=barrier,
         )
-        self.reader = PostgresReader(database, barrier)
+        self.reader = PostgresReader(database)
         self.service = build(Kernel(self.runner, self.reader, clock, target))
         self.reader.models = [model.name for model in self.service.read_models]
         home = Home(
@@ -157,11 +157,7 @@ class ServiceHost:
 
     async def stop(self) -> None:
         """Stop working, finish what waits to be appended, let the connections go."""
-        for task in self._tasks:
-            task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await end(self._tasks)
         await self._timers.stop()
         if self._tail is not None:
             await self._tail.stop()
