@@ -39,12 +39,13 @@ class Session:
         Raises:
             Overloaded: The server was lost; what the caller relies on may be lost too.
         """
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._flush())
-            await asyncio.shield(self._running)
-            return
-        if self._next is None or self._next.done():
+        if self._next is None:
+            if self._running is None or self._running.done():
+                self._running = asyncio.create_task(self._flush())
+                await asyncio.shield(self._running)
+                return
             self._next = asyncio.create_task(self._after(self._running))
+        # It has not begun: whoever joins it now is covered by it.
         await asyncio.shield(self._next)
 
     def end(self) -> None:
