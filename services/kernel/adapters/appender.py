@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from services.kernel.adapters import event_log
 from services.kernel.adapters.database import Database, is_outage
-from services.kernel.adapters.durability import Barrier, Session
+from services.kernel.adapters.durability import FLUSH, Barrier, Session
 from services.kernel.adapters.event_log import Committed, NewEvent
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.runner import ConcurrentAppend, Overloaded, QueueFull
@@ -267,7 +267,7 @@ class Appender:
                         # They are there; see to it that they stay.
                         async with connection.transaction():
                             await connection.execute("SET LOCAL synchronous_commit = on")
-                            await connection.fetchval("SELECT pg_current_xact_id()")
+                            await connection.fetchval(FLUSH)
             except Exception as failure:
                 if not is_outage(failure):
                     raise
