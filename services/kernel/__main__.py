@@ -108,7 +108,7 @@ def up(
     """Run every service, the gateway and PostgreSQL in this process group, until stopped."""
     settings = KernelSettings()
     settings.data_home.mkdir(parents=True, exist_ok=True)
-    log_json("oms", "INFO", (settings.data_home / "oms.log").open("a"))
+    log_json("oms", EdgeSettings().log_level, (settings.data_home / "oms.log").open("a"))
     TELEMETRY.start_tracing("so-oms", endpoint=EdgeSettings().otlp_endpoint)
     _run(_up(settings, demo_orders))
 
@@ -273,7 +273,9 @@ def _run_process(kind: str, service: str) -> None:
 
 
 @app.command()
-def rebuild(read_model: Annotated[str, typer.Argument(help="for example order.timeline")]) -> None:
+def rebuild(
+    read_model: Annotated[str, typer.Argument(help="for example order.order_timeline")],
+) -> None:
     """Fill a read model anew beside the live one, then switch to it."""
 
     async def work() -> None:

@@ -80,7 +80,7 @@ class Database:
                 timeout=limits.acquire_s,
                 command_timeout=limits.statement_s,
                 max_inactive_connection_lifetime=0,
-                reset=_leave_session,
+                reset=leave_session,
                 server_settings={
                     "jit": "off",
                     "synchronous_commit": "off" if is_lazy else "on",
@@ -127,7 +127,7 @@ class Database:
         return PooledSql(self)
 
 
-async def _leave_session(_: Any) -> None:
+async def leave_session(_: Any) -> None:
     """Take the place of asyncpg's reset, a round trip after every statement.
 
     Nothing here changes a session: no setting, no cursor, no lock, no listening. An open

@@ -183,7 +183,10 @@ async def running(settings: KernelSettings, say: Say) -> Any:
     edge = EdgeSettings()
     with sole_owner(settings.data_home):
         async with open_databases(settings, say) as opened, contextlib.AsyncExitStack() as stack:
-            hand_over_secrets(opened.secrets)
+            internal_token = (
+                edge.internal_token.get_secret_value() or opened.secrets["internal_token"]
+            )
+            hand_over_secrets({**opened.secrets, "internal_token": internal_token})
             health = HealthEndpoint(
                 ready={"database": _reachable(opened.admin_dsn)}, metrics=METRICS.exposition
             )
@@ -213,11 +216,11 @@ async def running(settings: KernelSettings, say: Say) -> Any:
                 authenticator=keys,
                 telemetry=TELEMETRY,
                 limits=CallLimits(**edge.limits()),
-                service_token=ServiceToken(opened.secrets["internal_token"], frozenset(ALL_SCOPES)),
+                service_token=ServiceToken(internal_token, frozenset(ALL_SCOPES)),
                 has_reflection=edge.has_reflection or edge.environment == _DEVELOPMENT,
             )
             port = await server.start(f"{settings.host}:{settings.grpc_port}")
-            stack.push_async_callback(server.drain, 0.0, edge.grace_s)
+            stack.push_async_callback(server.drain, edge.notice_s, edge.grace_s)
             say("opening the gateway")
             grpc_address = f"{settings.host}:{port}"
             await _open_gateway(settings, opened, keys, grpc_address, stack)
@@ -253,6 +256,7 @@ async def _open_gateway(
         max_size=_GATEWAY_CONNECTIONS,
         timeout=settings.acquire_s,
         command_timeout=settings.statement_s,
+        reset=databases.leave_session,
         server_settings=main.POOL_SETTINGS,
     )
     stack.push_async_callback(pool.close)
