@@ -279,9 +279,11 @@ async def test_cancelled_in_time_frees_the_stock(platform: Api) -> None:
     )
     await _moves_to(platform, "S4", RICE, {"free": before["free"] - 4, "allocated": 4})
 
-    await platform.done("/v1/orders/one-cancel:cancel", {"reason": "CHANGED_MIND"})
+    told = await platform.done("/v1/orders/one-cancel:cancel", {"reason": "CHANGED_MIND"})
 
-    assert (await platform.get("/v1/orders/one-cancel"))["status"] == "cancelled"
+    # Whoever wants to read what he just wrote says so.
+    order = await platform.get("/v1/orders/one-cancel", min_version=told["version"])
+    assert order["status"] == "cancelled"
     await _moves_to(platform, "S4", RICE, {"free": before["free"], "allocated": 0})
     await eventually(lambda: _is_task(platform, "one-cancel.1", "cancelled"))
 
