@@ -117,6 +117,8 @@ class Timers:
                             "DELETE FROM timers WHERE timer_id = ANY($1)",
                             [row["timer_id"] for row in rows],
                         )
+                    if work.is_outdated:
+                        raise ConcurrentAppend("the database was lost meanwhile")
                     await work.flush_timers(connection)
                     if work.events:
                         answer = await event_log.append(connection, [work.events])

@@ -1,7 +1,6 @@
 """What a service is made of, and what the kernel gives it."""
 
 import importlib
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,6 @@ from services.kernel.application.runner import Reader, Runner
 from services.kernel.application.work import Sql, Work
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
-
-_log = logging.getLogger(__name__)
 
 type Publish = Callable[[Recorded[Any]], Message | None]
 type Register = Callable[[grpc.aio.Server], None]
