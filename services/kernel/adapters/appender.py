@@ -239,7 +239,7 @@ class Appender:
         versions = {event.stream: event.version for event in grown}
         still: deque[_Waiting] = deque()
         for waiting in self._waiting:
-            if any(event.version <= versions.get(event.stream, 0) for event in waiting.events):
+            if any(event.version <= versions.get(event.stream, -1) for event in waiting.events):
                 if not waiting.done.done():
                     waiting.done.set_exception(ConcurrentAppend(waiting.events[0].stream))
             else:
