@@ -40,13 +40,15 @@ e2e: .venv/dev
 chaos: .venv/dev
 	@$(PYTEST) tests/chaos -m "not soak"
 
-contracts: .venv/dev  ## generate the code of the contracts anew, and lint them
+contracts: .venv/dev  ## generate code, AsyncAPI document and feed pages from the contracts, and lint them
 	@bash contracts/generate.sh
+	@PYTHONPATH=.:contracts/gen $(BIN)/python -m contracts.describe
 	@bash contracts/buf.sh lint
 
 breaking: .venv/dev
 	@bash contracts/buf.sh lint
 	@bash contracts/buf.sh breaking
+	@bash contracts/asyncapi.sh
 	@bash contracts/generate.sh && git diff --exit-code --stat -- contracts/gen
 
 bench: .venv/dev  ## measure, as JSON lines (ONLY=append runs one metric)

@@ -14,21 +14,34 @@ import importlib
 import json
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 import uvloop
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from services.kernel.adapters.json_lines import log_json
 from services.kernel.adapters.telemetry import TELEMETRY
 from services.kernel.domain.errors import NotFound
-from services.kernel.main import SERVICES, BusSettings, EdgeSettings, KernelSettings, inspection
+from services.kernel.main import (
+    SERVICES,
+    BusSettings,
+    EdgeSettings,
+    KernelSettings,
+    analyst_commands,
+    inspection,
+)
 from services.kernel.main.buses import declare_feeds
+from services.kernel.main.console import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    AsJson,
+    bar,
+    errors,
+    print_rows,
+    say,
+)
 from services.kernel.main.embedded import (
     AlreadyRunning,
     Embedded,
@@ -36,8 +49,6 @@ from services.kernel.main.embedded import (
     running,
 )
 
-EXIT_FAILED = 1
-EXIT_USAGE = 2
 _SEED = 20_260_101
 
 app = typer.Typer(
@@ -49,9 +60,7 @@ app = typer.Typer(
 )
 parked = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
 app.add_typer(parked, name="parked")
-
-errors = Console(stderr=True, soft_wrap=True)
-AsJson = Annotated[bool, typer.Option("--json", help="print data as JSON lines")]
+app.add_typer(analyst_commands.app)
 
 DEMO_DONE = "demo.done"
 
@@ -67,36 +76,6 @@ def main() -> None:
 
 def _run[T](work: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(work)
-
-
-def _say(message: str) -> None:
-    errors.print(f"[dim]·[/dim] {message}")
-
-
-@contextlib.contextmanager
-def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show progress on a terminal, and nothing elsewhere."""
-    bar = Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=errors, disable=not errors.is_terminal,
-    )  # fmt: skip
-    with bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-def _print(rows: list[dict[str, Any]], *, as_json: bool, title: str) -> None:
-    if as_json:
-        for row in rows:
-            print(json.dumps(row, default=str))
-        return
-    if not rows:
-        errors.print(f"{title}: none")
-        return
-    table = Table(*rows[0], title=title)
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    Console().print(table)
 
 
 @app.command()
@@ -118,7 +97,7 @@ async def _up(settings: KernelSettings, demo_orders: int) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
-    async with running(settings, _say) as embedded:
+    async with running(settings, say) as embedded:
         # What is alive now lives as long as the process: the collector need not look at it again,
         # and it need not look often, because hardly anything here is part of a cycle.
         gc.freeze()
@@ -175,9 +154,9 @@ def demo(
 async def _demo(address: str, key: str, seed: int, orders: int) -> None:
     # The demo is a client like any other: it is found by name, and speaks HTTP only.
     client = importlib.import_module("services.demo.main")
-    with _bar("loading the demo chain") as progress:
+    with bar("loading the demo chain") as progress:
         await client.load_chain(address, key, seed, lambda _, done, all_: progress(done, all_))
-    with _bar(f"carrying {orders} orders to their customers") as progress:
+    with bar(f"carrying {orders} orders to their customers") as progress:
         summary = await client.run_orders(
             address, key, seed, orders, lambda _, done, all_: progress(done, all_)
         )
@@ -203,7 +182,7 @@ def import_(
 
     async def work() -> Any:
         async with importing.catalog(f"{settings.host}:{settings.grpc_port}") as stub:
-            with _bar(f"importing {file.name}") as progress:
+            with bar(f"importing {file.name}") as progress:
                 return await importing.import_file(
                     file,
                     what,
@@ -231,7 +210,7 @@ def migrate() -> None:
     """Create the databases and topics that lack and bring every table up to date."""
 
     async def work() -> None:
-        async with open_databases(KernelSettings(), _say) as databases:
+        async with open_databases(KernelSettings(), say) as databases:
             for name in databases.app_dsns:
                 errors.print(f"{name}: up to date")
         for topic in await declare_feeds(BusSettings(), SERVICES):
@@ -263,7 +242,7 @@ def _run_process(kind: str, service: str) -> None:
         for name in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(name, stop.set)
         run_kind = process.serve_service if kind == "serve" else process.work_service
-        await run_kind(service, stop, _say)
+        await run_kind(service, stop, say)
 
     try:
         _run(run())
@@ -279,8 +258,8 @@ def rebuild(
     """Fill a read model anew beside the live one, then switch to it."""
 
     async def work() -> None:
-        async with inspection.inspecting(KernelSettings(), _say) as opened:
-            with _bar(f"rebuilding {read_model}") as progress:
+        async with inspection.inspecting(KernelSettings(), say) as opened:
+            with bar(f"rebuilding {read_model}") as progress:
                 position = await inspection.rebuild_read_model(opened, read_model, progress)
             errors.print(f"{read_model} is rebuilt up to position {position}")
 
@@ -297,15 +276,15 @@ def verify(as_json: AsJson = False) -> None:
     findings: list[inspection.Finding] = []
 
     async def work() -> None:
-        async with inspection.inspecting(KernelSettings(), _say) as opened:
-            with _bar("verifying") as progress:
+        async with inspection.inspecting(KernelSettings(), say) as opened:
+            with bar("verifying") as progress:
                 checks = inspection.verify(opened, lambda _, at, head: progress(at, head))
                 findings.extend([finding async for finding in checks])
 
     _run(work())
     broken = [finding for finding in findings if finding.violations]
     if as_json:
-        _print([dataclasses.asdict(finding) for finding in findings], as_json=True, title="")
+        print_rows([dataclasses.asdict(finding) for finding in findings], as_json=True, title="")
     else:
         for finding in findings:
             mark = "[red]broken[/red]" if finding.violations else "[green]holds[/green]"
@@ -322,7 +301,7 @@ def doctor(as_json: AsJson = False) -> None:
     """Say what is reachable and what is misconfigured; exit code 1 when something is."""
     checks = importlib.import_module("services.kernel.main.doctor")
     rows = _run(checks.examine(KernelSettings()))
-    _print([dataclasses.asdict(row) for row in rows], as_json=as_json, title="doctor")
+    print_rows([dataclasses.asdict(row) for row in rows], as_json=as_json, title="doctor")
     if any(row.state == "broken" for row in rows):
         raise typer.Exit(EXIT_FAILED)
 
@@ -333,7 +312,7 @@ def parked_list(
 ) -> None:
     """List what is parked, with its reason."""
     rows = _inspect(lambda opened: inspection.parked_messages(opened, limit))
-    _print([dataclasses.asdict(row) for row in rows], as_json=as_json, title="parked")
+    print_rows([dataclasses.asdict(row) for row in rows], as_json=as_json, title="parked")
 
 
 @parked.command("show")

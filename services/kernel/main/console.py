@@ -1,0 +1,66 @@
+"""What commands print: data to standard output, everything else to standard error."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+
+errors = Console(stderr=True, soft_wrap=True)
+AsJson = Annotated[bool, typer.Option("--json", help="print data as JSON lines")]
+
+
+def say(message: str) -> None:
+    errors.print(f"[dim]·[/dim] {message}")
+
+
+def complain(message: object) -> None:
+    """Say why a command ends without having done its work."""
+    errors.print(f"oms: {message}", markup=False, highlight=False)
+
+
+@contextlib.contextmanager
+def bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Show progress on a terminal, and nothing elsewhere."""
+    shown = Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        console=errors, disable=not errors.is_terminal,
+    )  # fmt: skip
+    with shown:
+        task = shown.add_task(title, total=None)
+        yield lambda done, total: shown.update(task, completed=done, total=total)
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str) -> None:
+    if as_json:
+        for row in rows:
+            print_line(json.dumps(row, default=str))
+        return
+    if not rows:
+        errors.print(f"{title}: none")
+        return
+    table = Table(*(Column(name, overflow="fold") for name in rows[0]), title=title)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console().print(table)
+
+
+def print_line(line: str) -> None:
+    """Print a line that a reader behind a pipe sees at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def leave_pipe() -> None:
+    """End quietly when whoever reads has gone, as `head` does."""
+    # Python would try to flush what nobody will read.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
