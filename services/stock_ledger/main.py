@@ -14,6 +14,7 @@ from services.stock_ledger.entrypoints.grpc_server import SCOPES, StockLedgerGrp
 from services.stock_ledger.entrypoints.subscribers import subscriptions
 from services.stock_ledger.read_models.availability import AVAILABILITY, alternatives
 from services.stock_ledger.read_models.entries import ENTRIES
+from services.stock_ledger.read_models.past import MARKS
 from services.stock_ledger.read_models.reservations import RESERVATIONS
 from services.stock_ledger.read_models.verification import Violation, violations
 from services.stock_ledger.settings import StockLedgerSettings
@@ -48,7 +49,7 @@ def build(kernel: Kernel) -> Service:
         name="stock_ledger",
         codec=event_codec(),
         publish=publish,
-        read_models=(AVAILABILITY, ENTRIES, RESERVATIONS),
+        read_models=(AVAILABILITY, ENTRIES, RESERVATIONS, MARKS),
         subscriptions=subscriptions(promises),
         timers={EXPIRY_TIMER: promises.expire},
         grpc=(lambda server: rpc.add_StockLedgerServiceServicer_to_server(servicer, server),),

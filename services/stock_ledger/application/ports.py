@@ -1,9 +1,11 @@
 """What the use cases need and do not make themselves."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from services.kernel.application.work import Sql
+from services.stock_ledger.domain.entry import Buckets
 from services.stock_ledger.domain.reservation import Line
 
 
@@ -12,3 +14,14 @@ class Alternatives(Protocol):
         self, sql: Sql, tenant: str, wanted: Sequence[Line]
     ) -> Sequence[Mapping[str, str]]:
         """Return other sites that have what these lines lack: site_id, sku, available."""
+
+
+class PastBalances(Protocol):
+    async def __call__(
+        self, sql: Sql, tenant: str, asked: Sequence[tuple[str, int, datetime]]
+    ) -> Sequence[Buckets]:
+        """Return balances of the past, in the order asked.
+
+        Each of a stock key, the version up to which entries count (what was known), and the time
+        up to which they occurred (what was true).
+        """

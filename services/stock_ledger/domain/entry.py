@@ -52,6 +52,11 @@ class Cause(StrEnum):
     DELIVERY = "delivery"
     RETURN_RESTOCK = "return_restock"
     RETURN_WRITE_OFF = "return_write_off"
+    IMAGE = "image"
+    STOCKTAKE = "stocktake"
+    IMAGE_KEPT = "image_kept"
+    STOCKTAKE_KEPT = "stocktake_kept"
+    IMAGE_OFFSET = "image_offset"
 
 
 FACTS = frozenset(
@@ -65,6 +70,9 @@ FACTS = frozenset(
         Cause.PICK,
         Cause.SHORT_NOT_FOUND,
         Cause.SHORT_DAMAGED,
+        Cause.IMAGE,
+        Cause.STOCKTAKE,
+        Cause.IMAGE_OFFSET,
     }
 )
 """The causes that may take free below zero."""
@@ -119,6 +127,25 @@ class Reserved:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """What somebody saw of this product at this site; see domain/image.py.
+
+    Attributes:
+        basis: ``physical`` or ``available``.
+        has_picked: Whether what was seen includes units in totes.
+        counted: What was seen, in base units.
+        expected: What the ledger had of it, as of the same time.
+        offset_of: Source id of the late movement that this entry takes back; empty for others.
+    """
+
+    basis: str
+    has_picked: bool
+    counted: int = 0
+    expected: int = 0
+    offset_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EntryPosted:
     """One entry of the ledger.
 
@@ -131,6 +158,7 @@ class EntryPosted:
         source_id: The source's id of the movement; empty where the reservation is the source.
         reservation_id: Whose stock moved; empty when nobody's.
         reserved: What that reservation has with this entry.
+        image: The image or count that the entry applies, keeps or answers to; nothing for others.
     """
 
     cause: str
@@ -141,3 +169,4 @@ class EntryPosted:
     source_id: str = ""
     reservation_id: str = ""
     reserved: Reserved | None = None
+    image: Image | None = None

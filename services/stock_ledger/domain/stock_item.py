@@ -7,6 +7,9 @@ Facts are never refused for lack of stock: what was sold at a till, broken, coun
 hand has happened, and refusing it would only make the books wrong. They alone may drive free
 below zero. What a customer or carrier gets, though, must be there under his reservation.
 
+What was seen at a time (an image, a count) is compared with the ledger of that time, and settles
+it; see domain/image.py.
+
 Picking, delivery and order events travel on feeds that race each other. A handover heard before
 its pick takes what is still allocated and notes it as *ahead*; the late pick then moves nothing.
 """
@@ -39,8 +42,21 @@ from services.stock_ledger.domain.entry import (
     Buckets,
     Cause,
     EntryPosted,
+    Image,
     Posting,
     Reserved,
+)
+from services.stock_ledger.domain.image import (
+    DIFFERENCE,
+    KEPT,
+    Basis,
+    Observed,
+    Offset,
+    Seen,
+    including,
+    moment_after,
+    offsets,
+    what,
 )
 from services.stock_ledger.domain.persistent_map import PersistentMap
 
@@ -184,9 +200,33 @@ class TakeBack:
     occurred_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Observe:
+    """Somebody saw so much at a time.
+
+    Attributes:
+        by: A system's image, or a person's count.
+        basis: What it counts.
+        has_picked: Whether units in totes are counted.
+        counted: Base units seen, 0 or more.
+        source_id: The source's id of this image of this product at this site.
+        occurred_at: Of when it is; never later than now.
+        expected: What the ledger has of this basis as of then; the use case finds it out.
+    """
+
+    by: Seen
+    basis: Basis
+    has_picked: bool
+    counted: int
+    source_id: str
+    occurred_at: datetime
+    expected: int = 0
+
+
 type Movement = Receive | Adjust | SellAtTill
 type Command = (
     Movement
+    | Observe
     | Check
     | Hold
     | Allocate
@@ -224,11 +264,16 @@ class StockItem:
         sources: Fingerprint of every movement ever counted, by source id. It is complete, so a
             delivery note repeated after years is still known, and costs about 150 bytes per
             movement in memory: 15 MB for an item with 100,000 movements.
+        observed: The images applied, oldest first.
+        latest: When the latest of its entries occurred; an image of then or later is compared
+            with the balance of now.
     """
 
     buckets: Buckets = field(default_factory=Buckets)
     open: PersistentMap[Reserved] = field(default_factory=lambda: _NOBODY)
     sources: PersistentMap[int] = field(default_factory=lambda: _UNHEARD_OF)
+    observed: tuple[Observed, ...] = ()
+    latest: datetime | None = None
 
 
 _NOTHING = Reserved()
@@ -250,6 +295,8 @@ def decide(command: Command, item: StockItem) -> Sequence[Event]:
             return _promise(command, item)
         case Confirm() | Release():
             return _settle(command, item)
+        case Observe():
+            return _observe(command, item)
         case (
             Receive()
             | Adjust()
@@ -287,7 +334,7 @@ def _promise(command: Hold | Allocate, item: StockItem) -> Sequence[Event]:
             cause,
             {account: quantity, FREE: -quantity},
             quantity,
-            command.occurred_at,
+            moment_after(item.observed, command.occurred_at),
             reservation_id=command.reservation_id,
         )
     ]
@@ -322,7 +369,7 @@ def _settle(command: Confirm | Release, item: StockItem) -> Sequence[Event]:
             cause,
             changes,
             quantity,
-            command.occurred_at,
+            moment_after(item.observed, command.occurred_at),
             reservation_id=command.reservation_id,
         )
     ]
@@ -337,16 +384,17 @@ type _Reserved = Pick | Short | PutBack | HandOver | Ship | Deliver
 def _move(command: _Sourced, item: StockItem) -> Sequence[Event]:
     cause = _cause_of(command)
     reservation_id = command.reservation_id if isinstance(command, _RESERVED) else ""
-    counted = item.sources.get(command.source_id)
-    if counted is not None:
-        if counted == _fingerprint(cause, command.quantity, reservation_id):
-            return []
-        raise Rejected(
-            Refusal.IDEMPOTENCY_MISMATCH,
-            f"source id {command.source_id} was used for another movement; send a new one",
-        )
+    if _is_repeat(item, command.source_id, _fingerprint(cause, command.quantity, reservation_id)):
+        return []
     changes, ahead = _changes(command, item)
-    return [
+    late = list(offsets(item.observed, changes, command.occurred_at))
+    entries: list[Event] = []
+    # What gives back to free comes first: a late sale that an image has seen already never makes
+    # it look as if too much had been promised.
+    for offset in [each for each in late if each.quantity > 0]:
+        entries.append(_taken_back(item, offset, command.source_id))
+        item = evolve(item, entries[-1])
+    entries.append(
         _entry(
             item,
             cause,
@@ -356,6 +404,52 @@ def _move(command: _Sourced, item: StockItem) -> Sequence[Event]:
             command.source_id,
             reservation_id,
             ahead,
+        )
+    )
+    for offset in [each for each in late if each.quantity < 0]:
+        item = evolve(item, entries[-1])
+        entries.append(_taken_back(item, offset, command.source_id))
+    return entries
+
+
+def _is_repeat(item: StockItem, source_id: str, fingerprint: int) -> bool:
+    counted = item.sources.get(source_id)
+    if counted is None or counted == fingerprint:
+        return counted is not None
+    raise Rejected(
+        Refusal.IDEMPOTENCY_MISMATCH,
+        f"source id {source_id} was used for another movement; send a new one",
+    )
+
+
+def _taken_back(item: StockItem, offset: Offset, source_id: str) -> EntryPosted:
+    seen = offset.image
+    return _entry(
+        item,
+        Cause.IMAGE_OFFSET,
+        {FREE: offset.quantity, DIFFERENCE[Seen(seen.by)]: -offset.quantity},
+        abs(offset.quantity),
+        seen.at,
+        image=Image(seen.basis, seen.has_picked, offset_of=source_id),
+    )
+
+
+def _observe(command: Observe, item: StockItem) -> Sequence[Event]:
+    image = Image(command.basis, command.has_picked, command.counted, command.expected)
+    same = _fingerprint(command.by, command.counted, what(image))
+    if _is_repeat(item, command.source_id, same):
+        return []
+    is_kept = bool(item.observed) and command.occurred_at < item.observed[-1].at
+    difference = 0 if is_kept else command.counted - command.expected
+    return [
+        _entry(
+            item,
+            KEPT[command.by] if is_kept else Cause(command.by.value),
+            {FREE: difference, DIFFERENCE[command.by]: -difference},
+            command.counted,
+            command.occurred_at,
+            command.source_id,
+            image=image,
         )
     ]
 
@@ -479,6 +573,7 @@ def _entry(
     source_id: str = "",
     reservation_id: str = "",
     ahead: int = 0,
+    image: Image | None = None,
 ) -> EntryPosted:
     """Return the entry for these changes, with the balances it leads to."""
     gain = changes.get
@@ -512,6 +607,7 @@ def _entry(
         source_id,
         reservation_id,
         reserved,
+        image,
     )
 
 
@@ -525,10 +621,22 @@ def evolve(item: StockItem, event: Event) -> StockItem:
         )
     sources = item.sources
     if event.source_id:
-        sources = sources.including(
-            event.source_id, _fingerprint(event.cause, event.quantity, event.reservation_id)
-        )
-    return StockItem(event.after, open_now, sources)
+        sources = sources.including(event.source_id, _fingerprint_of(event))
+    latest = item.latest
+    if latest is None or event.occurred_at > latest:
+        latest = event.occurred_at
+    observed = item.observed if event.image is None else including(item.observed, event)
+    return StockItem(event.after, open_now, sources, observed, latest)
+
+
+def _fingerprint_of(event: EntryPosted) -> int:
+    if event.image is None:
+        return _fingerprint(event.cause, event.quantity, event.reservation_id)
+    by = Seen.STOCKTAKE if event.cause in _BY_A_PERSON else Seen.IMAGE
+    return _fingerprint(by, event.quantity, what(event.image))
+
+
+_BY_A_PERSON = (Cause.STOCKTAKE, Cause.STOCKTAKE_KEPT)
 
 
 STOCK_ITEM: Decider[Command, StockItem, Event] = Decider(StockItem(), decide, evolve)

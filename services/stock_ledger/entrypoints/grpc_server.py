@@ -1,6 +1,6 @@
 """StockLedgerService over gRPC: translate in, hand over, translate out. No rule lives here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, override
 
@@ -9,14 +9,16 @@ from oms.stock_ledger.v1 import stock_ledger_service_pb2_grpc as rpc
 
 from services.kernel.application.clock import Clock
 from services.kernel.application.runner import Reader, Runner
+from services.kernel.application.work import Work
 from services.kernel.domain.errors import Invalid, NotFound
 from services.kernel.domain.ids import identifier
 from services.kernel.domain.messages import stream_id
 from services.kernel.entrypoints.calls import caller, cause
 from services.stock_ledger.application.handlers import Outcome, Reservations, record
-from services.stock_ledger.domain.stock_item import Movement, site_and_sku, stock_key
+from services.stock_ledger.application.images import Images
+from services.stock_ledger.domain.stock_item import site_and_sku, stock_key
 from services.stock_ledger.entrypoints import translation as to
-from services.stock_ledger.read_models import availability, entries, reservations
+from services.stock_ledger.read_models import availability, entries, past, reservations
 
 MOST_ROWS = 1_000
 MOST_LINES = 500
@@ -29,7 +31,7 @@ SCOPES = {
     f"/oms.stock_ledger.v1.StockLedgerService/{method}": scope
     for scope, methods in {
         "stock:write": (
-            *("ReceiveStock", "AdjustStock", "RecordTillSales"),
+            *("ReceiveStock", "AdjustStock", "RecordTillSales", "PostImages"),
             *("Reserve", "ConfirmReservation", "ReleaseReservation"),
         ),
         "stock:read": (
@@ -41,6 +43,9 @@ SCOPES = {
 }
 
 
+type Post[Command] = Callable[[Work, Sequence[tuple[str, Command]]], Awaitable[list[Outcome]]]
+
+
 class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
     def __init__(
         self, runner: Runner, reader: Reader, clock: Clock, promises: Reservations
@@ -49,13 +54,14 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
         self._reader = reader
         self._clock = clock
         self._promises = promises
+        self._images = Images(past.balances)
 
     @override
     async def ReceiveStock(
         self, request: wire.ReceiveStockRequest, context: Any
     ) -> wire.ReceiveStockResponse:
         return wire.ReceiveStockResponse(
-            results=await self._record(request.request_id, request.rows, to.received)
+            results=await self._record(request.request_id, request.rows, to.received, record)
         )
 
     @override
@@ -63,7 +69,7 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
         self, request: wire.AdjustStockRequest, context: Any
     ) -> wire.AdjustStockResponse:
         return wire.AdjustStockResponse(
-            results=await self._record(request.request_id, request.rows, to.adjusted)
+            results=await self._record(request.request_id, request.rows, to.adjusted, record)
         )
 
     @override
@@ -71,18 +77,33 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
         self, request: wire.RecordTillSalesRequest, context: Any
     ) -> wire.RecordTillSalesResponse:
         return wire.RecordTillSalesResponse(
-            results=await self._record(request.request_id, request.rows, to.sold)
+            results=await self._record(request.request_id, request.rows, to.sold, record)
         )
 
-    async def _record(
-        self, request_id: str, rows: Sequence[Any], command: Callable[[Any, datetime], Movement]
+    @override
+    async def PostImages(
+        self, request: wire.PostImagesRequest, context: Any
+    ) -> wire.PostImagesResponse:
+        command = to.seen(request, self._clock.now())
+        return wire.PostImagesResponse(
+            results=await self._record(
+                request.request_id, request.rows, command, self._images.post_images
+            )
+        )
+
+    async def _record[Command](
+        self,
+        request_id: str,
+        rows: Sequence[Any],
+        command: Callable[[Any, datetime], Command],
+        post: Post[Command],
     ) -> list[wire.RowResult]:
         """Record the rows that can be understood; answer the others with what is wrong."""
         to.count(len(rows), MOST_ROWS, "rows")
         why = cause(request_id)
         now = self._clock.now()
         results: dict[int, wire.RowResult] = {}
-        movements: list[tuple[int, str, Movement]] = []
+        movements: list[tuple[int, str, Command]] = []
         for n, row in enumerate(rows):
             try:
                 movements.append((n, _place(row), command(row, now)))
@@ -95,7 +116,7 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
                 )
         if movements:
             outcomes = await self._runner.execute(
-                why, lambda work: record(work, [(key, movement) for _, key, movement in movements])
+                why, lambda work: post(work, [(key, movement) for _, key, movement in movements])
             )
             for (n, key, _), outcome in zip(movements, outcomes, strict=True):
                 results[n] = _row_result(n, key, outcome)
@@ -274,7 +295,7 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
         )
 
 
-def _place(row: wire.MovementRow | wire.AdjustmentRow) -> str:
+def _place(row: wire.MovementRow | wire.AdjustmentRow | wire.ImageRow) -> str:
     movement = row.movement if isinstance(row, wire.AdjustmentRow) else row
     return stock_key(identifier(movement.site_id, "site_id"), identifier(movement.sku, "sku"))
 

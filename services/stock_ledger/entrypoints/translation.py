@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -11,8 +11,15 @@ from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
 
 from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
+from services.stock_ledger.domain.image import Basis, Seen
 from services.stock_ledger.domain.reservation import Line, Status
-from services.stock_ledger.domain.stock_item import Adjust, AdjustmentReason, Receive, SellAtTill
+from services.stock_ledger.domain.stock_item import (
+    Adjust,
+    AdjustmentReason,
+    Observe,
+    Receive,
+    SellAtTill,
+)
 from services.stock_ledger.read_models.availability import Coverage, Level
 from services.stock_ledger.read_models.entries import EntryRow
 from services.stock_ledger.read_models.reservations import ReservationRow, ReservedLine
@@ -30,6 +37,11 @@ _REASONS = {
     wire.ADJUSTMENT_REASON_UNKNOWN_LOSS: AdjustmentReason.UNKNOWN_LOSS,
     wire.ADJUSTMENT_REASON_COUNT: AdjustmentReason.COUNT,
     wire.ADJUSTMENT_REASON_QUARANTINE: AdjustmentReason.QUARANTINE,
+}
+_SEEN = {wire.IMAGE_KIND_IMAGE: Seen.IMAGE, wire.IMAGE_KIND_STOCKTAKE: Seen.STOCKTAKE}
+_BASES = {
+    wire.IMAGE_BASIS_PHYSICAL: Basis.PHYSICAL,
+    wire.IMAGE_BASIS_AVAILABLE: Basis.AVAILABLE,
 }
 _STATUSES = {
     Status.HELD: wire.RESERVATION_STATUS_HELD,
@@ -72,19 +84,45 @@ def adjusted(row: wire.AdjustmentRow, now: datetime) -> Adjust:
     )
 
 
+def seen(
+    image: wire.PostImagesRequest, now: datetime
+) -> Callable[[wire.ImageRow, datetime], Observe]:
+    """Return how a row of an image becomes a command; what all rows share is checked here."""
+    by, basis = _SEEN.get(image.kind), _BASES.get(image.basis)
+    if by is None:
+        raise Invalid(("kind", "must be image or stocktake"))
+    if basis is None:
+        raise Invalid(("basis", "must be physical or available"))
+    at = _occurred_at(image, now) if image.HasField("occurred_at") else None
+
+    def observe(row: wire.ImageRow, now: datetime) -> Observe:
+        if not 0 <= row.quantity <= MOST_QUANTITY:
+            raise Invalid(("quantity", f"must be 0 to {MOST_QUANTITY}"))
+        if at is None and not row.HasField("occurred_at"):
+            raise Invalid(("occurred_at", "must say when it was seen, here or for the whole image"))
+        own = _occurred_at(row, now) if row.HasField("occurred_at") else at
+        return Observe(
+            *(by, basis, image.is_picked_included, row.quantity, _source_id(row), own or now)
+        )
+
+    return observe
+
+
 def _signed(value: int) -> int:
     if not 1 <= abs(value) <= MOST_QUANTITY:
         raise Invalid(("quantity", f"must be 1 to {MOST_QUANTITY}, or the same below zero"))
     return value
 
 
-def _source_id(row: wire.MovementRow) -> str:
+def _source_id(row: wire.MovementRow | wire.ImageRow) -> str:
     if not (1 <= len(row.source_id) <= _MOST_SOURCE_ID and row.source_id.isprintable()):
         raise Invalid(("source_id", f"must be 1 to {_MOST_SOURCE_ID} printable characters"))
     return row.source_id
 
 
-def _occurred_at(row: wire.MovementRow, now: datetime) -> datetime:
+def _occurred_at(
+    row: wire.MovementRow | wire.ImageRow | wire.PostImagesRequest, now: datetime
+) -> datetime:
     if not row.HasField("occurred_at"):
         return now
     try:

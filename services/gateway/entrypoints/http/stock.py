@@ -93,6 +93,12 @@ ROUTES = (
         needs_key=True,
         extra={"kind": {"type": "string", "enum": list(_REQUESTS)}},
     ),
+    Route(
+        "POST",
+        "/v1/stock/images:batch",
+        STOCK["PostImages"],
+        "Post up to 1000 rows of an image or a count",
+    ),
     Composed(
         "GET",
         "/v1/stock",

@@ -78,6 +78,50 @@ ADJUSTMENT_REASON_QUARANTINE: AdjustmentReason.ValueType  # 6
 """Set aside for inspection (negative), or back from it (positive); cannot exceed what is there."""
 Global___AdjustmentReason: _TypeAlias = AdjustmentReason  # noqa: Y015
 
+class _ImageKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ImageKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImageKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    IMAGE_KIND_UNSPECIFIED: _ImageKind.ValueType  # 0
+    IMAGE_KIND_IMAGE: _ImageKind.ValueType  # 1
+    """A warehouse or shop system with books of its own; the difference goes to image_difference."""
+    IMAGE_KIND_STOCKTAKE: _ImageKind.ValueType  # 2
+    """A person who counted; the difference goes to count_difference."""
+
+class ImageKind(_ImageKind, metaclass=_ImageKindEnumTypeWrapper):
+    """Who saw it."""
+
+IMAGE_KIND_UNSPECIFIED: ImageKind.ValueType  # 0
+IMAGE_KIND_IMAGE: ImageKind.ValueType  # 1
+"""A warehouse or shop system with books of its own; the difference goes to image_difference."""
+IMAGE_KIND_STOCKTAKE: ImageKind.ValueType  # 2
+"""A person who counted; the difference goes to count_difference."""
+Global___ImageKind: _TypeAlias = ImageKind  # noqa: Y015
+
+class _ImageBasis:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ImageBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ImageBasis.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    IMAGE_BASIS_UNSPECIFIED: _ImageBasis.ValueType  # 0
+    IMAGE_BASIS_PHYSICAL: _ImageBasis.ValueType  # 1
+    """Everything in the house: free, promised, set aside and damaged."""
+    IMAGE_BASIS_AVAILABLE: _ImageBasis.ValueType  # 2
+    """Only what may still be sold."""
+
+class ImageBasis(_ImageBasis, metaclass=_ImageBasisEnumTypeWrapper):
+    """What an image counts."""
+
+IMAGE_BASIS_UNSPECIFIED: ImageBasis.ValueType  # 0
+IMAGE_BASIS_PHYSICAL: ImageBasis.ValueType  # 1
+"""Everything in the house: free, promised, set aside and damaged."""
+IMAGE_BASIS_AVAILABLE: ImageBasis.ValueType  # 2
+"""Only what may still be sold."""
+Global___ImageBasis: _TypeAlias = ImageBasis  # noqa: Y015
+
 class _ReservationStatus:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -352,6 +396,110 @@ class RecordTillSalesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RecordTillSalesResponse: _TypeAlias = RecordTillSalesResponse  # noqa: Y015
+
+@_typing.final
+class ImageRow(_message.Message):
+    """What was seen of one product at one site."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_ID_FIELD_NUMBER: _builtins.int
+    SKU_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    SOURCE_ID_FIELD_NUMBER: _builtins.int
+    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    site_id: _builtins.str
+    sku: _builtins.str
+    quantity: _builtins.int
+    """Base units seen, 0 to 1000000000."""
+    source_id: _builtins.str
+    """The source's own id of this image of this pair, unique for ever; repeated, it counts once."""
+    @_builtins.property
+    def occurred_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was seen; absent: the image's time."""
+
+    def __init__(
+        self,
+        *,
+        site_id: _builtins.str = ...,
+        sku: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        source_id: _builtins.str = ...,
+        occurred_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "quantity", b"quantity", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImageRow: _TypeAlias = ImageRow  # noqa: Y015
+
+@_typing.final
+class PostImagesRequest(_message.Message):
+    """An image or a count, at most 1000 rows; a larger one is sent in several calls. An image that is
+    older than the last one of its pair is kept and moves nothing. A movement that occurred by the
+    image's time, but is heard of later, was in the image already: it counts once.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    IS_PICKED_INCLUDED_FIELD_NUMBER: _builtins.int
+    OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    kind: Global___ImageKind.ValueType
+    basis: Global___ImageBasis.ValueType
+    is_picked_included: _builtins.bool
+    """Whether units that are picked, in totes, are in the numbers."""
+    @_builtins.property
+    def occurred_at(self) -> _timestamp_pb2.Timestamp:
+        """Of when the image is. Required unless every row has its own; never in the future."""
+
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___ImageRow]: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        kind: Global___ImageKind.ValueType = ...,
+        basis: Global___ImageBasis.ValueType = ...,
+        is_picked_included: _builtins.bool = ...,
+        occurred_at: _timestamp_pb2.Timestamp | None = ...,
+        rows: _abc.Iterable[Global___ImageRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "is_picked_included", b"is_picked_included", "kind", b"kind", "occurred_at", b"occurred_at", "request_id", b"request_id", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PostImagesRequest: _TypeAlias = PostImagesRequest  # noqa: Y015
+
+@_typing.final
+class PostImagesResponse(_message.Message):
+    """One result per row, in order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___RowResult]: ...
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___RowResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PostImagesResponse: _TypeAlias = PostImagesResponse  # noqa: Y015
 
 @_typing.final
 class ReserveRequest(_message.Message):

@@ -53,6 +53,11 @@ class StockLedgerServiceStub:
                 request_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.RecordTillSalesRequest.SerializeToString,
                 response_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.RecordTillSalesResponse.FromString,
                 _registered_method=True)
+        self.PostImages = channel.unary_unary(
+                '/oms.stock_ledger.v1.StockLedgerService/PostImages',
+                request_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.PostImagesRequest.SerializeToString,
+                response_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.PostImagesResponse.FromString,
+                _registered_method=True)
         self.Reserve = channel.unary_unary(
                 '/oms.stock_ledger.v1.StockLedgerService/Reserve',
                 request_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ReserveRequest.SerializeToString,
@@ -128,6 +133,14 @@ class StockLedgerServiceServicer:
 
     def RecordTillSales(self, request, context):
         """Units sold at the till. Always accepted: free may become negative, for the sale is a fact.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PostImages(self, request, context):
+        """What a system or a person saw at a time, one row per pair. It is compared with the ledger of
+        that time, and the difference is posted at that time: later movements stay as they are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -222,6 +235,11 @@ def add_StockLedgerServiceServicer_to_server(servicer, server):
                     servicer.RecordTillSales,
                     request_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.RecordTillSalesRequest.FromString,
                     response_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.RecordTillSalesResponse.SerializeToString,
+            ),
+            'PostImages': grpc.unary_unary_rpc_method_handler(
+                    servicer.PostImages,
+                    request_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.PostImagesRequest.FromString,
+                    response_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.PostImagesResponse.SerializeToString,
             ),
             'Reserve': grpc.unary_unary_rpc_method_handler(
                     servicer.Reserve,
@@ -359,6 +377,33 @@ class StockLedgerService:
             '/oms.stock_ledger.v1.StockLedgerService/RecordTillSales',
             oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.RecordTillSalesRequest.SerializeToString,
             oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.RecordTillSalesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PostImages(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oms.stock_ledger.v1.StockLedgerService/PostImages',
+            oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.PostImagesRequest.SerializeToString,
+            oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.PostImagesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,10 @@ class StockLedgerServiceStub:
     """Breakage, expiry, theft, counts: free grows or shrinks, with a reason."""
     RecordTillSales: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.RecordTillSalesRequest, _stock_ledger_service_pb2.RecordTillSalesResponse]
     """Units sold at the till. Always accepted: free may become negative, for the sale is a fact."""
+    PostImages: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.PostImagesRequest, _stock_ledger_service_pb2.PostImagesResponse]
+    """What a system or a person saw at a time, one row per pair. It is compared with the ledger of
+    that time, and the difference is posted at that time: later movements stay as they are.
+    """
     Reserve: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ReserveRequest, _stock_ledger_service_pb2.ReserveResponse]
     """Hold several lines until the hold expires, all or none. Refused with OUT_OF_STOCK and the
     sites that have what lacks.
@@ -83,6 +87,10 @@ class StockLedgerServiceAsyncStub(StockLedgerServiceStub):
     """Breakage, expiry, theft, counts: free grows or shrinks, with a reason."""
     RecordTillSales: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.RecordTillSalesRequest, _stock_ledger_service_pb2.RecordTillSalesResponse]  # type: ignore[assignment]
     """Units sold at the till. Always accepted: free may become negative, for the sale is a fact."""
+    PostImages: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.PostImagesRequest, _stock_ledger_service_pb2.PostImagesResponse]  # type: ignore[assignment]
+    """What a system or a person saw at a time, one row per pair. It is compared with the ledger of
+    that time, and the difference is posted at that time: later movements stay as they are.
+    """
     Reserve: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ReserveRequest, _stock_ledger_service_pb2.ReserveResponse]  # type: ignore[assignment]
     """Hold several lines until the hold expires, all or none. Refused with OUT_OF_STOCK and the
     sites that have what lacks.
@@ -138,6 +146,16 @@ class StockLedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stock_ledger_service_pb2.RecordTillSalesResponse, _abc.Awaitable[_stock_ledger_service_pb2.RecordTillSalesResponse]]:
         """Units sold at the till. Always accepted: free may become negative, for the sale is a fact."""
+
+    @_abc_1.abstractmethod
+    def PostImages(
+        self,
+        request: _stock_ledger_service_pb2.PostImagesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_ledger_service_pb2.PostImagesResponse, _abc.Awaitable[_stock_ledger_service_pb2.PostImagesResponse]]:
+        """What a system or a person saw at a time, one row per pair. It is compared with the ledger of
+        that time, and the difference is posted at that time: later movements stay as they are.
+        """
 
     @_abc_1.abstractmethod
     def Reserve(

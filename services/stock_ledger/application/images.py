@@ -1,0 +1,83 @@
+"""Posting images and counts: each against what the ledger has of its time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from services.kernel.application.work import Work
+from services.kernel.domain.errors import Rejected
+from services.stock_ledger.application.handlers import Outcome
+from services.stock_ledger.application.ports import PastBalances
+from services.stock_ledger.domain.entry import Buckets, EntryPosted
+from services.stock_ledger.domain.image import change, measured
+from services.stock_ledger.domain.stock_item import STOCK, Observe, StockItem
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """Images, compared and posted.
+
+    Attributes:
+        past: What the ledger has as of a time.
+    """
+
+    past: PastBalances
+
+    async def post_images(self, work: Work, rows: Sequence[tuple[str, Observe]]) -> list[Outcome]:
+        """Post images or counts, each for the stock item of its key; a refused one stops no other.
+
+        The past is asked for at the very version that is decided on, so whoever posts a movement
+        meanwhile makes this unit run again. One query serves all rows; most need none, because
+        nothing has occurred since.
+
+        Args:
+            work: The unit; nothing else was posted in it to the same items before.
+            rows: Stock key and image, in the order to post. What the ledger expects is found out
+                here; a time that a faster clock put ahead of ours becomes now.
+        """
+        rows = [(key, _not_ahead(image, work)) for key, image in rows]
+        await work.load(STOCK, {key for key, _ in rows})
+        known = {key: await work.state(STOCK, key) for key, _ in rows}
+        asked = list(
+            dict.fromkeys(
+                (key, known[key].version, image.occurred_at)
+                for key, image in rows
+                if _asks_the_past(known[key].state, image)
+            )
+        )
+        answers = await self.past(work.sql, work.cause.tenant, asked) if asked else ()
+        then = dict(zip(asked, answers, strict=True))
+        posted: dict[str, list[EntryPosted]] = {key: [] for key in known}
+        outcomes = []
+        for key, image in rows:
+            before = known[key]
+            balance = then.get((key, before.version, image.occurred_at), before.state.buckets)
+            expected = _expected(image, balance, posted[key])
+            try:
+                events = await work.handle(STOCK, key, replace(image, expected=expected))
+            except Rejected as refusal:
+                outcomes.append(Outcome(is_recorded=False, item=None, refusal=refusal))
+            else:
+                posted[key] += events
+                outcomes.append(Outcome(bool(events), await work.state(STOCK, key)))
+        return outcomes
+
+
+def _not_ahead(image: Observe, work: Work) -> Observe:
+    return replace(image, occurred_at=work.now) if image.occurred_at > work.now else image
+
+
+def _asks_the_past(item: StockItem, image: Observe) -> bool:
+    """Say whether something occurred after the image; one that moves nothing need not know."""
+    is_older = bool(item.observed) and image.occurred_at < item.observed[-1].at
+    is_repeat = item.sources.get(image.source_id) is not None
+    has_moved = item.latest is not None and item.latest > image.occurred_at
+    return has_moved and not is_older and not is_repeat
+
+
+def _expected(image: Observe, then: Buckets, posted: Sequence[EntryPosted]) -> int:
+    """Return what the ledger has of the image's basis, with what this unit posted meanwhile."""
+    return measured(then, image.basis, has_picked=image.has_picked) + sum(
+        change(entry, image.basis, has_picked=image.has_picked)
+        for entry in posted
+        if entry.occurred_at <= image.occurred_at
+    )
