@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from contracts.describe.headers import headers
-from services.kernel.adapters.kafka_records import MOST_VALUE_BYTES
+from services.kernel.application.feeds import MOST_VALUE_BYTES
 from services.kernel.main.feed_directory import Feed, topic_settings
 from services.kernel.settings import BusSettings
 

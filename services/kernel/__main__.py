@@ -343,12 +343,17 @@ def parked_redrive(
 @parked.command("drop")
 def parked_drop(
     stream: Annotated[str, typer.Argument(help="as listed")],
+    first: Annotated[
+        bool, typer.Option("--first", help="only the message that the others wait behind")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
 ) -> None:
     """Give up the parked messages of a stream for good; later ones are handled again."""
+    what = "the first parked message" if first else "every parked message"
     if not yes:
-        typer.confirm(f"give up every parked message of {stream}?", abort=True)
-    errors.print(f"{_inspect(lambda opened: inspection.drop(opened, stream))} messages dropped")
+        typer.confirm(f"give up {what} of {stream}?", abort=True)
+    dropped = _inspect(lambda opened: inspection.drop(opened, stream, first_only=first))
+    errors.print(f"{dropped} messages dropped")
 
 
 def _inspect[T](query: Callable[[inspection.Inspection], Coroutine[Any, Any, T]]) -> T:

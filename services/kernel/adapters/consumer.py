@@ -366,7 +366,7 @@ class Consumer:
         home = self._home
         free = [e for e in batch if partition is None or e.key not in self._blocked]
         waiting = [e for e in batch if partition is not None and e.key in self._blocked]
-        decoded = [(self._subscription.decode(e.value), e) for e in free]
+        decoded = [(self._subscription.read(e), e) for e in free]
         async with (
             home.turn,
             # A batch takes longer than a call, so a stream of calls would make it lose for ever:

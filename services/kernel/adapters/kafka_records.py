@@ -12,13 +12,11 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Protocol
 
-from services.kernel.application.feeds import Envelope
+from services.kernel.application.feeds import MOST_VALUE_BYTES, Envelope
 from services.kernel.domain.ids import derive
 
 SPEC_VERSION = "1.0"
 CONTENT_TYPE = "application/protobuf"
-# Kafka's own default is 1 MB per batch of records; an event is far below it.
-MOST_VALUE_BYTES = 4 << 20
 _MOST_TEXT = 512
 _MOST_DIGITS = 19
 _MOST_VERSION = 2**31 - 1

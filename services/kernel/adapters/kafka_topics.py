@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from services.kernel.adapters.kafka_options import KafkaOptions, client_arguments
-from services.kernel.adapters.kafka_records import MOST_VALUE_BYTES
+from services.kernel.application.feeds import MOST_VALUE_BYTES
 
 _log = logging.getLogger(__name__)
 _VISIBLE_WITHIN_S = 30.0

@@ -7,6 +7,13 @@ from typing import Any
 
 from services.kernel.application.work import Work
 
+# Kafka's own default is 1 MB per batch of records; an event is far below it.
+MOST_VALUE_BYTES = 4 << 20
+
+
+class Unheard(Exception):
+    """Why a message cannot be heard as what it says it is; it is parked with this reason."""
+
 
 @dataclass(slots=True)
 class Envelope:
@@ -55,7 +62,7 @@ class Subscription:
     Attributes:
         topic: The feed.
         group: Who listens, for example ``sourcing``; holds the watermark.
-        decode: Bytes of a value to the feed's wrapper message.
+        read: An envelope to the feed's wrapper message; raises on one that is not what it says.
         passes_over: Types of events that it does not care for; they are not even decoded.
         hear: Called once per message, in the order of its stream, inside the batch's unit of
             work. Whatever it raises parks the message after the tries are used up.
@@ -65,7 +72,7 @@ class Subscription:
 
     topic: str
     group: str
-    decode: Callable[[bytes], Any]
+    read: Callable[[Envelope], Any]
     passes_over: frozenset[str]
     hear: Hear
     prepare: Prepare | None

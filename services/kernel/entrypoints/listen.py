@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from google.protobuf.message import Message
+from google.protobuf.unknown_fields import UnknownFieldSet
 
-from services.kernel.application.feeds import Envelope, Subscription
+from services.kernel.application.feeds import MOST_VALUE_BYTES, Envelope, Subscription, Unheard
 from services.kernel.application.work import Work
 
 URGENT_S = 0.006
@@ -48,12 +49,39 @@ def listen[M: Message](
     }
     if unknown := set(hears) - cases.keys():
         raise ValueError(f"{feed.DESCRIPTOR.full_name} has no {sorted(unknown)}")
+    package = feed.DESCRIPTOR.file.package
+
+    def read(envelope: Envelope) -> M:
+        if len(envelope.value) > MOST_VALUE_BYTES:
+            raise Unheard(f"value of {len(envelope.value)} bytes, at most {MOST_VALUE_BYTES}")
+        message = feed.FromString(envelope.value)
+        case = message.WhichOneof("event")
+        if case is None:
+            _check_newer(message, envelope, package)
+        elif cases.get(case) != envelope.type:
+            raise Unheard(f"type {envelope.type!r}, but the value holds a {cases.get(case)}")
+        return message
+
     return Subscription(
-        topic=f"{feed.DESCRIPTOR.file.package}.events",
+        topic=f"{package}.events",
         group=group,
-        decode=feed.FromString,
+        read=read,
         passes_over=frozenset(name for case, name in cases.items() if case not in hears),
         hear=hear,
         prepare=prepare,
         round_s=round_s,
     )
+
+
+def _check_newer(message: Message, envelope: Envelope, package: str) -> None:
+    """Let an event pass that this package has got since; refuse what never was one of its events.
+
+    Contracts only grow within a package, so an event that is not known is one that is newer than
+    this code, and nothing that it acts on.
+    """
+    if envelope.type.rpartition(".")[0] != package:
+        raise Unheard(
+            f"type {envelope.type!r} is not of {package}: start the version that knows it"
+        )
+    if not len(UnknownFieldSet(message)):
+        raise Unheard(f"type {envelope.type!r}, but the value holds no event")

@@ -22,6 +22,21 @@ from services.kernel.settings import KernelSettings
 # Reads of a whole log may take longer than a command may.
 _STATEMENT_S = 120.0
 
+# One statement: whoever looks sees both or neither.
+_DROP_FIRST = """
+WITH first AS (
+    SELECT DISTINCT ON (group_name, topic) group_name, topic, position FROM parked
+    WHERE stream = $1 ORDER BY group_name, topic, position
+), rest AS (
+    UPDATE parked p SET redrive = true FROM first f
+    WHERE p.stream = $1 AND p.group_name = f.group_name AND p.topic = f.topic
+    AND p.position > f.position
+)
+DELETE FROM parked p USING first f
+WHERE p.stream = $1 AND p.group_name = f.group_name AND p.topic = f.topic
+AND p.position = f.position RETURNING 1
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
@@ -174,14 +189,16 @@ async def redrive(inspection: Inspection, stream: str) -> int:
     )
 
 
-async def drop(inspection: Inspection, stream: str) -> int:
-    """Give up the parked messages of one stream for good; return how many there were."""
-    return len(
-        await _in_all(
-            inspection,
-            lambda sql: sql.fetch("DELETE FROM parked WHERE stream = $1 RETURNING 1", stream),
-        )
-    )
+async def drop(inspection: Inspection, stream: str, *, first_only: bool = False) -> int:
+    """Give up the parked messages of one stream for good; return how many there were.
+
+    Args:
+        inspection: Every service.
+        stream: As listed.
+        first_only: Give up the one that the others wait behind, and have these tried again.
+    """
+    query = _DROP_FIRST if first_only else "DELETE FROM parked WHERE stream = $1 RETURNING 1"
+    return len(await _in_all(inspection, lambda sql: sql.fetch(query, stream)))
 
 
 async def _in_all(

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from services.kernel.__main__ import EXIT_USAGE, app
+from services.kernel.__main__ import app
+from services.kernel.main.console import EXIT_USAGE
 
 
 @pytest.fixture(autouse=True)
