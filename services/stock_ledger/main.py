@@ -13,8 +13,8 @@ from services.stock_ledger.application.handlers import EXPIRY_TIMER, Reservation
 from services.stock_ledger.entrypoints.grpc_server import SCOPES, StockLedgerGrpc
 from services.stock_ledger.entrypoints.subscribers import subscriptions
 from services.stock_ledger.read_models.availability import AVAILABILITY, alternatives
+from services.stock_ledger.read_models.balance_marks import MARKS
 from services.stock_ledger.read_models.entries import ENTRIES
-from services.stock_ledger.read_models.past import MARKS
 from services.stock_ledger.read_models.reservations import RESERVATIONS
 from services.stock_ledger.read_models.verification import Violation, violations
 from services.stock_ledger.settings import StockLedgerSettings

@@ -17,6 +17,7 @@ from services.kernel.entrypoints.calls import caller, cause
 from services.stock_ledger.application.handlers import Outcome, Reservations, record
 from services.stock_ledger.application.images import Images
 from services.stock_ledger.domain.stock_item import site_and_sku, stock_key
+from services.stock_ledger.entrypoints import past_answers
 from services.stock_ledger.entrypoints import translation as to
 from services.stock_ledger.read_models import availability, entries, past, reservations
 
@@ -25,7 +26,6 @@ MOST_LINES = 500
 MOST_SITES = 1_000
 MOST_COVERAGE = 50_000
 MOST_HOLD_SECONDS = 86_400
-_NEWEST = 2**31 - 1
 
 SCOPES = {
     f"/oms.stock_ledger.v1.StockLedgerService/{method}": scope
@@ -37,6 +37,7 @@ SCOPES = {
         "stock:read": (
             *("GetReservation", "ListOpenReservations", "GetAvailability", "GetSkuAvailability"),
             *("GetBasketAvailability", "ListSiteStock", "ListEntries"),
+            *("ExplainStock", "CompareStock"),
         ),
     }.items()
     for method in methods
@@ -204,13 +205,11 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
     ) -> wire.GetAvailabilityResponse:
         tenant = caller().tenant
         to.count(len(request.pairs), MOST_ROWS, "pairs")
-        pairs = [
-            (
-                identifier(pair.site_id, f"pairs[{n}].site_id"),
-                identifier(pair.sku, f"pairs[{n}].sku"),
-            )
-            for n, pair in enumerate(request.pairs)
-        ]
+        pairs = past_answers.pairs_of(request.pairs)
+        if past_answers.is_past(request):
+            rows = [availability.Level(*pair) for pair in pairs]
+            rows = await past_answers.then(self._reader.sql, tenant, request, rows)
+            return wire.GetAvailabilityResponse(levels=[to.level(row) for row in rows])
         if len(pairs) > 1:
             rows = await availability.of_pairs(self._reader.sql, tenant, pairs)
             return wire.GetAvailabilityResponse(levels=[to.level(row) for row in rows])
@@ -233,12 +232,14 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
             rows = await availability.of_pairs(
                 self._reader.sql, tenant, [(site_id, sku) for site_id in sites]
             )
+            rows = await past_answers.then(self._reader.sql, tenant, request, rows)
             return wire.GetSkuAvailabilityResponse(levels=[to.level(row) for row in rows])
         size = to.page_size(request.page_size, to.MOST_PAGE)
         [after] = to.page_start(request.page_token)
         rows = await availability.of_sku(self._reader.sql, tenant, sku, after, size + 1)
+        page = await past_answers.then(self._reader.sql, tenant, request, rows[:size])
         return wire.GetSkuAvailabilityResponse(
-            levels=[to.level(row) for row in rows[:size]],
+            levels=[to.level(row) for row in page],
             next_page_token=to.page_token(rows[size - 1].site_id) if len(rows) > size else "",
         )
 
@@ -268,8 +269,9 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
         rows = await availability.of_site(
             self._reader.sql, caller().tenant, site_id, after, size + 1
         )
+        page = await past_answers.then(self._reader.sql, caller().tenant, request, rows[:size])
         return wire.ListSiteStockResponse(
-            levels=[to.level(row) for row in rows[:size]],
+            levels=[to.level(row) for row in page],
             next_page_token=to.page_token(rows[size - 1].sku) if len(rows) > size else "",
         )
 
@@ -278,21 +280,32 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
         self, request: wire.ListEntriesRequest, context: Any
     ) -> wire.ListEntriesResponse:
         size = to.page_size(request.page_size)
-        [token] = to.page_start(request.page_token)
-        if token and not (token.isascii() and token.isdigit() and int(token) <= _NEWEST):
-            raise Invalid(("page_token", "must be the next_page_token of the page before"))
         rows = await entries.page(
             self._reader.sql,
             caller().tenant,
             identifier(request.site_id, "site_id"),
             identifier(request.sku, "sku"),
-            int(token or _NEWEST),
+            past_answers.entry_token(request.page_token) or past_answers.NEWEST,
             size + 1,
+            past_answers.moment(request, "as_of"),
+            past_answers.moment(request, "known_at"),
         )
         return wire.ListEntriesResponse(
             entries=[to.entry(row) for row in rows[:size]],
             next_page_token=to.page_token(str(rows[size - 1].version)) if len(rows) > size else "",
         )
+
+    @override
+    async def ExplainStock(
+        self, request: wire.ExplainStockRequest, context: Any
+    ) -> wire.ExplainStockResponse:
+        return await past_answers.explain(self._reader.sql, caller().tenant, request)
+
+    @override
+    async def CompareStock(
+        self, request: wire.CompareStockRequest, context: Any
+    ) -> wire.CompareStockResponse:
+        return await past_answers.compare(self._reader.sql, caller().tenant, request)
 
 
 def _place(row: wire.MovementRow | wire.AdjustmentRow | wire.ImageRow) -> str:

@@ -15,5 +15,7 @@ CREATE TABLE balance_mark (
     -- as many numbers for each as there are buckets.
     occurred timestamptz[] NOT NULL,
     changes bigint[] NOT NULL,
+    -- What the block comes to by cause: how many entries, then a number for each bucket.
+    causes jsonb NOT NULL,
     PRIMARY KEY (tenant, site_id, sku, version)
 );

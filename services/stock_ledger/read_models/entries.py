@@ -73,14 +73,23 @@ ENTRIES = ReadModel("stock_entries", ("stock_entry",), project)
 
 
 async def page(
-    sql: Sql, tenant: str, site_id: str, sku: str, before_version: int, limit: int
+    sql: Sql,
+    tenant: str,
+    site_id: str,
+    sku: str,
+    before_version: int,
+    limit: int,
+    as_of: datetime | None = None,
+    known_at: datetime | None = None,
 ) -> list[EntryRow]:
-    """Return the entries below a version, newest first."""
+    """Return the entries below a version that occurred and were recorded by then, newest first."""
     rows = await sql.fetch(
         "SELECT version, cause, accounts, quantities, source_id, reservation_id, occurred_at,"
         " recorded_at, free_after, on_hand_after FROM stock_entry"
         " WHERE tenant = $1 AND site_id = $2 AND sku = $3 AND version < $4"
+        " AND ($6::timestamptz IS NULL OR occurred_at <= $6)"
+        " AND ($7::timestamptz IS NULL OR recorded_at <= $7)"
         " ORDER BY version DESC LIMIT $5",
-        *(tenant, site_id, sku, before_version, limit),
+        *(tenant, site_id, sku, before_version, limit, as_of, known_at),
     )
     return [EntryRow(*row) for row in rows]

@@ -1,8 +1,8 @@
 """What was true at a time, and what was known of it at another: balances of the past.
 
 Answers    as_of and known_at on every stock query; what an image is compared with
-Fed by     the entries: one mark per ``BLOCK`` entries of a stream
-Staleness  none: what has no mark yet is read from the log itself
+Reads      the marks of long streams, and the log itself for what has no mark yet
+Staleness  none
 
 A balance as of T, known at K, is the sum of the entries recorded by K that occurred by T. Entries
 are recorded in order, but may occur in any. So the balance of the last mark before which nothing
@@ -10,92 +10,17 @@ occurred later than T is taken whole; of each block after it, what occurred by T
 bisection; and of the entries that have no mark yet, those that occurred by T.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime
-from itertools import accumulate
-from operator import add
-from typing import Any
-
-import msgspec
+from datetime import UTC, datetime
 
 from services.kernel.application.work import Sql
-from services.kernel.domain.messages import Recorded, stream_id
-from services.kernel.read_models.read_model import ReadModel
-from services.stock_ledger.domain.entry import Buckets, EntryPosted
+from services.kernel.domain.messages import stream_id
+from services.stock_ledger.domain.entry import Buckets
 from services.stock_ledger.domain.stock_item import site_and_sku, stock_key
+from services.stock_ledger.read_models.availability import Level
+from services.stock_ledger.read_models.balance_marks import NOTHING, WIDTH, moved, plus
 
-BLOCK = 128
-_BUCKETS = tuple(Buckets.__dataclass_fields__)
-_WIDTH = len(_BUCKETS)
-_PLACE = {bucket: n for n, bucket in enumerate(_BUCKETS)}
-_NOTHING = (0,) * _WIDTH
-
-
-class _Posting(msgspec.Struct):
-    account: str
-    quantity: int
-
-
-class _Stored(msgspec.Struct):
-    """The part of a stored entry that balances are made of; the stored form is JSON for ever."""
-
-    occurred_at: datetime
-    postings: list[_Posting]
-
-
-_decode = msgspec.json.Decoder(_Stored).decode
-
-
-async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
-    """Mark every block that is full; its entries are read from the log, once."""
-    ends = [
-        (recorded.stream, recorded.version)
-        for recorded in batch
-        if recorded.version % BLOCK == 0 and isinstance(recorded.event, EntryPosted)
-    ]
-    if not ends:
-        return
-    rows = await sql.fetch(
-        "SELECT e.originator_id, e.originator_version, e.recorded_at, e.state"
-        " FROM unnest($1::text[], $2::int[]) AS b (stream, until) JOIN events e"
-        " ON e.originator_id = b.stream AND e.originator_version > b.until - $3::int"
-        " AND e.originator_version <= b.until ORDER BY 1, 2",
-        [stream for stream, _ in ends],
-        [until for _, until in ends],
-        BLOCK,
-    )
-    blocks: dict[tuple[str, int], list[Any]] = defaultdict(list)
-    for row in rows:
-        blocks[row[0], (row[1] - 1) // BLOCK * BLOCK + BLOCK].append(row)
-    after = {(r.stream, r.version): r.event.after for r in batch if r.version % BLOCK == 0}
-    marks = [
-        _mark(stream, until, entries, after[stream, until])
-        for (stream, until), entries in sorted(blocks.items())
-    ]
-    # In order: what is settled by a block rests on the block before it.
-    await sql.executemany(
-        "INSERT INTO balance_mark (tenant, site_id, sku, version, balance, settled_at,"
-        " recorded_until, occurred, changes) SELECT $1, $2, $3, $4, $5,"
-        " greatest($6::timestamptz, (SELECT max(settled_at) FROM balance_mark"
-        " WHERE tenant = $1 AND site_id = $2 AND sku = $3)), $7, $8, $9"
-        " ON CONFLICT DO NOTHING",
-        marks,
-    )
-
-
-def _mark(stream: str, until: int, rows: Sequence[Any], after: Buckets) -> tuple[Any, ...]:
-    tenant, _, key = stream.partition("/stock-")
-    changes = sorted((_change(row[3]) for row in rows), key=lambda change: change[0])
-    occurred = [at for at, _ in changes]
-    sums = accumulate((moved for _, moved in changes), _plus)
-    return (
-        *(tenant, *site_and_sku(key), until, list(_row(after)), occurred[-1]),
-        *(rows[-1][2], occurred, [part for each in sums for part in each]),
-    )
-
-
-MARKS = ReadModel("balance_marks", ("balance_mark",), project)
+ALWAYS = datetime.max.replace(tzinfo=UTC)
 
 
 async def balances(
@@ -128,16 +53,16 @@ async def balances(
         " FROM balance_mark b WHERE b.tenant = $1 AND b.site_id = a.site_id AND b.sku = a.sku"
         " AND b.version > coalesce(base.version, 0) AND b.version <= a.version) AS placed) m"
         " ON true WHERE base.version IS NOT NULL OR m.version IS NOT NULL",
-        *(tenant, *columns, _WIDTH),
+        *(tenant, *columns, WIDTH),
     )
-    sums: list[Sequence[int]] = [_NOTHING] * len(asked)
+    sums: list[Sequence[int]] = [NOTHING] * len(asked)
     marked = [0] * len(asked)
     for n, base_version, base, version, part in marks:
         if not marked[n - 1]:
-            sums[n - 1] = base or _NOTHING
+            sums[n - 1] = base or NOTHING
         marked[n - 1] = max(marked[n - 1], base_version, version or 0)
         if part is not None:
-            sums[n - 1] = _plus(sums[n - 1], part)
+            sums[n - 1] = plus(sums[n - 1], part)
     rows = await sql.fetch(
         "SELECT a.n, e.state FROM unnest($1::text[], $2::int[], $3::int[]) WITH ORDINALITY"
         " AS a (stream, after, until, n) JOIN events e ON e.originator_id = a.stream"
@@ -147,9 +72,9 @@ async def balances(
         [version for _, version, _ in asked],
     )
     for n, state in rows:
-        at, moved = _change(state)
-        if at <= asked[n - 1][2]:
-            sums[n - 1] = _plus(sums[n - 1], moved)
+        occurred_at, _, gained = moved(state)
+        if occurred_at <= asked[n - 1][2]:
+            sums[n - 1] = plus(sums[n - 1], gained)
     return [Buckets(*each) for each in sums]
 
 
@@ -186,20 +111,41 @@ async def versions(
     return [row[0] for row in rows]
 
 
-def _change(state: bytes) -> tuple[datetime, Sequence[int]]:
-    """Return when a stored entry occurred, and what each bucket gained."""
-    entry = _decode(state)
-    moved = [0] * _WIDTH
-    for posting in entry.postings:
-        place = _PLACE.get(posting.account)
-        if place is not None:
-            moved[place] += posting.quantity
-    return entry.occurred_at, moved
+async def levels(
+    sql: Sql,
+    tenant: str,
+    pairs: Sequence[tuple[str, str]],
+    as_of: datetime | None,
+    known_at: datetime | None,
+) -> list[Level]:
+    """Return the balance of each (site, product) as of a time, as it was known at another.
+
+    Args:
+        sql: Where to read.
+        tenant: Whose.
+        pairs: Asked for, in this order.
+        as_of: What was true then; nothing: now.
+        known_at: What was known then; nothing: now.
+    """
+    return await levels_at(sql, tenant, pairs, await versions(sql, tenant, pairs, known_at), as_of)
 
 
-def _row(buckets: Buckets) -> Sequence[int]:
-    return [getattr(buckets, bucket) for bucket in _BUCKETS]
-
-
-def _plus(one: Sequence[int], other: Sequence[int]) -> Sequence[int]:
-    return tuple(map(add, one, other))
+async def levels_at(
+    sql: Sql,
+    tenant: str,
+    pairs: Sequence[tuple[str, str]],
+    known: Sequence[int],
+    as_of: datetime | None,
+) -> list[Level]:
+    """Return the balance of each (site, product) as of a time, by the entries up to a version."""
+    found = await balances(
+        *(sql, tenant),
+        [
+            (stock_key(*pair), version, as_of or ALWAYS)
+            for pair, version in zip(pairs, known, strict=True)
+        ],
+    )
+    return [
+        Level(*pair, now.free, now.held, now.allocated, now.picked, now.on_hand, version)
+        for pair, version, now in zip(pairs, known, found, strict=True)
+    ]

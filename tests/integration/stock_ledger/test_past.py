@@ -19,9 +19,9 @@ from services.stock_ledger.application.handlers import Reservations, record
 from services.stock_ledger.domain.entry import Buckets, EntryPosted
 from services.stock_ledger.domain.stock_item import Movement, Receive, SellAtTill, stock_key
 from services.stock_ledger.entrypoints.grpc_server import StockLedgerGrpc
-from services.stock_ledger.read_models import past
 from services.stock_ledger.read_models.availability import alternatives
-from services.stock_ledger.read_models.past import BLOCK, MARKS, balances, versions
+from services.stock_ledger.read_models.balance_marks import BLOCK, MARKS
+from services.stock_ledger.read_models.past import balances, versions
 from services.stock_ledger.read_models.verification import violations
 from tests.support.stack import TENANT, Stack, running
 
@@ -147,20 +147,16 @@ async def test_an_image_is_compared_with_its_own_time(ledger: Past) -> None:
     assert [one async for one in violations(ledger.sql, Clock.at)] == []
 
 
-@pytest.mark.parametrize(
-    ("request_", "field"),
-    [
-        (image(seen("milk", 1, "w"), at=NOON, kind=wire.IMAGE_KIND_UNSPECIFIED), "kind"),
-        (image(seen("milk", 1, "w"), at=NOON, basis=wire.IMAGE_BASIS_UNSPECIFIED), "basis"),
-        (image(seen("milk", 1, "w"), at=NOON + timedelta(days=2)), "occurred_at"),
+async def test_an_image_says_what_it_is(ledger: Past) -> None:
+    row = seen("milk", 1, "w")
+    for request, field in [
+        (image(row, at=NOON, kind=wire.IMAGE_KIND_UNSPECIFIED), "kind"),
+        (image(row, at=NOON, basis=wire.IMAGE_BASIS_UNSPECIFIED), "basis"),
+        (image(row, at=NOON + timedelta(days=2)), "occurred_at"),
         (image(at=NOON), "rows"),
-    ],
-)
-async def test_an_image_says_what_it_is(
-    ledger: Past, request_: wire.PostImagesRequest, field: str
-) -> None:
-    with pytest.raises(Invalid, match=field):
-        await ledger.grpc.PostImages(request_, NOTHING)
+    ]:
+        with pytest.raises(Invalid, match=field):
+            await ledger.grpc.PostImages(request, NOTHING)
 
 
 async def test_an_image_without_a_time_is_refused_row_by_row(ledger: Past) -> None:
@@ -209,7 +205,6 @@ async def test_the_past_is_what_a_fold_of_the_log_says(ledger: Past) -> None:
     before = await balances(ledger.sql, TENANT, asked)
     await ledger.sql.execute("DELETE FROM balance_mark")
     assert await balances(ledger.sql, TENANT, asked) == before
-    assert past.MARKS is MARKS
 
 
 async def test_marks_equal_a_replay(ledger: Past, postgres_dsn: str) -> None:
@@ -222,3 +217,132 @@ async def test_marks_equal_a_replay(ledger: Past, postgres_dsn: str) -> None:
     owner = await ledger.sql.fetchval("SELECT current_database()")
     dsn = postgres_dsn.replace("/postgres?", f"/{owner}?")
     assert await compare(dsn, ledger.host.service.codec, MARKS, lambda _, __: None) == []
+
+
+async def a_history(ledger: Past) -> list[tuple[EntryPosted, datetime]]:
+    """Milk at Paris over three and a half blocks, in nearly any order; bread as well, a little."""
+    rng = random.Random(3)  # noqa: S311 - a test
+    milk, bread = stock_key("paris", "milk"), stock_key("paris", "bread")
+    for start in range(0, 448, 64):
+        movements: list[tuple[str, Movement]] = []
+        for n in range(start, start + 64):
+            when = minute(n + rng.choice([0, 0, 0, -30]))
+            sold = SellAtTill(rng.randint(1, 3), f"t{n}", when)
+            movements.append((milk, sold if n % 4 else Receive(9, f"n{n}", when)))
+        movements.append((bread, Receive(1, f"n{start}", minute(start))))
+        await ledger.post(f"part-{start}", movements)
+    await ledger.stack.settle()
+    return await ledger.entries(milk)
+
+
+async def test_every_stock_query_answers_for_the_past(ledger: Past) -> None:
+    log = await a_history(ledger)
+    as_of, known_at = minute(200), log[299][1]
+    known = [entry for entry in log if entry[1] <= known_at]
+    right = fold(known, as_of)
+    clocks: dict[str, Any] = {"as_of": stamp(as_of), "known_at": stamp(known_at)}
+    pairs = [wire.SiteSku(site_id="paris", sku=sku) for sku in ("milk", "bread", "tea")]
+    of_pairs = await ledger.grpc.GetAvailability(
+        wire.GetAvailabilityRequest(pairs=pairs, **clocks), NOTHING
+    )
+    assert [level.on_hand for level in of_pairs.levels] == [right.on_hand, 4, 0]
+    assert of_pairs.levels[0].version == len(known)
+    of_sku = await ledger.grpc.GetSkuAvailability(
+        wire.GetSkuAvailabilityRequest(sku="milk", **clocks), NOTHING
+    )
+    assert list(of_sku.levels) == [of_pairs.levels[0]]
+    of_sites = await ledger.grpc.GetSkuAvailability(
+        wire.GetSkuAvailabilityRequest(sku="milk", site_ids=["paris"], **clocks), NOTHING
+    )
+    assert list(of_sites.levels) == [of_pairs.levels[0]]
+    of_site = await ledger.grpc.ListSiteStock(
+        wire.ListSiteStockRequest(site_id="paris", page_size=1, **clocks), NOTHING
+    )
+    assert list(of_site.levels) == [of_pairs.levels[1]]
+    assert of_site.next_page_token
+    listed = await ledger.grpc.ListEntries(
+        wire.ListEntriesRequest(site_id="paris", sku="milk", page_size=200, **clocks), NOTHING
+    )
+    assert len(listed.entries) == 200
+    assert all(entry.occurred_at.ToDatetime(UTC) <= as_of for entry in listed.entries)
+    assert all(entry.recorded_at.ToDatetime(UTC) <= known_at for entry in listed.entries)
+
+
+async def test_an_explanation_adds_up(ledger: Past) -> None:
+    log = await a_history(ledger)
+    for since, as_of in [(None, None), (100, 350), (30, 60), (0, 9_999)]:
+        await _adds_up(ledger, log, since, as_of)
+
+
+async def _adds_up(
+    ledger: Past,
+    log: Sequence[tuple[EntryPosted, datetime]],
+    since: int | None,
+    as_of: int | None,
+) -> None:
+    question: dict[str, Any] = {"site_id": "paris", "sku": "milk", "page_size": 100}
+    if since is not None:
+        question["since"] = stamp(minute(since))
+    if as_of is not None:
+        question["as_of"] = stamp(minute(as_of))
+    first = await ledger.grpc.ExplainStock(wire.ExplainStockRequest(**question), NOTHING)
+    until = minute(as_of if as_of is not None else 10_000)
+    assert first.closing.on_hand == fold(log, until).on_hand
+    assert first.opening.on_hand == (0 if since is None else fold(log, minute(since)).on_hand)
+    for bucket in ("free", "on_hand"):
+        moved = sum(getattr(cause, bucket) for cause in first.causes)
+        assert getattr(first.opening, bucket) + moved == getattr(first.closing, bucket)
+    entries, token = list(first.entries), first.next_page_token
+    while token:
+        more = await ledger.grpc.ExplainStock(
+            wire.ExplainStockRequest(page_token=token, **question), NOTHING
+        )
+        entries, token = entries + list(more.entries), more.next_page_token
+    assert len(entries) == sum(cause.entries for cause in first.causes)
+    assert len({entry.version for entry in entries}) == len(entries)
+    moved = sum(p.quantity for e in entries for p in e.postings if p.account == "free")
+    assert first.opening.free + moved == first.closing.free
+
+
+async def test_what_changed_between_two_times(ledger: Past) -> None:
+    log = await a_history(ledger)
+    request = wire.CompareStockRequest(
+        site_id="paris", since=stamp(minute(100)), until=stamp(minute(300)), page_size=1
+    )
+    first = await ledger.grpc.CompareStock(request, NOTHING)
+    [bread] = first.differences
+    assert (bread.before.on_hand, bread.after.on_hand) == (2, 5)
+    request.page_token = first.next_page_token
+    second = await ledger.grpc.CompareStock(request, NOTHING)
+    [milk] = second.differences
+    assert milk.before.free == fold(log, minute(100)).free
+    assert milk.after.free == fold(log, minute(300)).free
+    assert second.next_page_token == ""
+    by_sku = await ledger.grpc.CompareStock(
+        wire.CompareStockRequest(sku="milk", since=request.since, until=request.until), NOTHING
+    )
+    by_pair = await ledger.grpc.CompareStock(
+        wire.CompareStockRequest(
+            pairs=[wire.SiteSku(site_id="paris", sku="milk")],
+            since=request.since,
+            until=request.until,
+        ),
+        NOTHING,
+    )
+    assert list(by_sku.differences) == list(by_pair.differences) == [milk]
+
+
+async def test_a_comparison_says_of_what_and_since_when(ledger: Past) -> None:
+    for request, field in [
+        (wire.CompareStockRequest(site_id="paris"), "since"),
+        (wire.CompareStockRequest(since=stamp(NOON)), "pairs"),
+        (wire.CompareStockRequest(since=stamp(NOON), site_id="paris", sku="milk"), "pairs"),
+        (wire.CompareStockRequest(since=Timestamp(seconds=2**60), sku="milk"), "since"),
+    ]:
+        with pytest.raises(Invalid, match=field):
+            await ledger.grpc.CompareStock(request, NOTHING)
+    backwards = wire.ExplainStockRequest(
+        site_id="paris", sku="milk", since=stamp(minute(9)), as_of=stamp(minute(3))
+    )
+    with pytest.raises(Invalid, match="since"):
+        await ledger.grpc.ExplainStock(backwards, NOTHING)

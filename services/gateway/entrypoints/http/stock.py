@@ -67,7 +67,9 @@ async def show_stock(face: Face, request: Request) -> Response:
     query = {name: [text] for name, text in request.query_params.items()}
     message: Any
     if site_id and sku:
-        rpc, message = "GetAvailability", wire.GetAvailabilityRequest()
+        clocks = {name: value for name, value in query.items() if name in ("as_of", "known_at")}
+        rpc = "GetAvailability"
+        message = from_query(wire.GetAvailabilityRequest, clocks, {})
         message.pairs.add(site_id=site_id, sku=sku)
     elif site_id:
         rpc, message = "ListSiteStock", from_query(wire.ListSiteStockRequest, query, {})
@@ -110,8 +112,22 @@ ROUTES = (
             {"name": "sku", "in": "query"},
             {"name": "page_size", "in": "query"},
             {"name": "page_token", "in": "query"},
+            {"name": "as_of", "in": "query"},
+            {"name": "known_at", "in": "query"},
         ),
         answers=STOCK["ListSiteStock"],
+    ),
+    Route(
+        "GET",
+        "/v1/stock/explanation",
+        STOCK["ExplainStock"],
+        "Say why there is so much: the causes and the entries that add up to it",
+    ),
+    Route(
+        "POST",
+        "/v1/stock/differences:batch",
+        STOCK["CompareStock"],
+        "Show what changed between two times: pairs, a site, or a product",
     ),
     Route(
         "GET", "/v1/stock/entries", STOCK["ListEntries"], "Show the ledger of a product at a site"

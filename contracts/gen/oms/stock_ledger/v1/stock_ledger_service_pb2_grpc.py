@@ -108,6 +108,16 @@ class StockLedgerServiceStub:
                 request_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ListEntriesRequest.SerializeToString,
                 response_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ListEntriesResponse.FromString,
                 _registered_method=True)
+        self.ExplainStock = channel.unary_unary(
+                '/oms.stock_ledger.v1.StockLedgerService/ExplainStock',
+                request_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExplainStockRequest.SerializeToString,
+                response_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExplainStockResponse.FromString,
+                _registered_method=True)
+        self.CompareStock = channel.unary_unary(
+                '/oms.stock_ledger.v1.StockLedgerService/CompareStock',
+                request_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.CompareStockRequest.SerializeToString,
+                response_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.CompareStockResponse.FromString,
+                _registered_method=True)
 
 
 class StockLedgerServiceServicer:
@@ -218,6 +228,20 @@ class StockLedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainStock(self, request, context):
+        """Why a balance is what it is: what it was before, what moved it by cause, and the entries.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompareStock(self, request, context):
+        """What changed between two times: pairs, everything a site has, or a product at every site.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StockLedgerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -290,6 +314,16 @@ def add_StockLedgerServiceServicer_to_server(servicer, server):
                     servicer.ListEntries,
                     request_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ListEntriesRequest.FromString,
                     response_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ListEntriesResponse.SerializeToString,
+            ),
+            'ExplainStock': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainStock,
+                    request_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExplainStockRequest.FromString,
+                    response_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExplainStockResponse.SerializeToString,
+            ),
+            'CompareStock': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompareStock,
+                    request_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.CompareStockRequest.FromString,
+                    response_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.CompareStockResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -674,6 +708,60 @@ class StockLedgerService:
             '/oms.stock_ledger.v1.StockLedgerService/ListEntries',
             oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ListEntriesRequest.SerializeToString,
             oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ListEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainStock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oms.stock_ledger.v1.StockLedgerService/ExplainStock',
+            oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExplainStockRequest.SerializeToString,
+            oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExplainStockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompareStock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oms.stock_ledger.v1.StockLedgerService/CompareStock',
+            oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.CompareStockRequest.SerializeToString,
+            oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.CompareStockResponse.FromString,
             options,
             channel_credentials,
             insecure,

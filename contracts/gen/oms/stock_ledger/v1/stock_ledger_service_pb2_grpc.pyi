@@ -71,6 +71,10 @@ class StockLedgerServiceStub:
     """Everything a site has a balance of, by product."""
     ListEntries: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ListEntriesRequest, _stock_ledger_service_pb2.ListEntriesResponse]
     """The ledger page of one product at one site, newest entry first."""
+    ExplainStock: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ExplainStockRequest, _stock_ledger_service_pb2.ExplainStockResponse]
+    """Why a balance is what it is: what it was before, what moved it by cause, and the entries."""
+    CompareStock: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.CompareStockRequest, _stock_ledger_service_pb2.CompareStockResponse]
+    """What changed between two times: pairs, everything a site has, or a product at every site."""
 
 @_typing.type_check_only
 class StockLedgerServiceAsyncStub(StockLedgerServiceStub):
@@ -115,6 +119,10 @@ class StockLedgerServiceAsyncStub(StockLedgerServiceStub):
     """Everything a site has a balance of, by product."""
     ListEntries: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ListEntriesRequest, _stock_ledger_service_pb2.ListEntriesResponse]  # type: ignore[assignment]
     """The ledger page of one product at one site, newest entry first."""
+    ExplainStock: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ExplainStockRequest, _stock_ledger_service_pb2.ExplainStockResponse]  # type: ignore[assignment]
+    """Why a balance is what it is: what it was before, what moved it by cause, and the entries."""
+    CompareStock: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.CompareStockRequest, _stock_ledger_service_pb2.CompareStockResponse]  # type: ignore[assignment]
+    """What changed between two times: pairs, everything a site has, or a product at every site."""
 
 class StockLedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Moves stock, reserves it, and answers what is available.
@@ -240,5 +248,21 @@ class StockLedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stock_ledger_service_pb2.ListEntriesResponse, _abc.Awaitable[_stock_ledger_service_pb2.ListEntriesResponse]]:
         """The ledger page of one product at one site, newest entry first."""
+
+    @_abc_1.abstractmethod
+    def ExplainStock(
+        self,
+        request: _stock_ledger_service_pb2.ExplainStockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_ledger_service_pb2.ExplainStockResponse, _abc.Awaitable[_stock_ledger_service_pb2.ExplainStockResponse]]:
+        """Why a balance is what it is: what it was before, what moved it by cause, and the entries."""
+
+    @_abc_1.abstractmethod
+    def CompareStock(
+        self,
+        request: _stock_ledger_service_pb2.CompareStockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_ledger_service_pb2.CompareStockResponse, _abc.Awaitable[_stock_ledger_service_pb2.CompareStockResponse]]:
+        """What changed between two times: pairs, everything a site has, or a product at every site."""
 
 def add_StockLedgerServiceServicer_to_server(servicer: StockLedgerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
