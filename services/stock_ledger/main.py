@@ -9,11 +9,13 @@ from services.kernel.application.work import Sql
 from services.kernel.main import Kernel, Service
 from services.stock_ledger.adapters.event_codec import event_codec
 from services.stock_ledger.adapters.publications import publish
-from services.stock_ledger.application.handlers import EXPIRY_TIMER, Reservations
+from services.stock_ledger.application.giving_back import EXPIRY_TIMER
+from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.entrypoints.grpc_server import SCOPES, StockLedgerGrpc
 from services.stock_ledger.entrypoints.subscribers import subscriptions
 from services.stock_ledger.read_models.availability import AVAILABILITY, alternatives
 from services.stock_ledger.read_models.balance_marks import MARKS
+from services.stock_ledger.read_models.discrepancies import DISCREPANCIES, unexplained
 from services.stock_ledger.read_models.entries import ENTRIES
 from services.stock_ledger.read_models.reservations import RESERVATIONS
 from services.stock_ledger.read_models.verification import Violation, violations
@@ -45,14 +47,20 @@ def build(kernel: Kernel) -> Service:
             async for one in first(found, _MOST_SHOWN)
         ]
 
+    async def negative(sql: Sql) -> list[str]:
+        return await unexplained(sql, _MOST_SHOWN)
+
     return Service(
         name="stock_ledger",
         codec=event_codec(),
         publish=publish,
-        read_models=(AVAILABILITY, ENTRIES, RESERVATIONS, MARKS),
+        read_models=(AVAILABILITY, ENTRIES, RESERVATIONS, MARKS, DISCREPANCIES),
         subscriptions=subscriptions(promises),
         timers={EXPIRY_TIMER: promises.expire},
         grpc=(lambda server: rpc.add_StockLedgerServiceServicer_to_server(servicer, server),),
         scopes=SCOPES,
-        checks={"I2 I3 I4: the books balance, nothing is promised twice, holds end": audit},
+        checks={
+            "I2 I3 I4: the books balance, nothing is promised twice, holds end": audit,
+            "I2: what is below zero has a discrepancy": negative,
+        },
     )

@@ -28,7 +28,12 @@ _KEYS: Mapping[str, Mapping[str, str]] = {
     },
     "order": {"": "order-{order_id}"},
     "sourcing": {"": "decision-{order_id}"},
-    "stock_ledger": {"stock_changed": "stock-{site_id}|{sku}", "": "reservation-{reservation_id}"},
+    "stock_ledger": {
+        "stock_changed": "stock-{site_id}|{sku}",
+        "discrepancy_opened": "discrepancy-{site_id}|{sku}",
+        "discrepancy_closed": "discrepancy-{site_id}|{sku}",
+        "": "reservation-{reservation_id}",
+    },
     "picking": {"": "picktask-{group_id}"},
     "delivery": {
         "handed_to_carrier": "shipment-{group_id}",

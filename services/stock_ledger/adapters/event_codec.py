@@ -1,10 +1,12 @@
 """Stored names of the stock ledger's events. A name, once written, is for ever."""
 
 from services.kernel.adapters.event_codec import EventCodec
+from services.stock_ledger.domain.discrepancy import DiscrepancyClosed, DiscrepancyOpened
 from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.reservation import (
     ReservationClosed,
     ReservationConfirmed,
+    ReservationEndangered,
     ReservationExpired,
     ReservationHeld,
     ReservationRefused,
@@ -17,11 +19,14 @@ def event_codec() -> EventCodec:
     return EventCodec(
         {
             "stock.entry_posted.v1": EntryPosted,
+            "discrepancy.opened.v1": DiscrepancyOpened,
+            "discrepancy.closed.v1": DiscrepancyClosed,
             "reservation.held.v1": ReservationHeld,
             "reservation.refused.v1": ReservationRefused,
             "reservation.confirmed.v1": ReservationConfirmed,
             "reservation.released.v1": ReservationReleased,
             "reservation.expired.v1": ReservationExpired,
+            "reservation.endangered.v1": ReservationEndangered,
             "reservation.closed.v1": ReservationClosed,
         }
     )

@@ -6,6 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from oms.stock_ledger.v1 import stock_ledger_events_pb2 as feed
 
 from services.kernel.domain.messages import Recorded
+from services.stock_ledger.domain.discrepancy import DiscrepancyClosed, DiscrepancyOpened
 from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.reservation import (
     Event as ReservationEvent,
@@ -14,6 +15,7 @@ from services.stock_ledger.domain.reservation import (
     Line,
     ReservationClosed,
     ReservationConfirmed,
+    ReservationEndangered,
     ReservationExpired,
     ReservationHeld,
     ReservationRefused,
@@ -21,7 +23,7 @@ from services.stock_ledger.domain.reservation import (
 )
 from services.stock_ledger.domain.stock_item import site_and_sku
 
-type Event = EntryPosted | ReservationEvent
+type Event = EntryPosted | DiscrepancyOpened | DiscrepancyClosed | ReservationEvent
 
 
 def publish(recorded: Recorded[Event]) -> feed.StockLedgerEvent | None:
@@ -30,6 +32,8 @@ def publish(recorded: Recorded[Event]) -> feed.StockLedgerEvent | None:
     match event:
         case EntryPosted():
             return feed.StockLedgerEvent(stock_changed=_stock_changed(recorded, event))
+        case DiscrepancyOpened() | DiscrepancyClosed():
+            return _discrepancy(recorded, event)
         case ReservationClosed():
             return None
         case _:
@@ -52,13 +56,36 @@ def _stock_changed(recorded: Recorded[Event], entry: EntryPosted) -> feed.StockC
     )
 
 
+def _discrepancy(
+    recorded: Recorded[Event], event: DiscrepancyOpened | DiscrepancyClosed
+) -> feed.StockLedgerEvent:
+    site_id, sku = site_and_sku(recorded.key)
+    match event:
+        case DiscrepancyOpened():
+            return feed.StockLedgerEvent(
+                discrepancy_opened=feed.DiscrepancyOpened(
+                    site_id=site_id,
+                    sku=sku,
+                    missing=event.missing,
+                    cause=event.cause,
+                )
+            )
+        case DiscrepancyClosed():
+            return feed.StockLedgerEvent(
+                discrepancy_closed=feed.DiscrepancyClosed(
+                    site_id=site_id, sku=sku, cause=event.cause
+                )
+            )
+
+
 def _of_reservation(
     reservation_id: str,
     event: ReservationHeld
     | ReservationRefused
     | ReservationConfirmed
     | ReservationReleased
-    | ReservationExpired,
+    | ReservationExpired
+    | ReservationEndangered,
 ) -> feed.StockLedgerEvent:
     match event:
         case ReservationHeld():
@@ -102,6 +129,15 @@ def _of_reservation(
                     reservation_id=reservation_id,
                     order_id=event.order_id,
                     plan_revision=event.plan_revision,
+                )
+            )
+        case ReservationEndangered():
+            return feed.StockLedgerEvent(
+                reservation_endangered=feed.ReservationEndangered(
+                    reservation_id=reservation_id,
+                    order_id=event.order_id,
+                    plan_revision=event.plan_revision,
+                    lines=_lines(event.lines),
                 )
             )
 

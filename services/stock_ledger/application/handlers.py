@@ -6,13 +6,18 @@ from datetime import timedelta
 
 from services.kernel.application.work import Versioned, Work
 from services.kernel.domain.errors import NotFound, Rejected
+from services.stock_ledger.application.giving_back import (
+    EXPIRY_TIMER,
+    give_back,
+    hold_timer,
+    surely,
+)
 from services.stock_ledger.application.ports import Alternatives
 from services.stock_ledger.domain import reservation as promise
 from services.stock_ledger.domain import stock_item as stock
+from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status
 from services.stock_ledger.domain.stock_item import STOCK, StockItem, stock_key
-
-EXPIRY_TIMER = "reservation_expiry"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +28,13 @@ class Outcome:
         is_recorded: False when it was counted before, or refused.
         item: The balance and its version, or nothing when refused.
         refusal: Why it was refused, or nothing.
+        entries: What was posted for it.
     """
 
     is_recorded: bool
     item: Versioned[StockItem] | None
     refusal: Rejected | None = None
+    entries: tuple[EntryPosted, ...] = ()
 
 
 async def record(work: Work, movements: Sequence[tuple[str, stock.Movement]]) -> list[Outcome]:
@@ -40,7 +47,9 @@ async def record(work: Work, movements: Sequence[tuple[str, stock.Movement]]) ->
         except Rejected as refusal:
             outcomes.append(Outcome(is_recorded=False, item=None, refusal=refusal))
         else:
-            outcomes.append(Outcome(bool(events), await work.state(STOCK, key)))
+            outcomes.append(
+                Outcome(bool(events), await work.state(STOCK, key), entries=tuple(events))
+            )
     return outcomes
 
 
@@ -89,7 +98,7 @@ class Reservations:
         """Hold a plan, or record that it cannot be held; pass over old plans and ended orders."""
         known = (await work.state(RESERVATION, order_id)).state
         if not known.awaits(plan_revision):
-            known = await _surely(work, order_id)
+            known = await surely(work, order_id)
         if known.awaits(plan_revision):
             await self._hold(work, order_id, order_id, plan_revision, summed(lines), None)
 
@@ -118,7 +127,7 @@ class Reservations:
                 stock_key(line.site_id, line.sku),
                 stock.Hold(reservation_id, line.quantity, work.now),
             )
-        await work.set_timer(_timer(reservation_id), expires_at, EXPIRY_TIMER, reservation_id)
+        await work.set_timer(hold_timer(reservation_id), expires_at, EXPIRY_TIMER, reservation_id)
 
     async def confirm(self, work: Work, reservation_id: str, *, refuse: bool) -> int:
         """Turn a hold into an allocation; hold anew if it has expired and there is enough.
@@ -136,7 +145,7 @@ class Reservations:
             NotFound: A caller waits, and there never was such a reservation.
             Rejected: It holds nothing to confirm, or ``RESERVATION_EXPIRED`` with alternatives.
         """
-        known = await _surely(work, reservation_id)
+        known = await surely(work, reservation_id)
         if refuse and known.status is Status.NEW:
             raise NotFound("reservation", reservation_id)
         keys = [stock_key(line.site_id, line.sku) for line in known.lines]
@@ -162,7 +171,7 @@ class Reservations:
                         if is_anew
                         else stock.Confirm(reservation_id, work.now),
                     )
-                await work.cancel_timer(_timer(reservation_id))
+                await work.cancel_timer(hold_timer(reservation_id))
             case _:
                 pass  # confirmed before, or refused
         return (await work.state(RESERVATION, reservation_id)).version
@@ -173,14 +182,14 @@ class Reservations:
         Raises:
             NotFound: There never was such a reservation.
         """
-        known = await _surely(work, reservation_id)
+        known = await surely(work, reservation_id)
         if known.status is Status.NEW:
             raise NotFound("reservation", reservation_id)
         released: tuple[Line, ...] = ()
         if known.is_promised:
-            released = await _give_back(work, reservation_id, known.lines, is_expiry=False)
+            released = await give_back(work, reservation_id, known.lines, is_expiry=False)
             await work.handle(RESERVATION, reservation_id, promise.Release(released))
-            await work.cancel_timer(_timer(reservation_id))
+            await work.cancel_timer(hold_timer(reservation_id))
         return (await work.state(RESERVATION, reservation_id)).version, released
 
     async def end(self, work: Work, order_id: str, reason: str) -> None:
@@ -188,24 +197,24 @@ class Reservations:
 
         An order may end before its plan is heard of: then only the end is recorded.
         """
-        if (await _surely(work, order_id)).status is not Status.NEW:
+        if (await surely(work, order_id)).status is not Status.NEW:
             await self.release(work, order_id)
         await work.handle(RESERVATION, order_id, promise.Close(reason))
 
     async def complete(self, work: Work, order_id: str) -> None:
         """Never hold for this order again. Its goods are gone or going: nothing is released."""
-        if (await _surely(work, order_id)).status is not Status.NEW:
+        if (await surely(work, order_id)).status is not Status.NEW:
             await work.handle(RESERVATION, order_id, promise.Close("completed"))
 
     async def expire(self, reservation_id: str, work: Work) -> None:
         """Let a hold that nobody confirmed run out. Called by its timer, perhaps early or late."""
-        known = await _surely(work, reservation_id)
+        known = await surely(work, reservation_id)
         events = await work.handle(RESERVATION, reservation_id, promise.Expire(work.now))
         if events:
-            await _give_back(work, reservation_id, known.lines, is_expiry=True)
+            await give_back(work, reservation_id, known.lines, is_expiry=True)
         elif known.status is Status.HELD:
             await work.set_timer(
-                _timer(reservation_id), known.expires_at, EXPIRY_TIMER, reservation_id
+                hold_timer(reservation_id), known.expires_at, EXPIRY_TIMER, reservation_id
             )
 
     async def _out_of_stock(
@@ -260,35 +269,3 @@ async def _shortages(work: Work, lines: Iterable[Line]) -> tuple[Line, ...]:
             free = (await work.state(STOCK, key)).state.buckets.free
             short.append(Line(line.site_id, line.sku, max(free, 0)))
     return tuple(short)
-
-
-async def _surely(work: Work, reservation_id: str) -> Reservation:
-    """Return the reservation, as the log has it unless it is held.
-
-    A state at hand may be behind the log where several processes write. One that is held leads to
-    an append, which the log would refuse; all others may lead to silence, so they are read again.
-    """
-    known = (await work.state(RESERVATION, reservation_id)).state
-    if known.status is Status.HELD:
-        return known
-    await work.handle(RESERVATION, reservation_id, promise.Look())
-    return (await work.state(RESERVATION, reservation_id)).state
-
-
-async def _give_back(
-    work: Work, reservation_id: str, lines: Sequence[Line], *, is_expiry: bool
-) -> tuple[Line, ...]:
-    await work.load(STOCK, [stock_key(line.site_id, line.sku) for line in lines])
-    freed = []
-    for line in lines:
-        events = await work.handle(
-            STOCK,
-            stock_key(line.site_id, line.sku),
-            stock.Release(reservation_id, work.now, is_expiry),
-        )
-        freed += [Line(line.site_id, line.sku, event.quantity) for event in events]
-    return tuple(freed)
-
-
-def _timer(reservation_id: str) -> str:
-    return f"{EXPIRY_TIMER}-{reservation_id}"

@@ -58,7 +58,9 @@ class Images:
                 outcomes.append(Outcome(is_recorded=False, item=None, refusal=refusal))
             else:
                 posted[key] += events
-                outcomes.append(Outcome(bool(events), await work.state(STOCK, key)))
+                outcomes.append(
+                    Outcome(bool(events), await work.state(STOCK, key), entries=tuple(events))
+                )
         return outcomes
 
 

@@ -26,6 +26,7 @@ DESTROYED = "destroyed"
 COUNT_DIFFERENCE = "count_difference"
 IMAGE_DIFFERENCE = "image_difference"
 LOSS_CARRIER = "loss:carrier"
+CLEARANCE = "clearance"
 
 
 class Cause(StrEnum):
@@ -57,6 +58,14 @@ class Cause(StrEnum):
     IMAGE_KEPT = "image_kept"
     STOCKTAKE_KEPT = "stocktake_kept"
     IMAGE_OFFSET = "image_offset"
+    RETURN_QUARANTINE = "return_quarantine"
+    QUARANTINE_RELEASED = "quarantine_released"
+    QUARANTINE_DESTROYED = "quarantine_destroyed"
+    QUARANTINE_TO_SUPPLIER = "quarantine_to_supplier"
+    QUARANTINE_TO_CLEARANCE = "quarantine_to_clearance"
+    TRANSFER_SHIPPED = "transfer_shipped"
+    TRANSFER_RECEIVED = "transfer_received"
+    CARRIER_LOSS = "carrier_loss"
 
 
 FACTS = frozenset(
@@ -73,9 +82,14 @@ FACTS = frozenset(
         Cause.IMAGE,
         Cause.STOCKTAKE,
         Cause.IMAGE_OFFSET,
+        Cause.GOODS_RECEIPT,
+        Cause.RETURN_RESTOCK,
+        Cause.QUARANTINE_RELEASED,
+        Cause.TRANSFER_SHIPPED,
+        Cause.TRANSFER_RECEIVED,
     }
 )
-"""The causes that may take free below zero."""
+"""The causes that may take free below zero; a receipt or a return when it is taken back."""
 
 
 # Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
@@ -146,6 +160,15 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """One movement as its source reported it, in base units."""
+
+    source_id: str
+    quantity: int
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class EntryPosted:
     """One entry of the ledger.
 
@@ -154,11 +177,13 @@ class EntryPosted:
         postings: What each account gained or lost; they sum to zero.
         after: The balance with this entry, so that a reader needs no earlier one.
         quantity: What the source reported, in base units.
-        occurred_at: When it happened, by the source's account.
+        occurred_at: When it happened, by the source's account; the latest of its reports.
         source_id: The source's id of the movement; empty where the reservation is the source.
         reservation_id: Whose stock moved; empty when nobody's.
         reserved: What that reservation has with this entry.
         image: The image or count that the entry applies, keeps or answers to; nothing for others.
+        reports: The movements that it sums up, where it stands for several; then ``source_id``
+            is empty and each is known by its own.
     """
 
     cause: str
@@ -170,3 +195,4 @@ class EntryPosted:
     reservation_id: str = ""
     reserved: Reserved | None = None
     image: Image | None = None
+    reports: tuple[Report, ...] = ()

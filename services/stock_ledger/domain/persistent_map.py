@@ -1,14 +1,16 @@
 """A mapping whose copies share almost everything, for states that are copied once per event.
 
 A plain dictionary would be copied whole for each of the ten thousand entries of a busy stock
-item. Here a change copies one of ``_WIDTH`` small dictionaries: for n keys, n / 128 of them.
+item. Here a change copies one of ``_WIDTH`` small dictionaries: for n keys, n / 128 of them. Most
+stock items stay small, and there are many of them: up to ``_SMALL`` keys it is one dictionary.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from zlib import crc32
 
 _WIDTH = 128
+_SMALL = 32
 _EMPTY: dict[str, object] = {}
 
 
@@ -22,27 +24,43 @@ class PersistentMap[V]:
     (1, None, 2)
     """
 
-    parts: tuple[dict[str, V], ...] = (_EMPTY,) * _WIDTH  # type: ignore[assignment]
+    parts: tuple[dict[str, V], ...] = (_EMPTY,)  # type: ignore[assignment]
 
     def get(self, key: str) -> V | None:
-        return self.parts[crc32(key.encode()) % _WIDTH].get(key)
+        parts = self.parts
+        return parts[0 if len(parts) == 1 else crc32(key.encode()) % _WIDTH].get(key)
 
     def including(self, key: str, value: V) -> "PersistentMap[V]":
-        place = crc32(key.encode()) % _WIDTH
-        return self._replaced(place, {**self.parts[place], key: value})
+        return self.including_all({key: value})
+
+    def including_all(self, more: Mapping[str, V]) -> "PersistentMap[V]":
+        """Include many keys for the price of one copy."""
+        if len(self.parts) == 1 and len(self.parts[0]) + len(more) <= _SMALL:
+            return PersistentMap(({**self.parts[0], **more},))
+        parts: list[dict[str, V]] = list(self.parts)
+        copied: set[int] = set()
+        if len(parts) == 1:
+            more = {**parts[0], **more}
+            parts = [{} for _ in range(_WIDTH)]
+            copied = set(range(_WIDTH))
+        for key, value in more.items():
+            place = crc32(key.encode()) % _WIDTH
+            if place not in copied:
+                parts[place] = parts[place].copy()
+                copied.add(place)
+            parts[place][key] = value
+        return PersistentMap(tuple(parts))
 
     def excluding(self, key: str) -> "PersistentMap[V]":
-        place = crc32(key.encode()) % _WIDTH
+        """Leave out a key. A map that has grown stays wide: it may grow again."""
+        place = 0 if len(self.parts) == 1 else crc32(key.encode()) % _WIDTH
         if key not in self.parts[place]:
             return self
         part = self.parts[place].copy()
         del part[key]
-        return self._replaced(place, part)
+        return PersistentMap((*self.parts[:place], part, *self.parts[place + 1 :]))
 
     def items(self) -> Iterator[tuple[str, V]]:
         """Yield keys and values; the order means nothing."""
         for part in self.parts:
             yield from part.items()
-
-    def _replaced(self, place: int, part: dict[str, V]) -> "PersistentMap[V]":
-        return PersistentMap((*self.parts[:place], part, *self.parts[place + 1 :]))

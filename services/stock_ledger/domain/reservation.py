@@ -67,6 +67,15 @@ class ReservationExpired:
 
 
 @dataclass(frozen=True, slots=True)
+class ReservationEndangered:
+    """The lines carry what may be lacking: a till sale or another fact took it first."""
+
+    order_id: str
+    plan_revision: int
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReservationClosed:
     reason: str
 
@@ -77,6 +86,7 @@ type Event = (
     | ReservationConfirmed
     | ReservationReleased
     | ReservationExpired
+    | ReservationEndangered
     | ReservationClosed
 )
 
@@ -115,6 +125,16 @@ class Expire:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdraw:
+    """What was promised may not be there: a hold ends, whoever has an allocation is told.
+
+    The lines carry what lacks.
+    """
+
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     reason: str
 
@@ -124,7 +144,7 @@ class Look:
     """Decide nothing. The kernel reads the stream again before it believes such a silence."""
 
 
-type Command = Look | Hold | Confirm | Release | Expire | Close
+type Command = Look | Hold | Confirm | Release | Expire | Withdraw | Close
 
 
 class Refusal(StrEnum):
@@ -178,13 +198,13 @@ def decide(command: Command, reservation: Reservation) -> Sequence[Event]:
             return _hold(command, reservation)
         case Confirm():
             return _confirm(command, reservation)
-        case Release() | Expire() | Close():
+        case Release() | Expire() | Withdraw() | Close():
             return _end(command, reservation)
         case _:
             assert_never(command)
 
 
-def _end(command: Release | Expire | Close, reservation: Reservation) -> Sequence[Event]:
+def _end(command: Release | Expire | Withdraw | Close, reservation: Reservation) -> Sequence[Event]:
     order_id, status = reservation.order_id, reservation.status
     match command:
         case Release(lines):
@@ -192,6 +212,11 @@ def _end(command: Release | Expire | Close, reservation: Reservation) -> Sequenc
         case Expire(now):
             is_due = status is Status.HELD and now >= reservation.expires_at
             return [ReservationExpired(order_id, reservation.plan_revision)] if is_due else []
+        case Withdraw(lines) if status is Status.CONFIRMED:
+            return [ReservationEndangered(order_id, reservation.plan_revision, lines)]
+        case Withdraw():
+            is_held = status is Status.HELD
+            return [ReservationExpired(order_id, reservation.plan_revision)] if is_held else []
         case Close(reason):
             return [] if status is Status.CLOSED else [ReservationClosed(reason)]
         case _:
@@ -246,7 +271,9 @@ def _confirm(command: Confirm, reservation: Reservation) -> Sequence[Event]:
             assert_never(reservation.status)
 
 
-def evolve(reservation: Reservation, event: Event) -> Reservation:
+def evolve(reservation: Reservation, event: Event) -> Reservation:  # noqa: PLR0911 - one per event
+    if isinstance(event, ReservationEndangered):
+        return reservation  # it stands
     match event:
         case ReservationHeld(order_id, plan_revision, lines, expires_at):
             return Reservation(Status.HELD, order_id, plan_revision, lines, expires_at)

@@ -18,11 +18,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import assert_never
+from typing import Literal, assert_never
 from zlib import crc32
 
 from services.kernel.domain.decider import Decider, Kind
 from services.kernel.domain.errors import Rejected
+from services.stock_ledger.domain import postings
 from services.stock_ledger.domain.entry import (
     ALLOCATED,
     COUNT_DIFFERENCE,
@@ -44,6 +45,7 @@ from services.stock_ledger.domain.entry import (
     EntryPosted,
     Image,
     Posting,
+    Report,
     Reserved,
 )
 from services.stock_ledger.domain.image import (
@@ -59,6 +61,7 @@ from services.stock_ledger.domain.image import (
     what,
 )
 from services.stock_ledger.domain.persistent_map import PersistentMap
+from services.stock_ledger.domain.postings import Post
 
 # Events: entries, in domain/entry.py.
 
@@ -223,23 +226,35 @@ class Observe:
     expected: int = 0
 
 
-type Movement = Receive | Adjust | SellAtTill
-type Command = (
-    Movement
-    | Observe
-    | Check
-    | Hold
-    | Allocate
-    | Confirm
-    | Release
+@dataclass(frozen=True, slots=True)
+class PromiseOnline:
+    """A hold, a placement or a release that an e-commerce platform reports, part by part.
+
+    Attributes:
+        cause: ``HOLD`` takes from free, ``CONFIRM`` from what is held and then from free,
+            ``RELEASE`` gives back what is held and then what is allocated.
+    """
+
+    cause: Literal[Cause.HOLD, Cause.CONFIRM, Cause.RELEASE]
+    reservation_id: str
+    quantity: int
+    source_id: str
+    occurred_at: datetime
+
+
+type Movement = (
+    Receive
+    | Adjust
+    | SellAtTill
+    | Post
+    | PromiseOnline
     | Pick
-    | Short
     | PutBack
     | HandOver
     | Ship
     | Deliver
-    | TakeBack
 )
+type Command = Movement | Observe | Check | Hold | Allocate | Confirm | Release | Short | TakeBack
 
 
 class Refusal(StrEnum):
@@ -297,11 +312,14 @@ def decide(command: Command, item: StockItem) -> Sequence[Event]:
             return _settle(command, item)
         case Observe():
             return _observe(command, item)
+        case Post():
+            return _post(command, item)
         case (
             Receive()
             | Adjust()
             | SellAtTill()
             | TakeBack()
+            | PromiseOnline()
             | Pick()
             | Short()
             | PutBack()
@@ -375,10 +393,82 @@ def _settle(command: Confirm | Release, item: StockItem) -> Sequence[Event]:
     ]
 
 
-type _Sourced = (
-    Receive | Adjust | SellAtTill | TakeBack | Pick | Short | PutBack | HandOver | Ship | Deliver
-)
-type _Reserved = Pick | Short | PutBack | HandOver | Ship | Deliver
+type _Reserved = PromiseOnline | Pick | Short | PutBack | HandOver | Ship | Deliver
+type _Sourced = Receive | Adjust | SellAtTill | TakeBack | _Reserved
+
+
+def _post(command: Post, item: StockItem) -> Sequence[Event]:
+    cause, fresh = command.cause, sort_out(command, item).fresh
+    if not fresh:
+        return []
+    gains, loses = command.accounts()
+    _expect_set_aside(postings.changes(gains, loses, fresh), item)
+    # What an image has seen is taken back movement by movement; the others share an entry.
+    seen_at = item.observed[-1].at if item.observed else None
+    late = [one for one in fresh if seen_at is not None and one.occurred_at <= seen_at]
+    rest = tuple([one for one in fresh if seen_at is None or one.occurred_at > seen_at])
+    if len(rest) == 1:
+        late, rest = [*late, *rest], ()
+    entries: list[Event] = []
+    for report in late:
+        more = _with_offsets(item, cause, postings.changes(gains, loses, [report]), report)
+        for entry in more:
+            item = evolve(item, entry)
+        entries += more
+    if rest:
+        changes = postings.changes(gains, loses, rest)
+        latest = max([report.occurred_at for report in rest])
+        entries.append(_entry(item, cause, changes, changes[gains], latest, reports=rest))
+    return entries
+
+
+def _expect_set_aside(changes: Mapping[str, int], item: StockItem) -> None:
+    for account, moved in changes.items():
+        if account in postings.MUST_BE_THERE:
+            there: int = getattr(item.buckets, account)
+            if moved < -there:
+                raise Rejected(
+                    Refusal.OUT_OF_STOCK,
+                    f"{-moved} wanted of {account}, {there} there; record what put it there first",
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """Reports by what is to become of them.
+
+    Attributes:
+        fresh: To be counted now.
+        known: Ids of those that were counted before, with the same content.
+        mismatched: Ids of those that were counted before as something else.
+    """
+
+    fresh: tuple[Report, ...]
+    known: frozenset[str]
+    mismatched: frozenset[str]
+
+
+def sort_out(command: Post, item: StockItem) -> Sorted:
+    """Tell new reports from those that are counted already, also earlier in the same command."""
+    cause = command.cause
+    seen: dict[str, int] = {}
+    fresh: list[Report] = []
+    known: set[str] = set()
+    mismatched: set[str] = set()
+    for report in command.reports:
+        source_id = report.source_id
+        content = _fingerprint(cause, report.quantity, "")
+        counted = seen.get(source_id)
+        if counted is None:
+            counted = item.sources.get(source_id)
+        if counted is None:
+            seen[source_id] = content
+            fresh.append(report)
+        elif counted == content:
+            known.add(source_id)
+        else:
+            mismatched.add(source_id)
+    return Sorted(tuple(fresh), frozenset(known), frozenset(mismatched))
 
 
 def _move(command: _Sourced, item: StockItem) -> Sequence[Event]:
@@ -387,28 +477,39 @@ def _move(command: _Sourced, item: StockItem) -> Sequence[Event]:
     if _is_repeat(item, command.source_id, _fingerprint(cause, command.quantity, reservation_id)):
         return []
     changes, ahead = _changes(command, item)
-    late = list(offsets(item.observed, changes, command.occurred_at))
+    return _with_offsets(
+        item,
+        cause,
+        changes,
+        Report(command.source_id, command.quantity, command.occurred_at),
+        reservation_id,
+        ahead,
+    )
+
+
+def _with_offsets(
+    item: StockItem,
+    cause: Cause,
+    changes: Mapping[str, int],
+    report: Report,
+    reservation_id: str = "",
+    ahead: int = 0,
+) -> list[Event]:
+    """Return a movement's entry, and those that take back what an image has seen of it already."""
+    late = list(offsets(item.observed, changes, report.occurred_at))
     entries: list[Event] = []
     # What gives back to free comes first: a late sale that an image has seen already never makes
     # it look as if too much had been promised.
     for offset in [each for each in late if each.quantity > 0]:
-        entries.append(_taken_back(item, offset, command.source_id))
+        entries.append(_taken_back(item, offset, report.source_id))
         item = evolve(item, entries[-1])
+    quantity, occurred_at, source_id = report.quantity, report.occurred_at, report.source_id
     entries.append(
-        _entry(
-            item,
-            cause,
-            changes,
-            command.quantity,
-            command.occurred_at,
-            command.source_id,
-            reservation_id,
-            ahead,
-        )
+        _entry(item, cause, changes, quantity, occurred_at, source_id, reservation_id, ahead)
     )
     for offset in [each for each in late if each.quantity < 0]:
         item = evolve(item, entries[-1])
-        entries.append(_taken_back(item, offset, command.source_id))
+        entries.append(_taken_back(item, offset, report.source_id))
     return entries
 
 
@@ -454,7 +555,7 @@ def _observe(command: Observe, item: StockItem) -> Sequence[Event]:
     ]
 
 
-_RESERVED = (Pick, Short, PutBack, HandOver, Ship, Deliver)
+_RESERVED = (PromiseOnline, Pick, Short, PutBack, HandOver, Ship, Deliver)
 
 
 def _cause_of(command: _Sourced) -> Cause:  # noqa: C901, PLR0911 - one line per command
@@ -467,6 +568,8 @@ def _cause_of(command: _Sourced) -> Cause:  # noqa: C901, PLR0911 - one line per
             return Cause.TILL_SALE
         case TakeBack():
             return Cause.RETURN_RESTOCK if command.is_sellable else Cause.RETURN_WRITE_OFF
+        case PromiseOnline():
+            return command.cause
         case Pick():
             return Cause.PICK
         case Short():
@@ -496,6 +599,9 @@ def _changes(command: _Sourced, item: StockItem) -> tuple[dict[str, int], int]:
         case TakeBack():
             gains = FREE if command.is_sellable else DESTROYED
             return {gains: quantity, CUSTOMER: -quantity}, 0
+        case PromiseOnline():
+            had = item.open.get(command.reservation_id) or _NOTHING
+            return _online_changes(command, had, item), 0
         case Pick() | Short() | PutBack() | HandOver() | Ship() | Deliver():
             return _reserved_changes(command, item.open.get(command.reservation_id) or _NOTHING)
         case _:
@@ -514,7 +620,38 @@ def _adjustment(command: Adjust, item: StockItem) -> dict[str, int]:
     return {FREE: quantity, QUARANTINE: -quantity}
 
 
-def _reserved_changes(command: _Reserved, reserved: Reserved) -> tuple[dict[str, int], int]:
+def _online_changes(command: PromiseOnline, reserved: Reserved, item: StockItem) -> dict[str, int]:
+    quantity = command.quantity
+    match command.cause:
+        case Cause.HOLD:
+            _expect_free(quantity, item)
+            return {HELD: quantity, FREE: -quantity}
+        case Cause.CONFIRM:
+            taken, lacking = _take(reserved, (HELD,), quantity)
+            if lacking:
+                _expect_free(lacking, item)
+            return {ALLOCATED: quantity, FREE: -lacking, **taken}
+        case Cause.RELEASE:
+            taken, lacking = _take(reserved, (HELD, ALLOCATED), quantity)
+            if lacking:
+                raise _lacks(command, quantity - lacking)
+            return {FREE: quantity, **taken}
+        case _:
+            assert_never(command.cause)
+
+
+def _lacks(command: _Reserved, there: int) -> Rejected:
+    return Rejected(
+        Refusal.STEP_CONFLICT,
+        f"reservation {command.reservation_id} has {there} of {command.quantity} for"
+        f" {_cause_of(command).value}; record what precedes it first",
+    )
+
+
+type _Moved = Pick | Short | PutBack | HandOver | Ship | Deliver
+
+
+def _reserved_changes(command: _Moved, reserved: Reserved) -> tuple[dict[str, int], int]:
     quantity = command.quantity
     sources: tuple[str, ...]
     match command:
@@ -538,11 +675,7 @@ def _reserved_changes(command: _Reserved, reserved: Reserved) -> tuple[dict[str,
             assert_never(command)
     taken, lacking = _take(reserved, sources, quantity)
     if lacking:
-        raise Rejected(
-            Refusal.STEP_CONFLICT,
-            f"reservation {command.reservation_id} has {quantity - lacking} of {quantity} for"
-            f" {_cause_of(command).value}; record what precedes it first",
-        )
+        raise _lacks(command, quantity - lacking)
     ahead = -(taken.get(ALLOCATED, 0) + taken.get(HELD, 0))
     return {gains: quantity, **taken}, ahead
 
@@ -574,6 +707,7 @@ def _entry(
     reservation_id: str = "",
     ahead: int = 0,
     image: Image | None = None,
+    reports: tuple[Report, ...] = (),
 ) -> EntryPosted:
     """Return the entry for these changes, with the balances it leads to."""
     gain = changes.get
@@ -600,7 +734,7 @@ def _entry(
         )
     return EntryPosted(
         str(cause),
-        tuple([Posting(account, moved) for account, moved in changes.items() if moved]),
+        tuple([Posting(account, moved) for account, moved in changes.items() if moved or reports]),
         after,
         quantity,
         occurred_at,
@@ -608,6 +742,7 @@ def _entry(
         reservation_id,
         reserved,
         image,
+        reports,
     )
 
 
@@ -622,6 +757,11 @@ def evolve(item: StockItem, event: Event) -> StockItem:
     sources = item.sources
     if event.source_id:
         sources = sources.including(event.source_id, _fingerprint_of(event))
+    if event.reports:
+        cause = event.cause
+        sources = sources.including_all(
+            {one.source_id: _fingerprint(cause, one.quantity, "") for one in event.reports}
+        )
     latest = item.latest
     if latest is None or event.occurred_at > latest:
         latest = event.occurred_at

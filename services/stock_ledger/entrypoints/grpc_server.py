@@ -14,12 +14,15 @@ from services.kernel.domain.errors import Invalid, NotFound
 from services.kernel.domain.ids import identifier
 from services.kernel.domain.messages import stream_id
 from services.kernel.entrypoints.calls import caller, cause
+from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.handlers import Outcome, Reservations, record
 from services.stock_ledger.application.images import Images
+from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.stock_item import site_and_sku, stock_key
 from services.stock_ledger.entrypoints import past_answers
 from services.stock_ledger.entrypoints import translation as to
 from services.stock_ledger.read_models import availability, entries, past, reservations
+from services.stock_ledger.read_models.discrepancies import newest_promises
 
 MOST_ROWS = 1_000
 MOST_LINES = 500
@@ -116,9 +119,16 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
                     detail=str(problem),
                 )
         if movements:
-            outcomes = await self._runner.execute(
-                why, lambda work: post(work, [(key, movement) for _, key, movement in movements])
-            )
+
+            async def use_case(work: Work) -> list[Outcome]:
+                outcomes = await post(work, [(key, movement) for _, key, movement in movements])
+                posted: dict[str, list[EntryPosted]] = {}
+                for (_, key, _), outcome in zip(movements, outcomes, strict=True):
+                    posted.setdefault(key, []).extend(outcome.entries)
+                await watch(work, posted, newest_promises)
+                return outcomes
+
+            outcomes = await self._runner.execute(why, use_case)
             for (n, key, _), outcome in zip(movements, outcomes, strict=True):
                 results[n] = _row_result(n, key, outcome)
         return [results[n] for n in range(len(rows))]

@@ -22,11 +22,13 @@ from services.kernel.application.feeds import Envelope, Subscription
 from services.kernel.application.work import Work
 from services.kernel.domain.errors import Rejected
 from services.kernel.entrypoints.listen import URGENT_S, listen
+from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.handlers import Reservations, load_plans, load_reserved
 from services.stock_ledger.domain.reservation import Line
 from services.stock_ledger.domain.reservation import Refusal as ReservationRefusal
 from services.stock_ledger.domain.stock_item import (
     STOCK,
+    Command,
     Deliver,
     HandOver,
     Pick,
@@ -36,6 +38,7 @@ from services.stock_ledger.domain.stock_item import (
     TakeBack,
     stock_key,
 )
+from services.stock_ledger.read_models.discrepancies import newest_promises
 
 GROUP = "stock_ledger"
 
@@ -177,15 +180,15 @@ async def hear_picking(event: PickingEvent, envelope: Envelope, work: Work) -> N
     match event.WhichOneof("event"):
         case "line_picked":
             picked = event.line_picked
-            await work.handle(
-                STOCK,
+            await _post(
+                work,
                 stock_key(picked.site_id, picked.sku),
                 Pick(picked.order_id, picked.quantity, *report),
             )
         case "line_shorted":
             short = event.line_shorted
-            await work.handle(
-                STOCK,
+            await _post(
+                work,
                 stock_key(short.site_id, short.sku),
                 Short(
                     short.order_id, short.quantity, short.reason == SHORT_REASON_DAMAGED, *report
@@ -193,8 +196,8 @@ async def hear_picking(event: PickingEvent, envelope: Envelope, work: Work) -> N
             )
         case "line_put_back":
             back = event.line_put_back
-            await work.handle(
-                STOCK,
+            await _post(
+                work,
                 stock_key(back.site_id, back.sku),
                 PutBack(back.order_id, back.quantity, *report),
             )
@@ -255,8 +258,8 @@ async def hear_returns(event: ReturnsEvent, envelope: Envelope, work: Work) -> N
     for n, line in enumerate(inspected.lines):
         if line.disposition not in (DISPOSITION_RESTOCK, DISPOSITION_WRITE_OFF):
             raise ValueError(f"line {line.line_id} of {inspected.return_id} has no disposition")
-        await work.handle(
-            STOCK,
+        await _post(
+            work,
             stock_key(inspected.site_id, line.sku),
             TakeBack(
                 line.quantity,
@@ -265,6 +268,11 @@ async def hear_returns(event: ReturnsEvent, envelope: Envelope, work: Work) -> N
                 occurred_at=envelope.recorded_at,
             ),
         )
+
+
+async def _post(work: Work, key: str, command: Command) -> None:
+    """Post what may take free below zero, or bring it back."""
+    await watch(work, {key: await work.handle(STOCK, key, command)}, newest_promises)
 
 
 def _is_ours(envelope: Envelope, work: Work) -> bool:

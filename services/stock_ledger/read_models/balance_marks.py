@@ -35,12 +35,18 @@ class _Posting(msgspec.Struct):
     quantity: int
 
 
+class _Report(msgspec.Struct):
+    quantity: int
+    occurred_at: datetime
+
+
 class _Stored(msgspec.Struct):
     """The part of a stored entry that balances are made of; the stored form is JSON for ever."""
 
     cause: str
     occurred_at: datetime
     postings: list[_Posting]
+    reports: list[_Report] = []
 
 
 _decode = msgspec.json.Decoder(_Stored).decode
@@ -48,15 +54,34 @@ _decode = msgspec.json.Decoder(_Stored).decode
 type Moved = tuple[datetime, str, Sequence[int]]
 
 
-def moved(state: bytes) -> Moved:
-    """Return when a stored entry occurred, its cause, and what each bucket gained."""
+def moved(state: bytes) -> list[Moved]:
+    """Return when a stored entry occurred, its cause, and what each bucket gained.
+
+    An entry of several reports is told report by report; it moves all of them between the same two
+    accounts, of which the first gains what they report.
+    """
     entry = _decode(state)
+    postings = [(posting.account, posting.quantity) for posting in entry.postings]
+    if not entry.reports:
+        return [(entry.occurred_at, entry.cause, _gained(postings))]
+    (gains, _), (loses, _) = postings
+    return [
+        (
+            report.occurred_at,
+            entry.cause,
+            _gained([(gains, report.quantity), (loses, -report.quantity)]),
+        )
+        for report in entry.reports
+    ]
+
+
+def _gained(postings: Sequence[tuple[str, int]]) -> Sequence[int]:
     gained = [0] * WIDTH
-    for posting in entry.postings:
-        place = _PLACE.get(posting.account)
+    for account, quantity in postings:
+        place = _PLACE.get(account)
         if place is not None:
-            gained[place] += posting.quantity
-    return entry.occurred_at, entry.cause, gained
+            gained[place] += quantity
+    return gained
 
 
 def plus(one: Sequence[int], other: Sequence[int]) -> Sequence[int]:
@@ -108,7 +133,7 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
 
 def _mark(stream: str, until: int, rows: Sequence[Any], after: Buckets) -> tuple[Any, ...]:
     tenant, _, key = stream.partition("/stock-")
-    entries = sorted((moved(row[3]) for row in rows), key=lambda entry: entry[0])
+    entries = sorted((one for row in rows for one in moved(row[3])), key=lambda one: one[0])
     occurred = [at for at, _, _ in entries]
     sums = accumulate((gained for _, _, gained in entries), plus)
     balance = [getattr(after, bucket) for bucket in BUCKETS]

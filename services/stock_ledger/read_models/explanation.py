@@ -81,7 +81,7 @@ async def causes(sql: Sql, span: Span) -> Mapping[str, Sequence[int]]:
         " AND e.originator_version <= b.until",
         *(span.stream, max((mark[0] for mark in marks), default=0), span.version, in_part, BLOCK),
     )
-    entries = [moved(row[0]) for row in rows]
+    entries = [one for row in rows for one in moved(row[0])]
     _add(sums, by_cause([entry for entry in entries if span.has(entry[0])]))
     return sums
 

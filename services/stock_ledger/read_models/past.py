@@ -72,9 +72,9 @@ async def balances(
         [version for _, version, _ in asked],
     )
     for n, state in rows:
-        occurred_at, _, gained = moved(state)
-        if occurred_at <= asked[n - 1][2]:
-            sums[n - 1] = plus(sums[n - 1], gained)
+        for occurred_at, _, gained in moved(state):
+            if occurred_at <= asked[n - 1][2]:
+                sums[n - 1] = plus(sums[n - 1], gained)
     return [Buckets(*each) for each in sums]
 
 

@@ -14,7 +14,6 @@ from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
 from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.reservation import (
-    Event,
     ReservationClosed,
     ReservationConfirmed,
     ReservationExpired,
@@ -48,15 +47,30 @@ class ReservationRow:
     lines: Sequence[ReservedLine]
 
 
+# All but ReservationEndangered, which changes nothing that is shown.
+type _Shown = (
+    ReservationHeld
+    | ReservationRefused
+    | ReservationConfirmed
+    | ReservationReleased
+    | ReservationExpired
+    | ReservationClosed
+)
+_OF_A_RESERVATION = (
+    *(ReservationHeld, ReservationRefused, ReservationConfirmed),
+    *(ReservationReleased, ReservationExpired, ReservationClosed),
+)
+
+
 async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
     """Bring the reservations up to date; only the newest of each is written."""
     headers: dict[str, tuple[Any, ...]] = {}
     lines: dict[tuple[str, str], tuple[Any, ...]] = {}
     for recorded in batch:
         event = recorded.event
-        if not isinstance(event, EntryPosted):
+        if isinstance(event, _OF_A_RESERVATION):
             headers[recorded.stream] = _after(recorded, event, headers.get(recorded.stream))
-        elif event.reserved is not None:
+        elif isinstance(event, EntryPosted) and event.reserved is not None:
             now = event.reserved
             lines[recorded.stream, event.reservation_id] = (
                 *(recorded.tenant, event.reservation_id, *site_and_sku(recorded.key)),
@@ -89,7 +103,7 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
 
 
 def _after(
-    recorded: Recorded[Any], event: Event, before: tuple[Any, ...] | None
+    recorded: Recorded[Any], event: _Shown, before: tuple[Any, ...] | None
 ) -> tuple[Any, ...]:
     """Return the row with this event; fields it does not know stay empty and change nothing."""
     order_id, plan_revision, expires_at = before[2:3] + before[4:6] if before else ("", 0, None)

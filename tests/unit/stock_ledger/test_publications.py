@@ -20,7 +20,8 @@ PRIVATE = {"reservation.closed.v1"}
 @pytest.mark.parametrize("path", STORED, ids=lambda path: str(path.stem))
 def test_a_stored_event_is_published_as_its_example(path: Path) -> None:
     event = event_codec().decode(path.stem, path.read_bytes())
-    key = "stock-paris-11|4006381333931" if path.stem.startswith("stock") else "reservation-O-1"
+    category = path.stem.partition(".")[0]
+    key = f"{category}-{'O-1' if category == 'reservation' else 'paris-11|4006381333931'}"
     at = datetime(2026, 3, 2, 12, tzinfo=UTC)
     public = publish(Recorded(f"demo/{key}", 3, 3, event, "event-1", at, Cause("demo", "c")))
     if path.stem in PRIVATE:

@@ -21,11 +21,13 @@ from services.stock_ledger.domain.reservation import (
     Release,
     ReservationClosed,
     ReservationConfirmed,
+    ReservationEndangered,
     ReservationExpired,
     ReservationHeld,
     ReservationRefused,
     ReservationReleased,
     Status,
+    Withdraw,
 )
 from tests.support.given import given
 
@@ -141,3 +143,12 @@ def test_no_script_reopens_what_is_closed_and_every_retry_is_silent(script: list
         except Rejected:
             # the refusal that a late confirmation was recorded with, and a plan's own repeat
             assert after.status is Status.REFUSED
+
+
+def test_a_hold_whose_stock_was_sold_meanwhile_ends_and_an_allocation_is_told() -> None:
+    lacking = (Line("lyon", "milk", 2),)
+    given(RULE, HELD).when(Withdraw(lacking)).then(EXPIRED)
+    given(RULE, HELD, CONFIRMED).when(Withdraw(lacking)).then(
+        ReservationEndangered("O-1", 1, lacking)
+    )
+    given(RULE).when(Withdraw(lacking)).then_nothing()

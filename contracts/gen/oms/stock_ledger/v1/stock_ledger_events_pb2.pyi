@@ -31,6 +31,9 @@ class StockLedgerEvent(_message.Message):
     RESERVATION_CONFIRMED_FIELD_NUMBER: _builtins.int
     RESERVATION_RELEASED_FIELD_NUMBER: _builtins.int
     RESERVATION_EXPIRED_FIELD_NUMBER: _builtins.int
+    DISCREPANCY_OPENED_FIELD_NUMBER: _builtins.int
+    DISCREPANCY_CLOSED_FIELD_NUMBER: _builtins.int
+    RESERVATION_ENDANGERED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def stock_changed(self) -> Global___StockChanged: ...
     @_builtins.property
@@ -43,6 +46,12 @@ class StockLedgerEvent(_message.Message):
     def reservation_released(self) -> Global___ReservationReleased: ...
     @_builtins.property
     def reservation_expired(self) -> Global___ReservationExpired: ...
+    @_builtins.property
+    def discrepancy_opened(self) -> Global___DiscrepancyOpened: ...
+    @_builtins.property
+    def discrepancy_closed(self) -> Global___DiscrepancyClosed: ...
+    @_builtins.property
+    def reservation_endangered(self) -> Global___ReservationEndangered: ...
     def __init__(
         self,
         *,
@@ -52,12 +61,15 @@ class StockLedgerEvent(_message.Message):
         reservation_confirmed: Global___ReservationConfirmed | None = ...,
         reservation_released: Global___ReservationReleased | None = ...,
         reservation_expired: Global___ReservationExpired | None = ...,
+        discrepancy_opened: Global___DiscrepancyOpened | None = ...,
+        discrepancy_closed: Global___DiscrepancyClosed | None = ...,
+        reservation_endangered: Global___ReservationEndangered | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "reservation_confirmed", b"reservation_confirmed", "reservation_expired", b"reservation_expired", "reservation_held", b"reservation_held", "reservation_refused", b"reservation_refused", "reservation_released", b"reservation_released", "stock_changed", b"stock_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["discrepancy_closed", b"discrepancy_closed", "discrepancy_opened", b"discrepancy_opened", "event", b"event", "reservation_confirmed", b"reservation_confirmed", "reservation_endangered", b"reservation_endangered", "reservation_expired", b"reservation_expired", "reservation_held", b"reservation_held", "reservation_refused", b"reservation_refused", "reservation_released", b"reservation_released", "stock_changed", b"stock_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "reservation_confirmed", b"reservation_confirmed", "reservation_expired", b"reservation_expired", "reservation_held", b"reservation_held", "reservation_refused", b"reservation_refused", "reservation_released", b"reservation_released", "stock_changed", b"stock_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["discrepancy_closed", b"discrepancy_closed", "discrepancy_opened", b"discrepancy_opened", "event", b"event", "reservation_confirmed", b"reservation_confirmed", "reservation_endangered", b"reservation_endangered", "reservation_expired", b"reservation_expired", "reservation_held", b"reservation_held", "reservation_refused", b"reservation_refused", "reservation_released", b"reservation_released", "stock_changed", b"stock_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["stock_changed", "reservation_held", "reservation_refused", "reservation_confirmed", "reservation_released", "reservation_expired"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["stock_changed", "reservation_held", "reservation_refused", "reservation_confirmed", "reservation_released", "reservation_expired", "discrepancy_opened", "discrepancy_closed", "reservation_endangered"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -287,3 +299,100 @@ class ReservationExpired(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReservationExpired: _TypeAlias = ReservationExpired  # noqa: Y015
+
+@_typing.final
+class DiscrepancyOpened(_message.Message):
+    """A fact, most often a till sale, took more than was free: the books are wrong. Somebody is to
+    count the shelf.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_ID_FIELD_NUMBER: _builtins.int
+    SKU_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    site_id: _builtins.str
+    sku: _builtins.str
+    missing: _builtins.int
+    """Base units below zero."""
+    cause: _builtins.str
+    """What took them, for example "till_sale"."""
+    def __init__(
+        self,
+        *,
+        site_id: _builtins.str = ...,
+        sku: _builtins.str = ...,
+        missing: _builtins.int = ...,
+        cause: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "missing", b"missing", "site_id", b"site_id", "sku", b"sku"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiscrepancyOpened: _TypeAlias = DiscrepancyOpened  # noqa: Y015
+
+@_typing.final
+class DiscrepancyClosed(_message.Message):
+    """Free is no longer below zero."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_ID_FIELD_NUMBER: _builtins.int
+    SKU_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    site_id: _builtins.str
+    sku: _builtins.str
+    cause: _builtins.str
+    """What brought it back, for example "goods_receipt" or "hold_expired"."""
+    def __init__(
+        self,
+        *,
+        site_id: _builtins.str = ...,
+        sku: _builtins.str = ...,
+        cause: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "site_id", b"site_id", "sku", b"sku"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DiscrepancyClosed: _TypeAlias = DiscrepancyClosed  # noqa: Y015
+
+@_typing.final
+class ReservationEndangered(_message.Message):
+    """The allocation stands, but the books say that these units are gone. It is one of the newest
+    allocations of its product at its site: whoever can, plans it anew.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    PLAN_REVISION_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    reservation_id: _builtins.str
+    order_id: _builtins.str
+    plan_revision: _builtins.int
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___StockLine]:
+        """With the quantity that may be lacking."""
+
+    def __init__(
+        self,
+        *,
+        reservation_id: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+        plan_revision: _builtins.int = ...,
+        lines: _abc.Iterable[Global___StockLine] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lines", b"lines", "order_id", b"order_id", "plan_revision", b"plan_revision", "reservation_id", b"reservation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReservationEndangered: _TypeAlias = ReservationEndangered  # noqa: Y015

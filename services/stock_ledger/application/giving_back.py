@@ -1,0 +1,45 @@
+"""What every end of a reservation shares: how it surely stands, and giving back what it has."""
+
+from collections.abc import Sequence
+
+from services.kernel.application.work import Work
+from services.stock_ledger.application.discrepancies import note
+from services.stock_ledger.domain import reservation as promise
+from services.stock_ledger.domain import stock_item as stock
+from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status
+from services.stock_ledger.domain.stock_item import STOCK, stock_key
+
+EXPIRY_TIMER = "reservation_expiry"
+
+
+async def surely(work: Work, reservation_id: str) -> Reservation:
+    """Return the reservation, as the log has it unless it is held.
+
+    A state at hand may be behind the log where several processes write. One that is held leads to
+    an append, which the log would refuse; all others may lead to silence, so they are read again.
+    """
+    known = (await work.state(RESERVATION, reservation_id)).state
+    if known.status is Status.HELD:
+        return known
+    await work.handle(RESERVATION, reservation_id, promise.Look())
+    return (await work.state(RESERVATION, reservation_id)).state
+
+
+async def give_back(
+    work: Work, reservation_id: str, lines: Sequence[Line], *, is_expiry: bool
+) -> tuple[Line, ...]:
+    await work.load(STOCK, [stock_key(line.site_id, line.sku) for line in lines])
+    freed = []
+    for line in lines:
+        events = await work.handle(
+            STOCK,
+            stock_key(line.site_id, line.sku),
+            stock.Release(reservation_id, work.now, is_expiry),
+        )
+        freed += [Line(line.site_id, line.sku, event.quantity) for event in events]
+        await note(work, {stock_key(line.site_id, line.sku): events})
+    return tuple(freed)
+
+
+def hold_timer(reservation_id: str) -> str:
+    return f"{EXPIRY_TIMER}-{reservation_id}"

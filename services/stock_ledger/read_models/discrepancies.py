@@ -1,0 +1,150 @@
+"""Books that are wrong: what is to be counted, and who was promised it last.
+
+Answers    ListDiscrepancies
+Fed by     the discrepancies' own events; the entry of a count or an image settles the question
+Staleness  milliseconds
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from services.kernel.application.work import Sql
+from services.kernel.domain.messages import Recorded
+from services.kernel.read_models.read_model import ReadModel
+from services.stock_ledger.domain.discrepancy import DiscrepancyClosed, DiscrepancyOpened, Promised
+from services.stock_ledger.domain.entry import EntryPosted
+from services.stock_ledger.domain.stock_item import site_and_sku
+
+_MOST_PROMISES = 5_000
+_SEEN = frozenset({"count", "stocktake", "image"})
+
+
+@dataclass(frozen=True, slots=True)
+class DiscrepancyRow:
+    """A question to the shelf.
+
+    Attributes:
+        missing: Base units below zero when it opened.
+        cause: Of the entry that opened it.
+        closed_at: When free was no longer below zero; nothing while it is.
+        counted_at: When somebody last counted, or an image was applied, since.
+    """
+
+    site_id: str
+    sku: str
+    missing: int
+    cause: str
+    opened_at: datetime
+    closed_at: datetime | None
+    counted_at: datetime | None
+
+
+async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
+    """Keep the newest question of every pair."""
+    opened: dict[str, tuple[Any, ...]] = {}
+    closed: dict[str, tuple[Any, ...]] = {}
+    counted: dict[str, tuple[Any, ...]] = {}
+    for recorded in batch:
+        event = recorded.event
+        place = (recorded.tenant, *site_and_sku(recorded.key))
+        match event:
+            case DiscrepancyOpened():
+                opened[recorded.stream] = (
+                    *(*place, event.missing, event.cause),
+                    *(recorded.recorded_at, recorded.version),
+                )
+            case DiscrepancyClosed():
+                closed[recorded.stream] = (*place, recorded.recorded_at, recorded.version)
+            case EntryPosted() if event.cause in _SEEN:
+                counted[recorded.stream] = (*place, recorded.recorded_at)
+            case _:
+                pass  # asks and answers nothing
+    if opened:
+        await sql.execute(
+            "INSERT INTO discrepancy AS t (tenant, site_id, sku, missing, cause, opened_at,"
+            " version) SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[],"
+            " $5::text[], $6::timestamptz[], $7::int[]) ON CONFLICT (tenant, site_id, sku)"
+            " DO UPDATE SET missing = excluded.missing, cause = excluded.cause,"
+            " opened_at = excluded.opened_at, closed_at = NULL, counted_at = NULL,"
+            " version = excluded.version WHERE excluded.version > t.version",
+            *_columns(opened),
+        )
+    if closed:
+        await sql.execute(
+            "UPDATE discrepancy t SET closed_at = c.at, version = c.version"
+            " FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::int[])"
+            " AS c (tenant, site_id, sku, at, version) WHERE t.tenant = c.tenant"
+            " AND t.site_id = c.site_id AND t.sku = c.sku AND t.version < c.version",
+            *_columns(closed),
+        )
+    if counted:
+        await sql.execute(
+            "UPDATE discrepancy t SET counted_at = c.at"
+            " FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])"
+            " AS c (tenant, site_id, sku, at) WHERE t.tenant = c.tenant AND t.site_id = c.site_id"
+            " AND t.sku = c.sku AND t.opened_at <= c.at",
+            *_columns(counted),
+        )
+
+
+def _columns(rows: dict[str, tuple[Any, ...]]) -> list[list[Any]]:
+    """Return the columns of these rows, in the order of the primary key."""
+    return [list(column) for column in zip(*sorted(rows.values()), strict=True)]
+
+
+DISCREPANCIES = ReadModel("discrepancies", ("discrepancy",), project)
+
+
+async def to_count(
+    sql: Sql, tenant: str, site_id: str, after: str, limit: int
+) -> list[DiscrepancyRow]:
+    """Return what is still to be counted at a site, by product, after one."""
+    rows = await sql.fetch(
+        "SELECT site_id, sku, missing, cause, opened_at, closed_at, counted_at FROM discrepancy"
+        " WHERE tenant = $1 AND site_id = $2 AND sku > $3 AND counted_at IS NULL"
+        " ORDER BY sku LIMIT $4",
+        *(tenant, site_id, after, limit),
+    )
+    return [DiscrepancyRow(*row) for row in rows]
+
+
+async def newest_promises(
+    sql: Sql, tenant: str, places: Sequence[tuple[str, str]]
+) -> list[Promised]:
+    """Return what is held or allocated of these products at these sites, newest first.
+
+    The newest is the one whose hold would have ended last. What became of it since is for the
+    rules to say: this is read from tables that may be milliseconds behind.
+    """
+    rows = await sql.fetch(
+        "SELECT s.site_id, s.sku, s.reservation_id, s.held + s.allocated FROM reserved_stock s"
+        " JOIN unnest($2::text[], $3::text[]) AS asked (site_id, sku) USING (site_id, sku)"
+        " JOIN reservation r ON r.tenant = s.tenant AND r.reservation_id = s.reservation_id"
+        # The index of what is open has the second condition; the first is narrower.
+        " WHERE s.tenant = $1 AND s.held + s.allocated > 0"
+        " AND s.held + s.allocated + s.picked + s.transit > 0"
+        " ORDER BY r.expires_at DESC NULLS LAST, s.reservation_id DESC LIMIT $4",
+        tenant,
+        [site_id for site_id, _ in places],
+        [sku for _, sku in places],
+        _MOST_PROMISES,
+    )
+    return [Promised(*row) for row in rows]
+
+
+async def unexplained(sql: Sql, limit: int) -> list[str]:
+    """Return pairs whose free is below zero without a discrepancy, and the other way round."""
+    rows = await sql.fetch(
+        "SELECT a.tenant, a.site_id, a.sku, a.free FROM availability a LEFT JOIN discrepancy d"
+        " ON d.tenant = a.tenant AND d.site_id = a.site_id AND d.sku = a.sku"
+        " AND d.closed_at IS NULL WHERE (a.free < 0) <> (d.sku IS NOT NULL)"
+        " ORDER BY a.tenant, a.site_id, a.sku LIMIT $1",
+        limit,
+    )
+    return [
+        f"I2 {tenant}/stock-{site_id}|{sku}: free is {free},"
+        f" a discrepancy is {'not ' if free < 0 else ''}open"
+        for tenant, site_id, sku, free in rows
+    ]

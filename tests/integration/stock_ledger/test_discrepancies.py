@@ -1,0 +1,93 @@
+"""A till sale beyond the books: accepted, published, and told to whoever was promised last."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
+from oms.stock_ledger.v1.stock_ledger_events_pb2 import StockLine
+
+from services.kernel.entrypoints.calls import CALLER, Caller
+from services.stock_ledger.application.handlers import Reservations
+from services.stock_ledger.entrypoints.grpc_server import StockLedgerGrpc
+from services.stock_ledger.read_models import discrepancies
+from services.stock_ledger.read_models.availability import alternatives
+from services.stock_ledger.read_models.verification import violations
+from tests.support.stack import TENANT, running
+
+pytestmark = pytest.mark.stack
+NOTHING: Any = None
+
+
+class Now:
+    def now(self) -> datetime:
+        return datetime.now(UTC)  # noqa: TID251 - a test is an edge
+
+
+def rows(*movements: tuple[str, int, str]) -> list[wire.MovementRow]:
+    return [
+        wire.MovementRow(site_id="paris", sku=sku, quantity=quantity, source_id=source_id)
+        for sku, quantity, source_id in movements
+    ]
+
+
+async def test_what_the_till_sold_is_taken_from_the_newest_promises(postgres_dsn: str) -> None:
+    CALLER.set(Caller(TENANT, "test", frozenset(), "correlation", ""))
+    async with running(postgres_dsn, ["stock_ledger"]) as stack:
+        host = stack["stock_ledger"]
+        promises = Reservations(timedelta(minutes=15), alternatives)
+        ledger = StockLedgerGrpc(host.runner, host.reader, Now(), promises)
+        await ledger.ReceiveStock(
+            wire.ReceiveStockRequest(request_id="receive", rows=rows(("milk", 10, "note-1"))),
+            NOTHING,
+        )
+        for n, (name, quantity) in enumerate([("old", 3), ("kept", 3), ("new", 4)]):
+            await ledger.Reserve(
+                wire.ReserveRequest(
+                    request_id=f"reserve-{name}",
+                    reservation_id=name,
+                    lines=[StockLine(site_id="paris", sku="milk", quantity=quantity)],
+                    hold_seconds=100 + n,
+                ),
+                NOTHING,
+            )
+        await ledger.ConfirmReservation(
+            wire.ConfirmReservationRequest(request_id="confirm", reservation_id="kept"), NOTHING
+        )
+        await stack.settle()
+        sale = wire.RecordTillSalesRequest(request_id="sale", rows=rows(("milk", 6, "ticket-1")))
+        await ledger.RecordTillSales(sale, NOTHING)
+        answer = await ledger.RecordTillSales(sale, NOTHING)
+        assert answer.results[0].status == wire.ROW_STATUS_DUPLICATE
+        await stack.settle()
+
+        sql = host.database.sql
+        kept = await sql.fetch(
+            "SELECT originator_id, topic FROM events WHERE topic IN ('discrepancy.opened.v1',"
+            " 'discrepancy.closed.v1', 'reservation.expired.v1', 'reservation.endangered.v1')"
+            " ORDER BY notification_id"
+        )
+        assert [tuple(row) for row in kept] == [
+            ("demo/discrepancy-paris|milk", "discrepancy.opened.v1"),
+            ("demo/reservation-new", "reservation.expired.v1"),
+            ("demo/reservation-kept", "reservation.endangered.v1"),
+        ]
+        [question] = await discrepancies.to_count(sql, TENANT, "paris", "", 10)
+        assert (question.sku, question.missing, question.closed_at) == ("milk", 6, None)
+        level = await sql.fetchrow("SELECT free, held, allocated FROM availability")
+        assert tuple(level) == (-2, 3, 3)
+
+        await ledger.ReceiveStock(
+            wire.ReceiveStockRequest(request_id="more", rows=rows(("milk", 2, "note-2"))), NOTHING
+        )
+        await stack.settle()
+        [question] = await discrepancies.to_count(sql, TENANT, "paris", "", 10)
+        assert question.closed_at is not None
+        count = wire.AdjustmentRow(
+            movement=rows(("milk", 1, "count-1"))[0], reason=wire.ADJUSTMENT_REASON_COUNT
+        )
+        await ledger.AdjustStock(wire.AdjustStockRequest(request_id="count", rows=[count]), NOTHING)
+        await stack.settle()
+        assert await discrepancies.to_count(sql, TENANT, "paris", "", 10) == []
+        assert await discrepancies.unexplained(sql, 10) == []
+        assert [one async for one in violations(sql, Now().now())] == []
