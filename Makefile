@@ -1,6 +1,6 @@
 # The only door. `make` prints the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types arch unit contract integration e2e chaos contracts breaking bench soak ci clean lock
+.PHONY: help run test check fmt lint types arch unit contract integration e2e chaos contracts breaking bench mutants soak ci clean lock
 
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -53,6 +53,9 @@ breaking: .venv/dev
 
 bench: .venv/dev  ## measure, as JSON lines (ONLY=append runs one metric)
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only $(ONLY))
+
+mutants: .venv/dev  ## plant known bugs in a copy and see each caught (ONLY=relay plants those)
+	@PYTHONPATH=.:contracts/gen $(BIN)/python -m tests.mutants $(if $(ONLY),--only "$(ONLY)")
 
 soak: .venv/dev  ## the long campaigns: all baskets, twenty kills, an hour's mixed load
 	@mkdir -p reports && $(PYTEST) -m soak --timeout 7200 -s tests/e2e tests/chaos

@@ -113,15 +113,22 @@ async def test_a_reader_by_position_misses_nothing(postgres_dsn: str) -> None:
         for n in range(commands):
             await event_log.append(sql, [[an_event(f"{number}-{n}")]])
 
+    written = asyncio.Event()
+
     async def read() -> list[int]:
         positions: list[int] = []
-        while len(positions) < writers * commands:
+        while True:
+            is_last = written.is_set()
             rows = await read_log(reader.sql, positions[-1] if positions else 0, 50)
             positions += [row["notification_id"] for row in rows]
-        return positions
+            if is_last and not rows:
+                return positions
 
     async with asyncio.timeout(60):
-        positions, *_ = await asyncio.gather(read(), *(write(n) for n in range(writers)))
+        reading = asyncio.create_task(read())
+        await asyncio.gather(*(write(n) for n in range(writers)))
+        written.set()
+        positions = await reading
     assert positions == list(range(1, writers * commands + 1))
     for database in [*databases, reader]:
         await database.close()

@@ -1,0 +1,190 @@
+"""One batch is one transaction: what is left when its owner dies, is replaced, or hears it again.
+
+No bus is involved: batches are handed to the consumers of processes that share one database.
+"""
+
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+from oms.common.v1.common_pb2 import Money
+from oms.order.v1.order_events_pb2 import OrderEvent, PaymentCaptured
+
+from services.kernel.adapters.consumer import Consumer
+from services.kernel.adapters.database import with_database
+from services.kernel.adapters.local_bus import LOCAL_PARTITION
+from services.kernel.application.feeds import Envelope
+from services.kernel.application.work import Work
+from services.kernel.domain.ids import derive
+from services.kernel.entrypoints.listen import listen
+from services.kernel.main import Kernel, Service
+from tests.support import toy
+from tests.support.stack import execute, running
+
+pytestmark = pytest.mark.stack
+
+
+class Died(BaseException):
+    """The process is gone: nothing that it would do on a failure happens."""
+
+
+class Group:
+    """Writes one row and records one event per message; nothing of its own makes either unique."""
+
+    def __init__(self) -> None:
+        self.dies_at = 0
+
+    def build(self, _: Kernel) -> Service:
+        return Service(
+            name="sourcing",
+            codec=toy.CODEC,
+            publish=lambda _: None,
+            subscriptions=(
+                listen(OrderEvent, group="group", hears=("payment_captured",), hear=self._hear),
+            ),
+        )
+
+    async def _hear(self, event: OrderEvent, envelope: Envelope, work: Work) -> None:
+        if envelope.position == self.dies_at:
+            raise Died
+        await work.sql.execute("INSERT INTO heard VALUES ($1)", envelope.position)
+        await work.handle(toy.COUNTER, event.payment_captured.order_id, toy.Add(1))
+
+
+class Rows(Group):
+    """Rows alone: no event's id betrays a repetition."""
+
+    async def _hear(self, _: OrderEvent, envelope: Envelope, work: Work) -> None:
+        if envelope.position == self.dies_at:
+            raise Died
+        await work.sql.execute("INSERT INTO heard VALUES ($1)", envelope.position)
+
+
+class Records(Group):
+    """Events alone: the unit is one statement."""
+
+    async def _hear(self, event: OrderEvent, envelope: Envelope, work: Work) -> None:
+        if envelope.position == self.dies_at:
+            raise Died
+        await work.handle(toy.COUNTER, event.payment_captured.order_id, toy.Add(1))
+
+
+KINDS = [Group, Rows, Records]
+
+
+class Processes:
+    """Processes of one service, on one database."""
+
+    def __init__(self, postgres_dsn: str) -> None:
+        self._dsn = postgres_dsn
+        self._prefix = f"u{secrets.token_hex(4)}_"
+
+    @asynccontextmanager
+    async def one_more(self, group: Group) -> AsyncIterator[Consumer]:
+        async with running(
+            self._dsn, {"sourcing": group.build}, prefix=self._prefix, is_sole_writer=False
+        ) as stack:
+            await self.sql(
+                "CREATE TABLE IF NOT EXISTS heard (position bigint); GRANT ALL ON heard TO oms_app"
+            )
+            yield stack["sourcing"].consumers[0]
+
+    async def heard(self) -> list[int]:
+        return [row[0] for row in await self.sql("SELECT position FROM heard ORDER BY 1")]
+
+    async def events(self) -> int:
+        return int((await self.sql("SELECT count(*) FROM events"))[0][0])
+
+    async def watermark(self) -> int:
+        return int((await self.sql("SELECT position FROM watermarks"))[0][0])
+
+    async def sql(self, statements: str) -> list[tuple[int, ...]]:
+        rows: list[tuple[int, ...]] = []
+        for statement in statements.split(";"):
+            rows = await execute(with_database(self._dsn, f"{self._prefix}sourcing"), statement)
+        return rows
+
+
+@pytest.fixture
+def processes(postgres_dsn: str) -> Processes:
+    return Processes(postgres_dsn)
+
+
+def a_batch(*positions: int) -> Sequence[Envelope]:
+    return [_envelope(position) for position in positions]
+
+
+def _envelope(position: int) -> Envelope:
+    key = f"O{position % 3}"
+    event = OrderEvent(
+        payment_captured=PaymentCaptured(order_id=key, amount=Money(amount_minor=1, currency="EUR"))
+    )
+    return Envelope(
+        topic="oms.order.v1.events",
+        key=f"demo/order-{key}",
+        value=event.SerializeToString(),
+        event_id=derive("unit", position),
+        type="oms.order.v1.PaymentCaptured",
+        tenant="demo",
+        stream_version=position,
+        position=position,
+        recorded_at=datetime.now(UTC),  # noqa: TID251 - a test is an edge
+        causation_id="",
+        correlation_id="test",
+        traceparent="",
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_an_owner_that_dies_within_a_batch_loses_none_of_it(
+    processes: Processes, kind: type[Group]
+) -> None:
+    """The place in the feed is not noted before the effect is."""
+    dying = kind()
+    dying.dies_at = 3
+    async with processes.one_more(dying) as consumer:
+        with pytest.raises(Died):
+            await consumer.consume(LOCAL_PARTITION, a_batch(1, 2, 3, 4))
+    assert await processes.heard() == []
+    assert await processes.events() == 0
+    assert await processes.watermark() == 0
+    async with processes.one_more(kind()) as consumer:
+        assert consumer.watermark(LOCAL_PARTITION) == 0
+        await consumer.consume(LOCAL_PARTITION, a_batch(1, 2, 3, 4))
+    if kind is not Records:
+        assert await processes.heard() == [1, 2, 3, 4]
+    if kind is not Rows:
+        assert await processes.events() == 4
+    assert await processes.watermark() == 4
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_second_owner_of_a_partition_changes_nothing_twice(
+    processes: Processes, kind: type[Group]
+) -> None:
+    """Two believe that a partition is theirs: rows, events and watermark come or go together."""
+    async with processes.one_more(kind()) as first, processes.one_more(kind()) as second:
+        await first.consume(LOCAL_PARTITION, a_batch(1, 2, 3))
+        await second.consume(LOCAL_PARTITION, a_batch(1, 2, 3, 4))
+        await first.consume(LOCAL_PARTITION, a_batch(4, 5))
+    if kind is not Records:
+        assert await processes.heard() == [1, 2, 3, 4, 5]
+    if kind is not Rows:
+        assert await processes.events() == 5
+    assert await processes.watermark() == 5
+
+
+async def test_what_is_heard_again_from_before_the_watermark_has_the_same_ids(
+    processes: Processes,
+) -> None:
+    """A reaction's command id follows from the message, so that the log knows it again."""
+    async with processes.one_more(Records()) as consumer:
+        await consumer.consume(LOCAL_PARTITION, a_batch(1, 2, 3))
+    before = await processes.sql("SELECT event_id FROM events ORDER BY notification_id")
+    await processes.sql("UPDATE watermarks SET position = 0")
+    async with processes.one_more(Records()) as consumer:
+        await consumer.consume(LOCAL_PARTITION, a_batch(1, 2, 3))
+    assert await processes.sql("SELECT event_id FROM events ORDER BY notification_id") == before
+    assert await processes.watermark() == 3

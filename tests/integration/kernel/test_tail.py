@@ -1,0 +1,99 @@
+"""Following a log to which others write too: nothing is passed over."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from services.kernel.adapters import event_log
+from services.kernel.adapters.database import Database, Limits
+from services.kernel.adapters.event_log import NewEvent, encode_cause
+from services.kernel.adapters.tail import Tail
+from services.kernel.domain.ids import derive
+from services.kernel.domain.messages import Cause, Recorded
+from tests.support import toy
+from tests.support.stack import a_database, eventually
+
+pytestmark = pytest.mark.stack
+
+
+class Relay:
+    """Notes what it is given to publish."""
+
+    name = "relay"
+    round_s = 0.0
+
+    def __init__(self) -> None:
+        self.published: list[int] = []
+
+    async def start_position(self) -> int:
+        return 0
+
+    def note_lag(self, events: int) -> None:
+        """Nobody looks."""
+
+    async def follow(self, batch: Sequence[Recorded[Any]]) -> None:
+        self.published += [recorded.position for recorded in batch]
+
+
+def some_events(writer: str, count: int) -> list[NewEvent]:
+    return [
+        NewEvent(
+            stream=f"demo/counter-{writer}-{n}",
+            version=1,
+            topic="counter.added.v1",
+            state=b'{"amount":1}',
+            event_id=derive(writer, n),
+            tenant="demo",
+            cause=encode_cause(Cause("demo", writer)),
+            why=Cause("demo", writer),
+        )
+        for n in range(count)
+    ]
+
+
+async def test_what_another_process_wrote_in_between_is_published_in_its_place(
+    postgres_dsn: str,
+) -> None:
+    """This process offers its own commits, which do not join on; the gap is read, never skipped."""
+    dsn = await a_database(postgres_dsn)
+    database = await Database.open(dsn, Limits(pool_size=2))
+    relay = Relay()
+    tail = Tail(database, dsn, toy.CODEC, [relay], poll_s=30)
+    tail.start()
+    try:
+        first = some_events("ours", 2)
+        answer = await event_log.append(database.sql, [first])
+        tail.offer(first, answer.last_position, answer.at)
+        await eventually(lambda: relay.published == [1, 2])
+        for round_ in range(3):
+            # Nobody here knows of these three.
+            await event_log.append(database.sql, [some_events(f"theirs-{round_}", 3)])
+            ours = some_events(f"ours-{round_}", 1)
+            answer = await event_log.append(database.sql, [ours])
+            tail.offer(ours, answer.last_position, answer.at)
+            expected = answer.last_position
+            await eventually(lambda n=expected: relay.published[-1] == n)
+        assert relay.published == list(range(1, 15))
+    finally:
+        await tail.stop()
+        await database.close()
+
+
+async def test_an_offer_from_ahead_waits_until_the_log_was_read_up_to_it(postgres_dsn: str) -> None:
+    dsn = await a_database(postgres_dsn)
+    database = await Database.open(dsn, Limits(pool_size=2))
+    relay = Relay()
+    tail = Tail(database, dsn, toy.CODEC, [relay], poll_s=0.05)
+    tail.offer(some_events("never written", 1), 9, datetime(2026, 1, 1, tzinfo=UTC))
+    tail.start()
+    try:
+        await event_log.append(database.sql, [some_events("theirs", 4)])
+        await eventually(lambda: relay.published == [1, 2, 3, 4])
+        await asyncio.sleep(0.2)
+        assert relay.published == [1, 2, 3, 4]
+    finally:
+        await tail.stop()
+        await database.close()

@@ -1,0 +1,1 @@
+"""Bugs that are easy to make and hard to see, each planted in a copy and caught by a named test."""
