@@ -63,7 +63,8 @@ sys.addaudithook(_on_audit)
 def watching() -> Iterator[list[str]]:
     """Note, and forbid, whatever leaves the process within the block."""
     global _watched  # noqa: PLW0603 - a hook has no other place to look
-    _watched = seen = []
+    seen: list[str] = []
+    _watched = seen
     try:
         yield seen
     finally:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,6 +28,9 @@ class Relay:
 
     def __init__(self) -> None:
         self.published: list[int] = []
+
+    def is_at(self, position: int) -> bool:
+        return self.published[-1] == position
 
     async def start_position(self) -> int:
         return 0
@@ -74,8 +78,7 @@ async def test_what_another_process_wrote_in_between_is_published_in_its_place(
             ours = some_events(f"ours-{round_}", 1)
             answer = await event_log.append(database.sql, [ours])
             tail.offer(ours, answer.last_position, answer.at)
-            expected = answer.last_position
-            await eventually(lambda n=expected: relay.published[-1] == n)
+            await eventually(partial(relay.is_at, answer.last_position))
         assert relay.published == list(range(1, 15))
     finally:
         await tail.stop()
