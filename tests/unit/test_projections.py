@@ -23,6 +23,8 @@ GOLDEN = Path(__file__).parents[1] / "contract" / "golden"
 MODELS = [(name, model) for name in SERVICES for model in built(name).read_models]
 # A view that folds its stream needs one that could have happened.
 A_BASKET = ("created", "line_added", "line_changed", "choice_made", "line_removed", "checked_out")
+# Some of what is kept of a stream begins when it is long.
+A_LONG_STREAM = 128
 AT = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 # What Python's audit hooks call the ways out of a process.
@@ -104,7 +106,7 @@ def stored_events(service: str) -> list[Recorded[Any]]:
         category = name.partition(".")[0]
         version, key = 1, f"O{position}.1"
         if category == "stock":
-            key = "S1|MILK"
+            version, key = A_LONG_STREAM, "S1|MILK"
         elif category == "basket":
             version, key = 1 + _moment(name)[0], "B1"
         cause = Cause("demo", f"c{position}", correlation_id=f"r{position}")
