@@ -39,8 +39,9 @@ def overview(feeds: Sequence[Feed]) -> str:
     return f"""{_HEAD}
 # Feeds
 
-What the services tell each other, and whoever else listens. `oms feeds` lists the same; for
-tools there is [an AsyncAPI document](../../contracts/asyncapi.yaml).
+What the services tell each other, and whoever else listens. `oms feeds` lists the same, and
+[for analysts](../analysts.md) there is more to read them with. For tools there is
+[an AsyncAPI document](../../contracts/asyncapi.yaml).
 
 | feed | publisher | events | heard by |
 |---|---|---|---|

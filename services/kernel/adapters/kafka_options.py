@@ -119,6 +119,16 @@ def producer_arguments(options: KafkaOptions) -> dict[str, Any]:
     }
 
 
+def reader_arguments(options: KafkaOptions) -> dict[str, Any]:
+    """Return how somebody reads who only looks: no group, so nothing is shared, kept or moved."""
+    return client_arguments(options) | {
+        "group_id": None,
+        "enable_auto_commit": False,
+        # Where to begin is always said; what is no longer there must not be passed over in silence.
+        "auto_offset_reset": "none",
+    }
+
+
 def client_arguments(options: KafkaOptions) -> dict[str, Any]:
     """Return what every client of aiokafka is told."""
     arguments: dict[str, Any] = {

@@ -79,24 +79,31 @@ class Relay:
 
     def envelope(self, recorded: Recorded[Any]) -> Envelope | None:
         """Return the public form of one event, or nothing when it is private."""
-        message = self._publish(recorded)
-        if message is None:
-            return None
-        case = message.WhichOneof("event")
-        if case is None:
-            raise ValueError(f"{self._topic}: a publication without an event")
-        cause = recorded.cause
-        return Envelope(
-            topic=self._topic,
-            key=recorded.stream,
-            value=message.SerializeToString(),
-            event_id=recorded.event_id,
-            type=getattr(message, case).DESCRIPTOR.full_name,
-            tenant=cause.tenant,
-            stream_version=recorded.version,
-            position=recorded.position,
-            recorded_at=recorded.recorded_at,
-            causation_id=cause.causation_id or cause.command_id,
-            correlation_id=cause.correlation_id,
-            traceparent=cause.traceparent,
-        )
+        return public_form(self._topic, self._publish, recorded)
+
+
+def public_form(
+    topic: str, publish: Callable[[Recorded[Any]], Message | None], recorded: Recorded[Any]
+) -> Envelope | None:
+    """Return an event as it travels on its feed, or nothing when it is private."""
+    message = publish(recorded)
+    if message is None:
+        return None
+    case = message.WhichOneof("event")
+    if case is None:
+        raise ValueError(f"{topic}: a publication without an event")
+    cause = recorded.cause
+    return Envelope(
+        topic=topic,
+        key=recorded.stream,
+        value=message.SerializeToString(),
+        event_id=recorded.event_id,
+        type=getattr(message, case).DESCRIPTOR.full_name,
+        tenant=cause.tenant,
+        stream_version=recorded.version,
+        position=recorded.position,
+        recorded_at=recorded.recorded_at,
+        causation_id=cause.causation_id or cause.command_id,
+        correlation_id=cause.correlation_id,
+        traceparent=cause.traceparent,
+    )

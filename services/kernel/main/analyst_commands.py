@@ -1,12 +1,41 @@
 """``oms feeds``, ``tail``, ``export`` and ``replay``: the feeds for those who only read."""
 
-import typer
+import asyncio
+import contextlib
+from collections.abc import Coroutine
+from typing import Annotated, Any
 
-from services.kernel.main.console import AsJson, print_rows
-from services.kernel.main.feed_directory import feeds, topic_settings
-from services.kernel.settings import BusSettings
+import typer
+import uvloop
+
+from services.kernel.adapters.database import is_outage
+from services.kernel.application.clock import SystemClock
+from services.kernel.application.reading import Gone, Period
+from services.kernel.domain.errors import NotFound
+from services.kernel.main.console import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    AsJson,
+    complain,
+    leave_pipe,
+    print_line,
+    print_rows,
+)
+from services.kernel.main.feed_directory import feeds, topic_named, topic_settings
+from services.kernel.main.reading import NothingToRead, moment, reading
+from services.kernel.main.tail import Wanted, as_json, as_text, line_width
+from services.kernel.main.tail import tail as tailing
+from services.kernel.settings import BusSettings, KernelSettings
 
 app = typer.Typer()
+
+FromStore = Annotated[
+    bool, typer.Option("--store", help="read the event stores even where there is a broker")
+]
+Tenant = Annotated[str, typer.Option(help="only this tenant's")]
+Events = Annotated[
+    list[str] | None, typer.Option("--event", help="only events so called; may be repeated")
+]
 
 
 @app.command("feeds")
@@ -38,3 +67,94 @@ def list_feeds(as_json: AsJson = False) -> None:
 
 def _cell(value: object) -> str:
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+@app.command()
+def tail(
+    feed: Annotated[str, typer.Argument(help="for example order; without one: all")] = "",
+    order: Annotated[str, typer.Option(help="everything that concerns this order")] = "",
+    since: Annotated[
+        str, typer.Option(help="`beginning`, how long ago (15m, 2h, 7d) or a time; default: now")
+    ] = "",
+    limit: Annotated[int, typer.Option(min=0, help="end after so many events; 0: never")] = 0,
+    follow: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="go on with what comes")
+    ] = True,
+    event: Events = None,
+    tenant: Tenant = "",
+    from_store: FromStore = False,
+    as_json_lines: AsJson = False,
+) -> None:
+    """Print events as they come, decoded, one line each, until Ctrl-C."""
+    if not feed and not order:
+        complain("name a feed (`oms feeds` lists them), or an order with --order")
+        raise typer.Exit(EXIT_USAGE)
+    # What became of an order is asked from its beginning, a feed from now on.
+    from_now = not since and not order and follow
+    topics = [_topic(feed)] if feed else [one.topic for one in feeds()]
+    period = Period(since=_moment(since or "beginning"))
+    wanted = Wanted(order, tenant, _named(event, topics))
+
+    async def work() -> None:
+        width = line_width()
+        async with reading(topics, period, KernelSettings(), from_store=from_store) as readers:
+            shown = tailing(
+                *(readers, wanted, complain), limit=limit, from_now=from_now, follow=follow
+            )
+            async with contextlib.aclosing(shown):
+                async for one in shown:
+                    print_line(as_json(one) if as_json_lines else as_text(one, width))
+
+    try:
+        _run(work())
+    except BrokenPipeError:
+        leave_pipe()
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return
+
+
+def _topic(name: str) -> str:
+    try:
+        return topic_named(name)
+    except NotFound as error:
+        complain(error)
+        raise typer.Exit(EXIT_USAGE) from None
+
+
+def _moment(text: str) -> Any:
+    try:
+        return moment(text, SystemClock())
+    except ValueError as error:
+        complain(error)
+        raise typer.Exit(EXIT_USAGE) from None
+
+
+def _named(names: list[str] | None, topics: list[str]) -> tuple[str, ...]:
+    known = {
+        event.name
+        for feed in feeds()
+        if feed.topic in topics
+        for event in feed.contract.events.values()
+    }
+    if unknown := sorted(set(names or ()) - known):
+        complain(f"no event {', '.join(unknown)} there (there are {', '.join(sorted(known))})")
+        raise typer.Exit(EXIT_USAGE)
+    return tuple(names or ())
+
+
+def _run[T](work: Coroutine[Any, Any, T]) -> T:
+    try:
+        return uvloop.run(work)
+    except (NothingToRead, NotFound) as error:
+        complain(error)
+        raise typer.Exit(EXIT_USAGE) from None
+    except Gone as error:
+        complain(error)
+        raise typer.Exit(EXIT_FAILED) from None
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        if not is_outage(error):
+            raise
+        complain(f"the database went away: {error}")
+        raise typer.Exit(EXIT_FAILED) from None

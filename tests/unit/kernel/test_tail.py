@@ -1,0 +1,236 @@
+"""What `oms tail` shows: which events, in which order, in which words."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from google.protobuf.message import Message
+from oms.order.v1.order_events_pb2 import (
+    Choice,
+    OrderCompleted,
+    OrderEvent,
+    OrderLine,
+    OrderPlaced,
+)
+
+from services.kernel.adapters.feed_contracts import PublicEvent, contract_of, decoded
+from services.kernel.application.feeds import Envelope
+from services.kernel.application.reading import Page, Place
+from services.kernel.domain.ids import derive
+from services.kernel.main.reading import events, merged, moment
+from services.kernel.main.tail import Wanted, as_json, as_text, tail
+
+TOPIC = "oms.order.v1.events"
+NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
+
+
+def envelope(
+    position: int, message: Message, *, tenant: str = "demo", after_s: int = 0
+) -> Envelope:
+    case = message.WhichOneof("event")
+    assert case is not None
+    return Envelope(
+        topic=TOPIC,
+        key=f"{tenant}/order-O{position}",
+        value=message.SerializeToString(),
+        event_id=derive(position),
+        type=getattr(message, case).DESCRIPTOR.full_name,
+        tenant=tenant,
+        stream_version=1,
+        position=position,
+        recorded_at=NOON + timedelta(seconds=after_s or position),
+        causation_id="",
+        correlation_id="c",
+        traceparent="",
+    )
+
+
+def completed(order_id: str) -> OrderEvent:
+    return OrderEvent(order_completed=OrderCompleted(order_id=order_id))
+
+
+def event(position: int, message: Message) -> PublicEvent:
+    return decoded(contract_of(TOPIC), envelope(position, message))
+
+
+class Reader:
+    """A feed of given envelopes, a few per page."""
+
+    topic = TOPIC
+
+    def __init__(self, envelopes: Sequence[Envelope], unreadable: Sequence[str] = ()) -> None:
+        self.envelopes = list(envelopes)
+        self._unreadable = unreadable
+
+    async def beginning(self) -> Place:
+        return {"log": (0, 0)}
+
+    async def end(self) -> Place:
+        return {"log": (len(self.envelopes), 0)}
+
+    async def read(self, place: Place, end: Place | None) -> Page:
+        at = place["log"][0]
+        page = self.envelopes[at : at + 2]
+        return Page(page, {"log": (at + len(page), 0)}, self._unreadable if at == 0 else ())
+
+
+async def all_of(reader: Reader, wanted: Wanted, **how: bool | int) -> list[PublicEvent]:
+    found = tail(
+        [reader],
+        wanted,
+        lambda _: None,
+        limit=int(how.get("limit", 0)),
+        from_now=bool(how.get("from_now")),
+        follow=bool(how.get("follow")),
+    )
+    async with aclosing(found):
+        return [one async for one in found]
+
+
+async def test_it_shows_what_there_is_up_to_the_limit() -> None:
+    reader = Reader([envelope(n, completed(f"O{n}")) for n in range(1, 6)])
+    assert [one.envelope.position for one in await all_of(reader, Wanted())] == [1, 2, 3, 4, 5]
+    shown = await all_of(reader, Wanted(), limit=3, follow=True)
+    assert [one.envelope.position for one in shown] == [1, 2, 3]
+
+
+async def test_it_goes_on_with_what_comes() -> None:
+    reader = Reader([envelope(1, completed("O1"))])
+
+    async def speak() -> None:
+        await asyncio.sleep(0.05)
+        reader.envelopes.append(envelope(2, completed("O2")))
+
+    speaking = asyncio.create_task(speak())
+    (one,) = await all_of(reader, Wanted(), limit=1, from_now=True, follow=True)
+    assert one.envelope.position == 2
+    await speaking
+
+
+@pytest.mark.parametrize(
+    ("wanted", "positions"),
+    [
+        (Wanted(order_id="O2"), [2]),
+        (Wanted(order_id="O"), []),
+        (Wanted(tenant="other"), [3]),
+        (Wanted(names=("OrderPlaced",)), [4]),
+        (Wanted(names=("OrderPlaced", "OrderCompleted"), tenant="demo"), [1, 2, 4]),
+    ],
+)
+async def test_it_shows_what_is_wanted_and_nothing_else(
+    wanted: Wanted, positions: list[int]
+) -> None:
+    reader = Reader(
+        [
+            envelope(1, completed("O1")),
+            envelope(2, completed("O2")),
+            envelope(3, completed("O3"), tenant="other"),
+            envelope(4, OrderEvent(order_placed=OrderPlaced(order_id="O4", customer_id="O2"))),
+        ]
+    )
+    assert [one.envelope.position for one in await all_of(reader, wanted)] == positions
+
+
+async def test_what_is_no_event_is_told_and_passed_over() -> None:
+    broken = envelope(1, completed("O1"))
+    broken.value = b"\xff\xff"
+    reader = Reader([broken, envelope(2, completed("O2"))], ["partition 0, offset 7: no key"])
+    told: list[str] = []
+    found = [one async for one in events(reader, told.append)]
+    assert [one.envelope.position for one in found if one] == [2]
+    assert told[0] == f"{TOPIC}, partition 0, offset 7: no key"
+    assert "demo/order-O1 version 1" in told[1]
+
+
+async def test_feeds_are_merged_by_time_and_an_idle_one_is_not_waited_for() -> None:
+    async def feed(*seconds: int) -> AsyncIterator[PublicEvent | None]:
+        for n in seconds:
+            one = envelope(n, completed(f"O{n}"), after_s=n)
+            yield decoded(contract_of(TOPIC), one)
+
+    async def idle() -> AsyncIterator[PublicEvent | None]:
+        yield None
+        await asyncio.sleep(3600)
+        yield None
+
+    found = merged([feed(1, 4, 5), idle(), feed(2, 3, 6)])
+    seen = []
+    async with asyncio.timeout(5), aclosing(found):
+        async for one in found:
+            seen.append(one.envelope.position)
+            if len(seen) == 6:
+                break
+    assert seen == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_feed_that_fails_is_not_passed_over() -> None:
+    async def failing() -> AsyncIterator[PublicEvent | None]:
+        yield event(1, completed("O1"))
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        _ = [one async for one in merged([failing()])]
+
+
+PLACED = OrderEvent(
+    order_placed=OrderPlaced(
+        order_id="O1",
+        lines=[OrderLine(line_id="1", quantity=2, choice=Choice(mode_id="click_and_collect"))],
+        currency="EUR",
+    )
+)
+
+
+def test_a_line_for_people_is_one_line() -> None:
+    line = as_text(event(1, PLACED), None)
+    assert line == (
+        "2026-01-02 12:00:01.000  OrderPlaced        demo/order-O1  order_id=O1 lines=[{line_id=1"
+        " quantity=2 choice={mode_id=click_and_collect}"
+        " temperature=TEMPERATURE_CLASS_UNSPECIFIED}] currency=EUR"
+    )
+    assert as_text(event(1, PLACED), 40) == "2026-01-02 12:00:01.000  OrderPlaced   …"
+
+
+def test_a_line_for_programs_has_numbers_and_times() -> None:
+    row = json.loads(as_json(event(1, PLACED)))
+    assert row["event"] == "OrderPlaced"
+    assert row["recorded_at"] == "2026-01-02T12:00:01+00:00"
+    assert row["payload"]["lines"][0]["quantity"] == 2
+    assert row["payload"]["placed_at"] is None
+
+
+def test_an_event_that_is_newer_than_this_program_is_shown_as_such() -> None:
+    newer = envelope(1, PLACED)
+    newer.type, newer.value = "oms.order.v1.OrderDreamt", b"\x9a\x06\x02\x0a\x00"
+    shown = decoded(contract_of(TOPIC), newer)
+    assert "OrderDreamt" in as_text(shown, None)
+    assert json.loads(as_json(shown))["payload"] is None
+
+
+class Clock:
+    def now(self) -> datetime:
+        return NOON
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("beginning", None),
+        ("90s", NOON - timedelta(seconds=90)),
+        ("15m", NOON - timedelta(minutes=15)),
+        ("7d", NOON - timedelta(days=7)),
+        ("2026-01-01", datetime(2026, 1, 1, tzinfo=UTC)),
+        ("2026-01-01T08:00+01:00", datetime(2026, 1, 1, 7, tzinfo=UTC)),
+    ],
+)
+def test_a_moment_is_what_people_write(text: str, at: datetime | None) -> None:
+    assert moment(text, Clock()) == at
+
+
+@pytest.mark.parametrize("text", ["yesterday", "15", "m", "15x", "2026-13-01"])
+def test_a_moment_that_is_none_says_what_would_be(text: str) -> None:
+    with pytest.raises(ValueError, match="is no time"):
+        moment(text, Clock())
