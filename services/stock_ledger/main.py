@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+from oms.stock_ledger.v1 import stock_feed_service_pb2_grpc as feed_rpc
 from oms.stock_ledger.v1 import stock_ledger_service_pb2_grpc as rpc
 
 from services.kernel.application.work import Sql
@@ -11,6 +12,8 @@ from services.stock_ledger.adapters.event_codec import event_codec
 from services.stock_ledger.adapters.publications import publish
 from services.stock_ledger.application.giving_back import EXPIRY_TIMER
 from services.stock_ledger.application.handlers import Reservations
+from services.stock_ledger.entrypoints.feed_server import SCOPES as FEED_SCOPES
+from services.stock_ledger.entrypoints.feed_server import StockFeedGrpc
 from services.stock_ledger.entrypoints.grpc_server import SCOPES, StockLedgerGrpc
 from services.stock_ledger.entrypoints.subscribers import subscriptions
 from services.stock_ledger.read_models.availability import AVAILABILITY, alternatives
@@ -39,6 +42,7 @@ def build(kernel: Kernel) -> Service:
     settings = StockLedgerSettings()
     promises = Reservations(timedelta(seconds=settings.hold_seconds), alternatives)
     servicer = StockLedgerGrpc(kernel.runner, kernel.reader, kernel.clock, promises)
+    feeds = StockFeedGrpc(kernel.runner, kernel.reader, kernel.clock, promises)
 
     async def audit(sql: Sql) -> list[str]:
         found = violations(sql, kernel.clock.now())
@@ -57,8 +61,11 @@ def build(kernel: Kernel) -> Service:
         read_models=(AVAILABILITY, ENTRIES, RESERVATIONS, MARKS, DISCREPANCIES),
         subscriptions=subscriptions(promises),
         timers={EXPIRY_TIMER: promises.expire},
-        grpc=(lambda server: rpc.add_StockLedgerServiceServicer_to_server(servicer, server),),
-        scopes=SCOPES,
+        grpc=(
+            lambda server: rpc.add_StockLedgerServiceServicer_to_server(servicer, server),
+            lambda server: feed_rpc.add_StockFeedServiceServicer_to_server(feeds, server),
+        ),
+        scopes=SCOPES | FEED_SCOPES,
         checks={
             "I2 I3 I4: the books balance, nothing is promised twice, holds end": audit,
             "I2: what is below zero has a discrepancy": negative,

@@ -439,13 +439,12 @@ class Sorted:
 
     Attributes:
         fresh: To be counted now.
-        known: Ids of those that were counted before, with the same content.
-        mismatched: Ids of those that were counted before as something else.
+        mismatched: Id and quantity of those whose id was counted before as something else. What
+            is in neither was counted before as the same.
     """
 
     fresh: tuple[Report, ...]
-    known: frozenset[str]
-    mismatched: frozenset[str]
+    mismatched: frozenset[tuple[str, int]]
 
 
 def sort_out(command: Post, item: StockItem) -> Sorted:
@@ -453,8 +452,7 @@ def sort_out(command: Post, item: StockItem) -> Sorted:
     cause = command.cause
     seen: dict[str, int] = {}
     fresh: list[Report] = []
-    known: set[str] = set()
-    mismatched: set[str] = set()
+    mismatched: set[tuple[str, int]] = set()
     for report in command.reports:
         source_id = report.source_id
         content = _fingerprint(cause, report.quantity, "")
@@ -464,11 +462,9 @@ def sort_out(command: Post, item: StockItem) -> Sorted:
         if counted is None:
             seen[source_id] = content
             fresh.append(report)
-        elif counted == content:
-            known.add(source_id)
-        else:
-            mismatched.add(source_id)
-    return Sorted(tuple(fresh), frozenset(known), frozenset(mismatched))
+        elif counted != content:
+            mismatched.add((source_id, report.quantity))
+    return Sorted(tuple(fresh), frozenset(mismatched))
 
 
 def _move(command: _Sourced, item: StockItem) -> Sequence[Event]:

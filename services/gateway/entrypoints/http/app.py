@@ -19,6 +19,7 @@ from services.gateway.entrypoints.http import (
     picking,
     returns,
     stock,
+    stock_feeds,
 )
 from services.gateway.entrypoints.http.bodies import json_response
 from services.gateway.entrypoints.http.document import document
@@ -35,6 +36,7 @@ def api_routes(streams: Streams) -> tuple[Route | Composed, ...]:
         *stream_routes(streams),
         *picking.ROUTES,
         *stock.ROUTES,
+        *stock_feeds.ROUTES,
         *baskets.ROUTES,
         *catalog.ROUTES,
         *handover.ROUTES,

@@ -1,0 +1,204 @@
+"""Posting the rows of a feed: many rows of one cause on one stock item in one entry."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from services.kernel.application.work import Work
+from services.kernel.domain.errors import NotFound, Rejected
+from services.stock_ledger.application.endangered import watch
+from services.stock_ledger.application.giving_back import surely
+from services.stock_ledger.application.handlers import Reservations, load_reserved, summed
+from services.stock_ledger.application.ports import NewestPromises
+from services.stock_ledger.domain.entry import FREE, Cause, EntryPosted, Report
+from services.stock_ledger.domain.postings import Post
+from services.stock_ledger.domain.reservation import Line, Status
+from services.stock_ledger.domain.stock_item import STOCK, Command, Refusal, sort_out, stock_key
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A row that may share an entry with others of its cause and bucket."""
+
+    index: int
+    key: str
+    cause: Cause
+    report: Report
+    bucket: str = FREE
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A row that is an entry of its own, or several in turn."""
+
+    index: int
+    key: str
+    commands: tuple[Command, ...]
+
+
+class Action(StrEnum):
+    RESERVE = "reserve"
+    CONFIRM = "confirm"
+    RELEASE = "release"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A row of a reservation; site, product and quantity count for RESERVE only."""
+
+    index: int
+    reservation_id: str
+    action: Action
+    line: Line
+    hold_seconds: int = 0
+
+
+@dataclass(slots=True)
+class Posted:
+    """What became of the rows.
+
+    Attributes:
+        recorded: How many rows changed something.
+        duplicates: How many were known.
+        refused: Index, reason and detail of the others.
+        entries: What was posted, by stock key.
+    """
+
+    recorded: int = 0
+    duplicates: int = 0
+    refused: list[tuple[int, str, str]] = field(default_factory=list[tuple[int, str, str]])
+    entries: dict[str, list[EntryPosted]] = field(default_factory=dict[str, list[EntryPosted]])
+
+    def refuse(self, rows: Iterable[int], why: Rejected | NotFound) -> None:
+        if isinstance(why, Rejected):
+            reason, detail = why.reason.value, why.detail
+        else:
+            reason, detail = "NOT_FOUND", f"{why}; reserve first"
+        self.refused += [(index, reason, detail) for index in rows]
+
+    def keep(self, key: str, entries: Sequence[EntryPosted]) -> None:
+        if entries:
+            self.entries.setdefault(key, []).extend(entries)
+
+
+async def post(work: Work, rows: Sequence[Told | Step], newest: NewestPromises) -> Posted:
+    """Post rows; a refused one does not stop the rest."""
+    await work.load(STOCK, {row.key for row in rows})
+    posted = Posted()
+    shared: dict[tuple[str, Cause, str], list[Told]] = {}
+    for row in rows:
+        if isinstance(row, Told):
+            shared.setdefault((row.key, row.cause, row.bucket), []).append(row)
+    for (key, cause, bucket), told in shared.items():
+        await _post_together(work, posted, key, Post(cause, _reports(told), bucket), told)
+    for row in rows:
+        if isinstance(row, Step):
+            await _post_in_turn(work, posted, row)
+    await watch(work, posted.entries, newest)
+    return posted
+
+
+def _reports(told: Sequence[Told]) -> tuple[Report, ...]:
+    return tuple([row.report for row in told])
+
+
+async def _post_together(
+    work: Work, posted: Posted, key: str, command: Post, told: Sequence[Told]
+) -> None:
+    before = (await work.state(STOCK, key)).state
+    try:
+        entries = await work.handle(STOCK, key, command)
+    except Rejected as refusal:
+        if len(told) == 1:
+            posted.refuse([told[0].index], refusal)
+            return
+        for row in told:  # some of them may be possible
+            alone = Post(command.cause, (row.report,), command.bucket)
+            await _post_together(work, posted, key, alone, [row])
+        return
+    posted.keep(key, entries)
+    counted = {one.source_id for one in entries if one.source_id}
+    counted |= {report.source_id for one in entries for report in one.reports}
+    if len(counted) == len(told):
+        posted.recorded += len(told)
+        return
+    known = sort_out(command, before)
+    for row in told:
+        source_id = row.report.source_id
+        if source_id in counted:
+            counted.discard(source_id)  # the first of this id; others repeat it
+            posted.recorded += 1
+        elif (source_id, row.report.quantity) in known.mismatched:
+            posted.refuse([row.index], _another_movement(source_id))
+        else:
+            posted.duplicates += 1
+
+
+def _another_movement(source_id: str) -> Rejected:
+    return Rejected(
+        Refusal.IDEMPOTENCY_MISMATCH,
+        f"source id {source_id} was used for another movement; send a new one",
+    )
+
+
+async def _post_in_turn(work: Work, posted: Posted, row: Step) -> None:
+    has_changed = False
+    for command in row.commands:
+        try:
+            entries = await work.handle(STOCK, row.key, command)
+        except Rejected as refusal:
+            posted.refuse([row.index], refusal)
+            return
+        posted.keep(row.key, entries)
+        has_changed |= bool(entries)
+    posted.recorded += has_changed
+    posted.duplicates += not has_changed
+
+
+async def post_reservations(
+    work: Work, rows: Sequence[Asked], reservations: Reservations
+) -> Posted:
+    """Carry out what is asked of reservations, in the order of their first rows."""
+    await load_reserved(work, {row.reservation_id for row in rows})
+    await work.load(
+        STOCK,
+        {stock_key(row.line.site_id, row.line.sku) for row in rows if row.action is Action.RESERVE},
+    )
+    posted = Posted()
+    together: dict[tuple[str, Action], list[Asked]] = {}
+    for row in rows:
+        together.setdefault((row.reservation_id, row.action), []).append(row)
+    for (reservation_id, action), asked in together.items():
+        try:
+            has_changed = await _carry_out(work, reservations, reservation_id, action, asked)
+        except (Rejected, NotFound) as refusal:
+            posted.refuse([row.index for row in asked], refusal)
+            continue
+        posted.recorded += len(asked) * has_changed
+        posted.duplicates += len(asked) * (not has_changed)
+    return posted
+
+
+async def _carry_out(
+    work: Work,
+    reservations: Reservations,
+    reservation_id: str,
+    action: Action,
+    asked: Sequence[Asked],
+) -> bool:
+    """Return whether it changed anything."""
+    known = await surely(work, reservation_id)
+    match action:
+        case Action.RESERVE:
+            lines = [row.line for row in asked]
+            if known.status is not Status.NEW and summed(lines) == summed(known.lines):
+                return False  # held before, whatever became of it since
+            seconds = max(row.hold_seconds for row in asked)
+            hold_for = timedelta(seconds=seconds) if seconds else None
+            await reservations.reserve(work, reservation_id, lines, hold_for)
+        case Action.CONFIRM:
+            await reservations.confirm(work, reservation_id, refuse=True)
+        case Action.RELEASE:
+            await reservations.release(work, reservation_id)
+    return (await surely(work, reservation_id)).status is not known.status

@@ -1,0 +1,180 @@
+"""Rows of the feeds' contract to what the use cases post; every field is checked on its way in."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from oms.stock_ledger.v1 import stock_feed_service_pb2 as wire
+
+from services.kernel.domain.errors import Invalid
+from services.kernel.domain.ids import identifier
+from services.stock_ledger.application.feeds import Action, Asked, Step, Told
+from services.stock_ledger.domain.entry import DAMAGED, FREE, QUARANTINE, Cause, Report
+from services.stock_ledger.domain.postings import Post
+from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.stock_item import (
+    Command,
+    Deliver,
+    HandOver,
+    Pick,
+    PromiseOnline,
+    PutBack,
+    Ship,
+    stock_key,
+)
+from services.stock_ledger.entrypoints.translation import MOST_QUANTITY
+
+MOST_SOURCE_ID = 128
+_CLOCK_SKEW = timedelta(minutes=5)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+_MOST_HOLD_SECONDS = 86_400
+
+_REASONS: Mapping[Any, Cause] = {
+    wire.SHRINKAGE_REASON_BREAKAGE: Cause.BREAKAGE,
+    wire.SHRINKAGE_REASON_EXPIRY: Cause.EXPIRY,
+    wire.SHRINKAGE_REASON_THEFT: Cause.THEFT,
+    wire.SHRINKAGE_REASON_UNKNOWN: Cause.UNKNOWN_LOSS,
+}
+_BUCKETS: Mapping[Any, str] = {
+    wire.SHRINKAGE_BUCKET_UNSPECIFIED: FREE,
+    wire.SHRINKAGE_BUCKET_FREE: FREE,
+    wire.SHRINKAGE_BUCKET_QUARANTINE: QUARANTINE,
+    wire.SHRINKAGE_BUCKET_DAMAGED: DAMAGED,
+}
+_DISPOSITIONS: Mapping[Any, Cause] = {
+    wire.RETURN_DISPOSITION_RESTOCK: Cause.RETURN_RESTOCK,
+    wire.RETURN_DISPOSITION_QUARANTINE: Cause.RETURN_QUARANTINE,
+    wire.RETURN_DISPOSITION_DESTROY: Cause.RETURN_WRITE_OFF,
+    wire.RETURN_DISPOSITION_QUARANTINE_RELEASED: Cause.QUARANTINE_RELEASED,
+    wire.RETURN_DISPOSITION_QUARANTINE_DESTROYED: Cause.QUARANTINE_DESTROYED,
+    wire.RETURN_DISPOSITION_QUARANTINE_TO_SUPPLIER: Cause.QUARANTINE_TO_SUPPLIER,
+    wire.RETURN_DISPOSITION_QUARANTINE_TO_CLEARANCE: Cause.QUARANTINE_TO_CLEARANCE,
+}
+_ACTIONS: Mapping[Any, Action] = {
+    wire.RESERVATION_ACTION_RESERVE: Action.RESERVE,
+    wire.RESERVATION_ACTION_CONFIRM: Action.CONFIRM,
+    wire.RESERVATION_ACTION_RELEASE: Action.RELEASE,
+}
+type Sourced = tuple[str, int, str, datetime]
+_STEPS: Mapping[Any, Callable[..., Command]] = {
+    wire.ONLINE_STEP_HELD: lambda *of: PromiseOnline(Cause.HOLD, *of),
+    wire.ONLINE_STEP_PLACED: lambda *of: PromiseOnline(Cause.CONFIRM, *of),
+    wire.ONLINE_STEP_RELEASED: lambda *of: PromiseOnline(Cause.RELEASE, *of),
+    wire.ONLINE_STEP_PICKED: Pick,
+    wire.ONLINE_STEP_HANDED_OVER: HandOver,
+    wire.ONLINE_STEP_PUT_BACK: PutBack,
+}
+
+
+class Rows:
+    """Reads the rows of one call; what is checked once for a pair is not checked again.
+
+    Args:
+        now: When the call came; rows without a time happened then.
+    """
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self._latest = now + _CLOCK_SKEW
+        self._keys: dict[tuple[str, str], str] = {}
+
+    def receipt(self, n: int, row: Any) -> Told:
+        return Told(n, self._key(row), Cause.GOODS_RECEIPT, self._report(row))
+
+    def till_sale(self, n: int, row: Any) -> Told:
+        return Told(n, self._key(row), Cause.TILL_SALE, self._report(row))
+
+    def shrinkage(self, n: int, row: Any) -> Told:
+        cause = _known(_REASONS, row.reason, "reason")
+        bucket = _known(_BUCKETS, row.bucket, "bucket")
+        return Told(n, self._key(row), cause, self._report(row), bucket)
+
+    def returned(self, n: int, row: Any) -> Told:
+        cause = _known(_DISPOSITIONS, row.disposition, "disposition")
+        return Told(n, self._key(row), cause, self._report(row))
+
+    def online(self, n: int, row: Any) -> Step:
+        step = _known(_STEPS, row.step, "step")
+        reservation_id = identifier(row.reservation_id, "reservation_id")
+        report = self._report(row, least=1)
+        of = (reservation_id, report.quantity, report.source_id, report.occurred_at)
+        return Step(n, self._key(row), (step(*of),))
+
+    def transport(self, n: int, row: Any) -> Told | Step:
+        report = self._report(row, least=1)
+        key, stage = self._key(row), row.stage
+        if not row.reservation_id:
+            cause = _known(
+                {
+                    wire.TRANSPORT_STAGE_SHIPPED: Cause.TRANSFER_SHIPPED,
+                    wire.TRANSPORT_STAGE_RECEIVED: Cause.TRANSFER_RECEIVED,
+                    wire.TRANSPORT_STAGE_LOST: Cause.CARRIER_LOSS,
+                },
+                stage,
+                "stage" if stage != wire.TRANSPORT_STAGE_DELIVERED else "reservation_id",
+            )
+            return Told(n, key, cause, report)
+        reservation_id = identifier(row.reservation_id, "reservation_id")
+        of = (reservation_id, report.quantity, report.source_id, report.occurred_at)
+        if stage == wire.TRANSPORT_STAGE_SHIPPED:
+            return Step(n, key, (Ship(*of),))
+        if stage == wire.TRANSPORT_STAGE_DELIVERED:
+            return Step(n, key, (Deliver(*of),))
+        if stage == wire.TRANSPORT_STAGE_LOST:
+            return Told(n, key, Cause.CARRIER_LOSS, report)
+        _known({wire.TRANSPORT_STAGE_RECEIVED: None}, stage, "stage")
+        # It is received whoever it is for; then it is his.
+        received = Post(Cause.TRANSFER_RECEIVED, (report,))
+        his = (reservation_id, report.quantity, f"{report.source_id}~his", report.occurred_at)
+        return Step(n, key, (received, PromiseOnline(Cause.CONFIRM, *his)))
+
+    def asked(self, n: int, row: Any) -> Asked:
+        action = _known(_ACTIONS, row.action, "action")
+        reservation_id = identifier(row.reservation_id, "reservation_id")
+        if action is not Action.RESERVE:
+            return Asked(n, reservation_id, action, Line("", "", 0))
+        if not 0 <= row.hold_seconds <= _MOST_HOLD_SECONDS:
+            raise Invalid(("hold_seconds", f"must be 0 to {_MOST_HOLD_SECONDS}"))
+        self._key(row)
+        line = Line(row.site_id, row.sku, _quantity(row.quantity, 1))
+        return Asked(n, reservation_id, action, line, row.hold_seconds)
+
+    def _key(self, row: Any) -> str:
+        pair = (row.site_id, row.sku)
+        key = self._keys.get(pair)
+        if key is None:
+            key = stock_key(identifier(pair[0], "site_id"), identifier(pair[1], "sku"))
+            self._keys[pair] = key
+        return key
+
+    def _report(self, row: Any, least: int = -MOST_QUANTITY) -> Report:
+        source_id = row.source_id
+        if not (1 <= len(source_id) <= MOST_SOURCE_ID and source_id.isprintable()):
+            raise Invalid(("source_id", f"must be 1 to {MOST_SOURCE_ID} printable characters"))
+        return Report(source_id, _quantity(row.quantity, least), self._occurred_at(row))
+
+    def _occurred_at(self, row: Any) -> datetime:
+        if not row.HasField("occurred_at"):
+            return self._now
+        stamp = row.occurred_at
+        seconds = stamp.seconds
+        if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+            raise Invalid(("occurred_at", "must be a time of the years 1 to 9999"))
+        at = _EPOCH + timedelta(seconds=seconds, microseconds=max(stamp.nanos, 0) // 1_000)
+        if at > self._latest:
+            raise Invalid(("occurred_at", "must not lie in the future"))
+        return at
+
+
+def _quantity(value: int, least: int) -> int:
+    if value == 0 or not least <= value <= MOST_QUANTITY:
+        sign = "" if least > 0 else ", or the same below zero"
+        raise Invalid(("quantity", f"must be 1 to {MOST_QUANTITY}{sign}"))
+    return value
+
+
+def _known[T](known: Mapping[Any, T], value: int, field: str) -> T:
+    if value not in known:
+        raise Invalid((field, "is missing or not known; see the contract for its values"))
+    return known[value]
