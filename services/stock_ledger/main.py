@@ -1,6 +1,8 @@
 """The stock ledger, put together."""
 
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 from oms.stock_ledger.v1 import stock_feed_service_pb2_grpc as feed_rpc
@@ -16,10 +18,12 @@ from services.stock_ledger.entrypoints.feed_server import SCOPES as FEED_SCOPES
 from services.stock_ledger.entrypoints.feed_server import StockFeedGrpc
 from services.stock_ledger.entrypoints.grpc_server import SCOPES, StockLedgerGrpc
 from services.stock_ledger.entrypoints.subscribers import subscriptions
+from services.stock_ledger.entrypoints.translation import level_in_answer
 from services.stock_ledger.read_models.availability import AVAILABILITY, alternatives
 from services.stock_ledger.read_models.balance_marks import MARKS
 from services.stock_ledger.read_models.discrepancies import DISCREPANCIES, unexplained
 from services.stock_ledger.read_models.entries import ENTRIES
+from services.stock_ledger.read_models.known_levels import KnownLevels
 from services.stock_ledger.read_models.reservations import RESERVATIONS
 from services.stock_ledger.read_models.verification import Violation, violations
 from services.stock_ledger.settings import StockLedgerSettings
@@ -41,7 +45,8 @@ def build(kernel: Kernel) -> Service:
     """Wire the service."""
     settings = StockLedgerSettings()
     promises = Reservations(timedelta(seconds=settings.hold_seconds), alternatives)
-    servicer = StockLedgerGrpc(kernel.runner, kernel.reader, kernel.clock, promises)
+    levels = KnownLevels(lambda: kernel.reader.sql, level_in_answer, time.monotonic)
+    servicer = StockLedgerGrpc(kernel.runner, kernel.reader, kernel.clock, promises, levels)
     feeds = StockFeedGrpc(kernel.runner, kernel.reader, kernel.clock, promises)
 
     async def audit(sql: Sql) -> list[str]:
@@ -58,7 +63,10 @@ def build(kernel: Kernel) -> Service:
         name="stock_ledger",
         codec=event_codec(),
         publish=publish,
-        read_models=(AVAILABILITY, ENTRIES, RESERVATIONS, MARKS, DISCREPANCIES),
+        read_models=(
+            replace(AVAILABILITY, memories=(levels,)),
+            *(ENTRIES, RESERVATIONS, MARKS, DISCREPANCIES),
+        ),
         subscriptions=subscriptions(promises),
         timers={EXPIRY_TIMER: promises.expire},
         grpc=(

@@ -10,7 +10,7 @@ from pathlib import Path
 import uvloop
 
 from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
-from tests.bench import placement, plan, store
+from tests.bench import availability, placement, plan, store
 from tests.bench.result import Result, machine, tell
 
 type Bench = Callable[[str], AsyncIterator[Result]]
@@ -21,7 +21,7 @@ BENCHES: dict[str, Bench] = {
     "replay": store.replay,
     "plan": plan.plan,
     "placement": placement.placement,
-    "availability": placement.availability,
+    "availability": availability.availability,
 }
 
 

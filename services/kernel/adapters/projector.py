@@ -21,22 +21,34 @@ class Projector:
         database: The service's.
         service: Its name.
         models: What to fill.
-        moved: Set after each commit, for those who wait to read their own writes.
+        is_sole: Whether no other process fills these tables: then their memories are told.
     """
 
     name = "read models"
     # Read models may be a little behind; several commits a blink make one of theirs.
     round_s = 0.05
 
-    def __init__(self, database: Database, service: str, models: Sequence[ReadModel]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        service: str,
+        models: Sequence[ReadModel],
+        *,
+        is_sole: bool = False,
+    ) -> None:
         self._service = service
         self._database = database
         self._models = models
+        self._memories = [
+            (model.name, memory) for model in models if is_sole for memory in model.memories
+        ]
         self.position = 0
+        # Notified after each commit, for those who wait to read their own writes.
         self.moved = asyncio.Condition()
 
     async def start_position(self) -> int:
         names = [model.name for model in self._models]
+        self.forget()
         async with self._database.connection() as connection:
             await connection.execute(
                 "INSERT INTO checkpoints (name, position) SELECT unnest($1::text[]), 0"
@@ -48,7 +60,14 @@ class Projector:
             )
         self._positions = {row[0]: row[1] for row in positions}
         self.position = min(self._positions.values(), default=0)
+        for _, memory in self._memories:
+            memory.begin()
         return self.position
+
+    def forget(self) -> None:
+        """Let nothing be remembered of the tables until they are followed from the start again."""
+        for _, memory in self._memories:
+            memory.end()
 
     def note_lag(self, events: int) -> None:
         METRICS.projection_lag_events.labels(self._service).set(events)
@@ -60,13 +79,21 @@ class Projector:
             # A rebuild has switched a table, or another leader went on: begin where that ended.
             await self.start_position()
             await self._follow(batch)
+        except Exception:
+            # It may have been committed all the same.
+            for _, memory in self._memories:
+                memory.begin()
+            raise
 
     async def _follow(self, batch: Sequence[Recorded[Any]]) -> None:
         last = batch[-1].position
+        fresh = {
+            model.name: [e for e in batch if e.position > self._positions[model.name]]
+            for model in self._models
+        }
         async with self._database.connection() as connection, connection.transaction():
             for model in self._models:
-                news = [e for e in batch if e.position > self._positions[model.name]]
-                if news:
+                if news := fresh[model.name]:
                     await model.project(news, connection)
             # Compare and set: where another leader has moved a checkpoint meanwhile, nothing of
             # this transaction may stay.
@@ -78,6 +105,9 @@ class Projector:
             )
             if moved != f"UPDATE {len(self._positions)}":
                 raise CheckpointMoved(self.name)
+        # Without a pause since the commit: no question may find a memory behind what it was told.
+        for name, memory in self._memories:
+            memory.committed(fresh[name])
         self._positions = {name: max(at, last) for name, at in self._positions.items()}
         self.position = last
         async with self.moved:

@@ -27,10 +27,10 @@ def accepted_traceparent(value: str) -> str:
 
 def child_traceparent(parent: str = "") -> str:
     """Return the context of a new span below ``parent``, or of a new trace when it is empty."""
-    span_id = secrets.token_hex(8)
     if not parent:
-        return f"00-{secrets.token_hex(16)}-{span_id}-01"
-    return f"00-{parent[_TRACE_ID]}-{span_id}-{parent[-2:]}"
+        fresh = secrets.token_hex(24)
+        return f"00-{fresh[16:]}-{fresh[:16]}-01"
+    return f"00-{parent[_TRACE_ID]}-{secrets.token_hex(8)}-{parent[-2:]}"
 
 
 def trace_id_of(traceparent: str) -> str:

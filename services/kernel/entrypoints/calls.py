@@ -26,6 +26,13 @@ class Caller:
     traceparent: str
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An answer that is encoded already: the bytes of the method's response message."""
+
+    message: bytes
+
+
 CALLER: ContextVar[Caller] = ContextVar("caller")
 
 

@@ -29,7 +29,7 @@ from services.kernel.application.telemetry import (
 )
 from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
-from services.kernel.entrypoints.calls import CALLER, Caller
+from services.kernel.entrypoints.calls import CALLER, Caller, Encoded
 from services.kernel.entrypoints.grpc_errors import CORRELATION_ID, failure_of
 
 AUTHORIZATION = "authorization"
@@ -154,7 +154,7 @@ class Guard:
             make(
                 self._answered(method, scope, run, is_stream=any_handler.response_streaming),
                 read,
-                any_handler.response_serializer,
+                _encoder(any_handler.response_serializer),
             ),
         )
 
@@ -316,6 +316,13 @@ def _decoded(decode: Callable[[bytes], Any], request: bytes) -> Any:
         return decode(request)
     except DecodeError as error:
         raise Invalid(("request", "is not a message of this method's type")) from error
+
+
+def _encoder(encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
+    def encoded(answer: Any) -> bytes:
+        return answer.message if type(answer) is Encoded else encode(answer)
+
+    return encoded
 
 
 def _time_allowed_s(context: Context, default_s: float, longest_s: float) -> float:

@@ -113,7 +113,9 @@ class ServiceHost:
             for subscription in self.service.subscriptions
         ]
         self._timers = Timers(home, self.service.timers, settings.timer_poll_s)
-        self.projector = Projector(derived, self.service.name, self.service.read_models)
+        self.projector = Projector(
+            derived, self.service.name, self.service.read_models, is_sole=is_sole_writer
+        )
         self.relay = Relay(derived, self.service.topic, self.service.publish, bus)
 
     def start_serving(self) -> None:
@@ -148,6 +150,7 @@ class ServiceHost:
         self._cache.clear()
         self.appender.forget()
         self.reader.forget()
+        self.projector.forget()
 
     async def unfollow(self) -> None:
         """Stop following the log."""

@@ -191,6 +191,11 @@ def level(row: Level) -> wire.StockLevel:
     )
 
 
+def level_in_answer(row: Level) -> bytes:
+    """Return the level as it lies in an answer that lists levels in field 1."""
+    return wire.GetAvailabilityResponse(levels=[level(row)]).SerializeToString()
+
+
 def coverage(row: Coverage) -> wire.SiteCoverage:
     answer = wire.SiteCoverage(
         site_id=row.site_id, is_complete=not row.missing, covered_skus=row.covered_skus

@@ -8,6 +8,7 @@ Staleness  milliseconds; a caller that just wrote waits for its version
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from services.kernel.application.work import Sql
@@ -38,6 +39,9 @@ class Level:
     updated_at: datetime | None = None
 
 
+_columns = attrgetter(*_COLUMNS.split(", "))
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """How far one site covers a basket; missing: what lacks, by product, in base units."""
@@ -52,16 +56,7 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
     newest = {e.stream: e for e in batch if isinstance(e.event, EntryPosted)}
     if not newest:
         return
-    rows = []
-    for recorded in newest.values():
-        after = recorded.event.after
-        rows.append(
-            (
-                *(recorded.tenant, *site_and_sku(recorded.key)),
-                *(after.free, after.held, after.allocated, after.picked, after.on_hand),
-                *(recorded.version, recorded.recorded_at),
-            )
-        )
+    rows = [(recorded.tenant, *_columns(level_after(recorded))) for recorded in newest.values()]
     rows.sort(key=lambda row: row[:3])  # one order of locks for every writer
     await sql.execute(
         "INSERT INTO availability AS t (tenant, site_id, sku, free, held, allocated, picked,"
@@ -79,6 +74,16 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
 AVAILABILITY = ReadModel("availability", ("availability",), project)
 
 
+def level_after(recorded: Recorded[EntryPosted]) -> Level:
+    """Return what the row of an entry's balance says once the entry is projected."""
+    after = recorded.event.after
+    return Level(
+        *site_and_sku(recorded.key),
+        *(after.free, after.held, after.allocated, after.picked, after.on_hand),
+        *(recorded.version, recorded.recorded_at),
+    )
+
+
 async def of_pair(sql: Sql, tenant: str, site_id: str, sku: str) -> Level:
     """Return one balance: one lookup in one index."""
     row = await sql.fetchrow(
@@ -88,18 +93,18 @@ async def of_pair(sql: Sql, tenant: str, site_id: str, sku: str) -> Level:
     return Level(*row) if row is not None else Level(site_id, sku)
 
 
-async def of_pairs(sql: Sql, tenant: str, pairs: Sequence[tuple[str, str]]) -> list[Level]:
-    """Return the balance of each (site, product), in the order asked."""
+async def of_places(sql: Sql, places: Sequence[tuple[str, str, str]]) -> list[Level]:
+    """Return the balance of each (tenant, site, product), in the order asked, in one query."""
+    tenants, sites, skus = zip(*places, strict=True)
     rows = await sql.fetch(
-        f"SELECT {_COLUMNS} FROM availability JOIN"
-        " (SELECT DISTINCT * FROM unnest($2::text[], $3::text[]) AS u (site_id, sku)) AS asked"
-        " USING (site_id, sku) WHERE tenant = $1",
-        tenant,
-        [site_id for site_id, _ in pairs],
-        [sku for _, sku in pairs],
+        "SELECT tenant, site_id, sku, free, held, allocated, picked, on_hand, version, updated_at"
+        " FROM availability JOIN"
+        " (SELECT DISTINCT * FROM unnest($1::text[], $2::text[], $3::text[])"
+        " AS u (tenant, site_id, sku)) AS asked USING (tenant, site_id, sku)",
+        *(list(tenants), list(sites), list(skus)),
     )
-    known = {(row[0], row[1]): Level(*row) for row in rows}
-    return [known.get(pair) or Level(*pair) for pair in pairs]
+    known = {tuple(row[:3]): Level(*row[1:]) for row in rows}
+    return [known.get(place) or Level(*place[1:]) for place in places]
 
 
 async def of_sku(sql: Sql, tenant: str, sku: str, after_site: str, limit: int) -> list[Level]:

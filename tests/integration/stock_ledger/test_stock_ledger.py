@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from oms.common.v1.common_pb2 import GroupLine, SkuQuantity
@@ -36,10 +36,11 @@ from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
 from oms.stock_ledger.v1.stock_ledger_events_pb2 import StockLine
 
 from services.kernel.domain.errors import Invalid, NotFound, Rejected
-from services.kernel.entrypoints.calls import CALLER, Caller
+from services.kernel.entrypoints.calls import CALLER, Caller, Encoded
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.entrypoints.grpc_server import StockLedgerGrpc
 from services.stock_ledger.read_models.availability import alternatives
+from services.stock_ledger.read_models.known_levels import KnownLevels
 from services.stock_ledger.read_models.verification import Violation, violations
 from tests.support.stack import TENANT, Stack, eventually, running
 
@@ -62,11 +63,14 @@ class Ledger:
         self.stack = stack
         self.clock = clock
         self.host = stack["stock_ledger"]
+        [availability] = [m for m in self.host.service.read_models if m.name == "availability"]
+        [self.levels] = cast("tuple[KnownLevels[bytes]]", availability.memories)
         self.grpc = StockLedgerGrpc(
             self.host.runner,
             self.host.reader,
             clock,
             Reservations(timedelta(minutes=15), alternatives),
+            self.levels,
         )
 
     async def receive(self, sku: str, quantity: int, site_id: str = "paris") -> None:
@@ -92,11 +96,17 @@ class Ledger:
             NOTHING,
         )
 
+    async def available(self, request: wire.GetAvailabilityRequest) -> wire.GetAvailabilityResponse:
+        answer: Any = await self.grpc.GetAvailability(request, NOTHING)
+        if isinstance(answer, Encoded):
+            return wire.GetAvailabilityResponse.FromString(answer.message)
+        assert isinstance(answer, wire.GetAvailabilityResponse)
+        return answer
+
     async def level(self, sku: str, site_id: str = "paris") -> tuple[int, int, int, int]:
         await self.stack.settle()
         pairs = [wire.SiteSku(site_id=site_id, sku=sku)]
-        answer = await self.grpc.GetAvailability(wire.GetAvailabilityRequest(pairs=pairs), NOTHING)
-        [level] = answer.levels
+        [level] = (await self.available(wire.GetAvailabilityRequest(pairs=pairs))).levels
         return level.free, level.held, level.allocated, level.picked
 
     async def status(self, reservation_id: str) -> str:
@@ -466,7 +476,7 @@ async def test_availability_is_answered_by_pair_product_basket_and_site(ledger: 
         wire.SiteSku(site_id="nice", sku="milk"),
         wire.SiteSku(site_id="paris", sku="milk"),
     ]
-    levels = await ledger.grpc.GetAvailability(wire.GetAvailabilityRequest(pairs=pairs), NOTHING)
+    levels = await ledger.available(wire.GetAvailabilityRequest(pairs=pairs))
     assert [(level.free, level.version) for level in levels.levels] == [(2, 1), (0, 0), (5, 1)]
     everywhere = await ledger.grpc.GetSkuAvailability(
         wire.GetSkuAvailabilityRequest(sku="milk", page_size=1), NOTHING
@@ -476,9 +486,10 @@ async def test_availability_is_answered_by_pair_product_basket_and_site(ledger: 
         wire.GetSkuAvailabilityRequest(sku="milk", page_token=everywhere.next_page_token), NOTHING
     )
     assert [level.site_id for level in rest.levels] == ["paris"]
-    some = await ledger.grpc.GetSkuAvailability(
+    answer: Any = await ledger.grpc.GetSkuAvailability(
         wire.GetSkuAvailabilityRequest(sku="eggs", site_ids=["paris", "lyon"]), NOTHING
     )
+    some = wire.GetSkuAvailabilityResponse.FromString(answer.message)
     assert [level.free for level in some.levels] == [0, 9]
     basket = wire.GetBasketAvailabilityRequest(
         lines=[SkuQuantity(sku="milk", quantity=3), SkuQuantity(sku="bread", quantity=1)]
@@ -547,3 +558,53 @@ async def test_read_models_take_each_event_twice_and_stale_ones(ledger: Ledger) 
         for recorded in (*log, *reversed(log)):
             await model.project([recorded], sql)
     assert await rows() == before
+
+
+async def test_what_is_remembered_of_balances_follows_every_commit(ledger: Ledger) -> None:
+    """Asked for all the time, memory never stays behind the table, nor goes back."""
+    skus = [f"p{n}" for n in range(20)]
+    for sku in skus:
+        await ledger.receive(sku, 1_000)
+    pairs = [wire.SiteSku(site_id="paris", sku=sku) for sku in skus]
+    request = wire.GetAvailabilityRequest(pairs=pairs)
+    seen: dict[str, int] = {}
+    is_over = False
+
+    async def ask() -> None:
+        while not is_over:
+            for level in (await ledger.available(request)).levels:
+                assert level.version >= seen.get(level.sku, 0)
+                seen[level.sku] = level.version
+            await asyncio.sleep(0)
+
+    asking = [asyncio.create_task(ask()) for _ in range(4)]
+    for n in range(60):
+        await ledger.reserve(f"R{n}", ("paris", skus[n % 20], 1), ("paris", skus[n % 7], 2))
+    is_over = True
+    await asyncio.gather(*asking)
+
+    await ledger.stack.settle()
+    levels = (await ledger.available(request)).levels
+    rows = await ledger.host.database.sql.fetch(
+        "SELECT sku, free, held, version FROM availability WHERE site_id = 'paris'"
+    )
+    assert len(ledger.levels) == len(skus)
+    assert {(one.sku, one.free, one.held, one.version) for one in levels} == {
+        tuple(row) for row in rows
+    }
+    free = {one.sku: one.free for one in levels}
+    assert sum(free.values()) == 20 * 1_000 - 60 * 3
+
+
+async def test_nothing_is_remembered_beyond_the_loss_of_what_follows_the_log(
+    ledger: Ledger,
+) -> None:
+    await ledger.receive("milk", 5)
+    assert (await ledger.level("milk"))[0] == 5
+    assert len(ledger.levels) == 1
+
+    ledger.host.forget()
+
+    assert len(ledger.levels) == 0
+    assert (await ledger.level("milk"))[0] == 5
+    assert len(ledger.levels) == 0, "nobody tells it of commits"
