@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 
 from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
-from tests.support.kafka import kafka_bootstrap, own_broker
+from tests.support.kafka import any_broker, kafka_bootstrap, own_broker, real_broker
 
 # A machine that is busy with something else does not make a rule wrong.
 hypothesis.settings.register_profile(
@@ -19,7 +19,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("house")
 
-__all__ = ["kafka_bootstrap", "own_broker", "postgres_dsn"]
+__all__ = ["any_broker", "kafka_bootstrap", "own_broker", "postgres_dsn", "real_broker"]
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,7 @@ from services.kernel.main.embedded import (
     open_databases,
     running,
 )
+from services.kernel.main.stack.commands import stack_app
 
 _SEED = 20_260_101
 
@@ -61,6 +62,7 @@ app = typer.Typer(
 parked = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
 app.add_typer(parked, name="parked")
 app.add_typer(analyst_commands.app)
+app.add_typer(stack_app, name="stack")
 
 DEMO_DONE = "demo.done"
 
@@ -231,6 +233,12 @@ def work(service: Annotated[str, typer.Argument(help="for example order")]) -> N
     _run_process("work", service)
 
 
+@app.command()
+def gateway() -> None:
+    """Answer HTTP in this process by calling the services (OMS_SERVICE_ADDRESSES)."""
+    _run_process("gateway", "gateway")
+
+
 def _run_process(kind: str, service: str) -> None:
     process = importlib.import_module("services.kernel.main.process")
     edge = EdgeSettings()
@@ -241,8 +249,12 @@ def _run_process(kind: str, service: str) -> None:
         stop = asyncio.Event()
         for name in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(name, stop.set)
-        run_kind = process.serve_service if kind == "serve" else process.work_service
-        await run_kind(service, stop, say)
+        if kind == "gateway":
+            await process.serve_gateway(stop, say)
+        elif kind == "serve":
+            await process.serve_service(service, stop, say)
+        else:
+            await process.work_service(service, stop, say)
 
     try:
         _run(run())

@@ -29,6 +29,13 @@ class KernelSettings(BaseSettings):
     http_port: int = Field(default=8080, ge=0, le=65535)
     health_port: int = Field(default=8081, ge=0, le=65535)
 
+    service_addresses: str = Field(
+        default="",
+        pattern=r"^([a-z_]+=[^=,]+(,[a-z_]+=[^=,]+)*)?$",
+        description="For the gateway in a process of its own: order=HOST:PORT,picking=HOST:PORT,…;"
+        " a service that is not named is at OMS_HOST and OMS_GRPC_PORT",
+    )
+
     is_derived_work_lazy: bool = Field(
         default=True,
         description="On the local bus, consumers and read models commit before the disk has it;"
@@ -98,6 +105,22 @@ class BusSettings(BaseSettings):
             if name.startswith("kafka_") and name != "kafka_password"
         }
         return options | {"password": self.kafka_password.get_secret_value()}
+
+
+class StackSettings(BaseSettings):
+    """Of ``oms stack``: ``OMS_STACK_…``."""
+
+    model_config = SettingsConfigDict(env_prefix="OMS_STACK_", frozen=True, extra="ignore")
+
+    workers: str = Field(
+        default="", description="Several workers of a service: stock_ledger=3,order=2"
+    )
+    starts_within_s: float = Field(
+        default=180.0, gt=0, le=3_600, description="Until the next process is ready"
+    )
+    stops_within_s: float = Field(
+        default=30.0, gt=0, le=600, description="For each process, before it is killed"
+    )
 
 
 class EdgeSettings(BaseSettings):

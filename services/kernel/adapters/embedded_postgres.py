@@ -1,6 +1,7 @@
 """A PostgreSQL server of our own, from a Python wheel: nothing to install, durable all the same."""
 
 import contextlib
+import subprocess
 import warnings
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,20 @@ class EmbeddedPostgres:
             self._server = _server(self._folder)
             dsn = str(self._server.get_uri())
         return dsn
+
+    def revive(self) -> bool:
+        """Start the server again after it died; tell whether it runs.
+
+        What it left behind may need a moment to go away: then it does not start yet.
+        """
+        if self._server is None:
+            return False
+        try:
+            with self._server._lock:  # noqa: SLF001 - the package has no other way
+                self._server.ensure_postgres_running()
+        except (OSError, subprocess.SubprocessError, AssertionError):
+            return False
+        return True
 
     def stop(self) -> None:
         """Stop the server unless another process uses it."""

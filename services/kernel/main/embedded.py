@@ -1,9 +1,7 @@
 """Embedded mode: every service, the gateway and the database in one process group."""
 
-import asyncio
 import contextlib
 import fcntl
-import importlib
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -18,20 +16,18 @@ from services.kernel.adapters.database import APPLICATION_ROLE, Database, Limits
 from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
 from services.kernel.adapters.installation_secrets import installation_secrets
 from services.kernel.adapters.telemetry import METRICS, TELEMETRY
-from services.kernel.application.authenticator import Authenticator
 from services.kernel.application.clock import SystemClock
 from services.kernel.entrypoints.grpc_guard import Limits as CallLimits
 from services.kernel.entrypoints.grpc_guard import ServiceToken
 from services.kernel.entrypoints.grpc_server import GrpcServer, grpc_server
 from services.kernel.entrypoints.health import HealthEndpoint
 from services.kernel.main.buses import chosen_bus
+from services.kernel.main.door import open_gateway
 from services.kernel.main.runtime import SERVICES, Runtime, prepare_databases
 from services.kernel.settings import BusSettings, EdgeSettings, KernelSettings
 
 DEMO_TENANT = "demo"
 _MIGRATIONS_ACCESS = Path(__file__).parents[1] / "migrations_access"
-_GATEWAY_CONNECTIONS = 4
-_DRAIN_S = 10.0
 # Where a stranger with grpcurl may discover the methods.
 _DEVELOPMENT = "dev"
 
@@ -52,7 +48,7 @@ type Say = Callable[[str], None]
 
 
 class AlreadyRunning(RuntimeError):
-    """Another process runs on the same data."""
+    """Another process runs on the same data, or ran on it in another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +139,25 @@ def sole_owner(data_home: Path) -> Any:
         yield
 
 
+def claim_bus(data_home: Path, bus: str) -> None:
+    """Settle which bus carries the feeds of a data folder: the first one, for ever.
+
+    What one bus has not delivered yet, the other never heard of.
+
+    Raises:
+        AlreadyRunning: The folder's feeds went another way until now.
+    """
+    file = data_home / "bus"
+    is_used = (data_home / "postgres").exists()
+    before = file.read_text().strip() if file.exists() else ("local" if is_used else bus)
+    if before != bus:
+        raise AlreadyRunning(
+            f"the feeds of {data_home} go over the bus {before!r}, not {bus!r}, and would be torn"
+            " apart: set OMS_DATA_HOME to another folder, or OMS_BUS to what it was"
+        )
+    file.write_text(bus)
+
+
 class Embedded:
     """The running system; made by ``running``."""
 
@@ -162,15 +177,20 @@ class Embedded:
 
     async def demo_key(self, data_home: Path) -> str:
         """Return an API key of the demo tenant; the same one until its file is removed."""
-        file = data_home / "demo.key"
-        if file.exists():
-            token = file.read_text().strip()
-            if await self.keys.authenticate(token) is not None:
-                return token
-        token = (await self.keys.issue(DEMO_TENANT, ALL_SCOPES)).token
-        file.touch(mode=0o600)
-        file.write_text(token)
-        return token
+        return await demo_key(self.keys, data_home)
+
+
+async def demo_key(keys: PostgresApiKeys, data_home: Path) -> str:
+    """Return an API key of the demo tenant; the same one until its file is removed."""
+    file = data_home / "demo.key"
+    if file.exists():
+        token = file.read_text().strip()
+        if await keys.authenticate(token) is not None:
+            return token
+    token = (await keys.issue(DEMO_TENANT, ALL_SCOPES)).token
+    file.touch(mode=0o600)
+    file.write_text(token)
+    return token
 
 
 @contextlib.asynccontextmanager
@@ -182,6 +202,7 @@ async def running(settings: KernelSettings, say: Say) -> Any:
     """
     edge = EdgeSettings()
     with sole_owner(settings.data_home):
+        claim_bus(settings.data_home, BusSettings().bus)
         async with open_databases(settings, say) as opened, contextlib.AsyncExitStack() as stack:
             internal_token = (
                 edge.internal_token.get_secret_value() or opened.secrets["internal_token"]
@@ -223,7 +244,13 @@ async def running(settings: KernelSettings, say: Say) -> Any:
             stack.push_async_callback(server.drain, edge.notice_s, edge.grace_s)
             say("opening the gateway")
             grpc_address = f"{settings.host}:{port}"
-            await _open_gateway(settings, opened, keys, grpc_address, stack)
+            await open_gateway(
+                settings,
+                opened.app_dsns["gateway"],
+                keys,
+                dict.fromkeys(SERVICES, grpc_address),
+                stack,
+            )
             addresses = Addresses(
                 f"http://{settings.host}:{settings.http_port}",
                 grpc_address,
@@ -240,41 +267,3 @@ def _reachable(dsn: str) -> Callable[[], Awaitable[bool]]:
         return True
 
     return reachable
-
-
-async def _open_gateway(
-    settings: KernelSettings,
-    opened: Databases,
-    keys: Authenticator,
-    grpc_address: str,
-    stack: contextlib.AsyncExitStack,
-) -> None:
-    main = importlib.import_module("services.gateway.main")
-    pool = await asyncpg.create_pool(
-        opened.app_dsns["gateway"],
-        min_size=2,
-        max_size=_GATEWAY_CONNECTIONS,
-        timeout=settings.acquire_s,
-        command_timeout=settings.statement_s,
-        reset=databases.leave_session,
-        server_settings=main.POOL_SETTINGS,
-    )
-    stack.push_async_callback(pool.close)
-    gateway = main.build_gateway(
-        dict.fromkeys(SERVICES, grpc_address), pool, keys, main.GatewaySettings()
-    )
-    stack.push_async_callback(gateway.close)
-    draining = asyncio.Event()
-    door = asyncio.create_task(
-        main.serve(gateway.app, settings.host, settings.http_port, draining=draining)
-    )
-    tasks = [asyncio.create_task(task()) for task in gateway.tasks]
-
-    async def close() -> None:
-        draining.set()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(door, _DRAIN_S)
-        for task in tasks:
-            task.cancel()
-
-    stack.push_async_callback(close)

@@ -21,6 +21,7 @@ from services.kernel.entrypoints.grpc_guard import ServiceToken
 from services.kernel.entrypoints.grpc_server import grpc_server
 from services.kernel.entrypoints.health import HealthEndpoint
 from services.kernel.main.buses import ServiceBus, chosen_bus
+from services.kernel.main.door import open_gateway
 from services.kernel.main.embedded import ALL_SCOPES, hand_over_secrets
 from services.kernel.main.host import ServiceHost
 from services.kernel.main.runtime import SERVICES
@@ -68,6 +69,7 @@ async def serve_service(name: str, stop: asyncio.Event, say: Say) -> None:
         )
         port = await server.start(f"{settings.host}:{settings.grpc_port}")
         stack.push_async_callback(server.drain, edge.notice_s, edge.grace_s)
+        opened.is_started = True
         say(f"{name} answers gRPC on {settings.host}:{port}")
         await stop.wait()
         opened.endpoint.drain()
@@ -92,6 +94,7 @@ async def work_service(name: str, stop: asyncio.Event, say: Say) -> None:
         await opened.bus.start()
         try:
             opened.host.start_working()
+            opened.is_started = True
             say(f"{name} works: {len(opened.host.consumers)} feeds in, {topic_of(name)} out")
             await stop.wait()
             opened.endpoint.drain()
@@ -99,13 +102,77 @@ async def work_service(name: str, stop: asyncio.Event, say: Say) -> None:
             await opened.bus.stop()
 
 
+async def serve_gateway(stop: asyncio.Event, say: Say) -> None:
+    """Answer HTTP by calling the services, wherever they are, until told to stop.
+
+    Raises:
+        Misconfigured: No database server is named, or an address is of no service.
+    """
+    settings, edge = KernelSettings(), EdgeSettings()
+    if not settings.postgres_dsn:
+        raise Misconfigured("the gateway keeps answers in PostgreSQL: set OMS_POSTGRES_DSN")
+    targets = service_addresses(settings)
+    secrets = installation_secrets(settings.data_home)
+    internal = edge.internal_token.get_secret_value() or secrets["internal_token"]
+    hand_over_secrets({**secrets, "internal_token": internal})
+    async with contextlib.AsyncExitStack() as stack:
+        access = await Database.open(
+            _dsn(settings, "access", secrets),
+            Limits(2, settings.acquire_s, settings.statement_s),
+        )
+        stack.push_async_callback(access.close)
+        pepper = edge.api_key_pepper.get_secret_value() or secrets["api_key_pepper"]
+        keys = PostgresApiKeys(
+            access.sql, pepper=pepper.encode(), environment=edge.environment, clock=SystemClock()
+        )
+
+        async def answers() -> bool:
+            return bool(await access.sql.fetchval("SELECT true"))
+
+        endpoint = HealthEndpoint(ready={"database": answers}, metrics=METRICS.exposition)
+        dsn = _dsn(settings, "gateway", secrets)
+        await open_gateway(settings, dsn, keys, targets, stack)
+        await endpoint.start(settings.host, settings.health_port, METRICS.loop_lag_seconds.set)
+        stack.push_async_callback(endpoint.stop)
+        say(f"the gateway answers HTTP on {settings.host}:{settings.http_port}")
+        await stop.wait()
+        endpoint.drain()
+
+
+def service_addresses(settings: KernelSettings) -> dict[str, str]:
+    """Return where each service answers gRPC.
+
+    Raises:
+        Misconfigured: ``OMS_SERVICE_ADDRESSES`` names a service that there is not.
+    """
+    addresses = dict.fromkeys(SERVICES, f"{settings.host}:{settings.grpc_port}")
+    for part in filter(None, settings.service_addresses.split(",")):
+        name, _, address = part.partition("=")
+        if name not in addresses:
+            raise Misconfigured(
+                f"OMS_SERVICE_ADDRESSES: no service {name!r}: one of {', '.join(SERVICES)}"
+            )
+        addresses[name] = address
+    return addresses
+
+
 class _Opened:
     """A service on its database, not yet doing anything."""
 
-    def __init__(self, host: ServiceHost, bus: ServiceBus, endpoint: HealthEndpoint) -> None:
+    def __init__(self, host: ServiceHost, bus: ServiceBus) -> None:
         self.host = host
         self.bus = bus
-        self.endpoint = endpoint
+        self.is_started = False
+        self.endpoint = HealthEndpoint(
+            ready={"database": self._has_database, "started": self._has_started},
+            metrics=METRICS.exposition,
+        )
+
+    async def _has_database(self) -> bool:
+        return bool(await self.host.database.sql.fetchval("SELECT true"))
+
+    async def _has_started(self) -> bool:
+        return self.is_started
 
 
 @contextlib.asynccontextmanager
@@ -128,14 +195,11 @@ async def _opened(
         {name: f"{settings.host}:{settings.grpc_port}"},
         is_sole_writer=False,
     )
-
-    async def answers() -> bool:
-        return bool(await database.sql.fetchval("SELECT true"))
-
-    endpoint = HealthEndpoint(ready={"database": answers}, metrics=METRICS.exposition)
+    opened = _Opened(host, bus)
+    endpoint = opened.endpoint
     await endpoint.start(settings.host, settings.health_port, METRICS.loop_lag_seconds.set)
     try:
-        yield _Opened(host, bus, endpoint)
+        yield opened
     finally:
         await host.stop()
         await endpoint.stop()

@@ -27,6 +27,7 @@ from services.demo.application import campaign, loading
 from services.demo.domain.chain import chain
 from services.demo.domain.shopping import Shop
 from services.kernel.adapters import kafka_records as records
+from services.kernel.adapters.broker import Broker
 from services.kernel.adapters.database import with_database
 from services.kernel.adapters.event_log import decode_rows, read_log
 from services.kernel.adapters.kafka_bus import KafkaBus
@@ -41,13 +42,13 @@ from services.kernel.main.buses import ServiceBus
 from services.kernel.main.embedded import running as whole_system
 from tests.support import toy
 from tests.support.embedded import free_port
-from tests.support.kafka import Broker, restart
+from tests.support.kafka import restart
 from tests.support.stack import Stack, a_cause, eventually, execute, running
 
 pytestmark = pytest.mark.stack
 
 FEED = "oms.order.v1.events"
-PARTITIONS = 3
+PARTITIONS = 4  # what the mock cluster makes, too
 ROOT = Path(__file__).parents[3]
 
 
@@ -436,7 +437,7 @@ async def test_topics_are_made_once_and_never_by_themselves(kafka_bootstrap: str
     assert await ensure_topics(chosen, [FEED]) == [chosen.prefix + FEED]
     assert await ensure_topics(chosen, [FEED]) == []
     other = options(kafka_bootstrap, prefix=chosen.prefix, partitions=PARTITIONS + 1)
-    with pytest.raises(WrongTopic, match="has 3 partitions, declared are 4"):
+    with pytest.raises(WrongTopic, match="has 4 partitions, declared are 5"):
         await ensure_topics(other, [FEED])
 
 

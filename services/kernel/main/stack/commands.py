@@ -1,0 +1,303 @@
+"""``oms stack up|down|status|logs|hold|release``: for a person, and with ``--json`` for a script.
+
+Exit codes: 0 done, 1 it failed or something of the stack is not ready, 2 not understood.
+"""
+
+import asyncio
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from services.kernel.adapters.json_lines import log_json
+from services.kernel.main.stack import state as states
+from services.kernel.main.stack.keeper import clear_leftovers, keep
+from services.kernel.main.stack.lag import lags
+from services.kernel.main.stack.plan import WrongPlan, parse_copies
+from services.kernel.main.stack.state import StackState, StateFile
+from services.kernel.settings import EdgeSettings, KernelSettings, StackSettings
+
+_FAILED, _USAGE = 1, 2
+_LOOK_S = 0.2
+# Beyond what each process may take: PostgreSQL's and the broker's own stops.
+_STOP_MARGIN_S = 60.0
+_FOLLOW_S = 0.3
+
+stack_app = typer.Typer(
+    no_args_is_help=True, help="The whole system as processes on a Kafka broker."
+)
+errors = Console(stderr=True, soft_wrap=True)
+AsJson = Annotated[bool, typer.Option("--json", help="print data as JSON lines")]
+
+
+@stack_app.command()
+def up(
+    workers: Annotated[
+        str, typer.Option(help="several workers of a service: stock_ledger=3,order=2")
+    ] = "",
+    as_json: AsJson = False,  # noqa: FBT002 - an option
+) -> None:
+    """Start everything in the background; return when all of it is ready."""
+    settings = KernelSettings()
+    file = StateFile(settings.data_home)
+    before = file.read()
+    if before is not None and before.is_kept():
+        errors.print(
+            f"oms: the stack runs already (keeper {before.pid}, {before.phase}): see"
+            " `oms stack status`, or stop it by `oms stack down`",
+            markup=False,
+        )
+        raise typer.Exit(_FAILED)
+    try:
+        parse_copies(workers or StackSettings().workers)
+    except WrongPlan as error:
+        errors.print(f"oms: {error}", markup=False)
+        raise typer.Exit(_USAGE) from None
+    for name in clear_leftovers(file):
+        errors.print(f"· {name} ran on without its keeper: stopped", markup=False)
+    file.forget()
+    keeper = _start_keeper(file, workers)
+    state = _follow(file, keeper)
+    if as_json:
+        _print_json(state)
+    if state.phase != states.UP:
+        problem = state.problem or _tail(file.log_of("keeper"))
+        errors.print(f"oms: the stack did not start: {problem}", markup=False)
+        raise typer.Exit(_FAILED)
+    if not as_json:
+        gateway = state.processes["gateway"]
+        errors.print(
+            f"\nSo'OMS is up, {len(state.processes)} processes.\n"
+            f"  HTTP     {gateway.http}/   API key in {settings.data_home}/demo.key\n"
+            f"  broker   {state.broker}\n"
+            f"  more     oms stack status, oms stack logs NAME, oms stack down",
+            highlight=False,
+        )
+
+
+@stack_app.command()
+def down(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+    """Stop everything, doors first; what has begun is finished."""
+    file = StateFile(KernelSettings().data_home)
+    state = file.read()
+    if state is None or not state.is_kept():
+        left = clear_leftovers(file)
+        for name in left:
+            errors.print(f"· {name} ran on without its keeper: stopped", markup=False)
+        if not left:
+            errors.print("nothing runs")
+        return
+    os.kill(state.pid, signal.SIGTERM)
+    state, ended = _watch_end(file, state)
+    if as_json:
+        _print_json(state)
+    killed = [p.name for p in state.processes.values() if p.detail == "had to be killed"]
+    if not ended or killed or state.phase != states.DOWN:
+        errors.print(
+            f"oms: not an orderly end: {', '.join(killed) or state.problem or state.phase}",
+            markup=False,
+        )
+        raise typer.Exit(_FAILED)
+
+
+@stack_app.command()
+def status(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
+    """Say what runs: pids, addresses, health, lag; exit code 1 unless all of it is ready."""
+    state = StateFile(KernelSettings().data_home).read()
+    if state is None:
+        errors.print("nothing has run here yet: `oms stack up` starts it")
+        raise typer.Exit(_FAILED)
+    if not state.is_kept():
+        for process in state.processes.values():
+            process.state = "orphaned" if process.is_alive() else states.DOWN
+    behind = asyncio.run(lags(state))
+    rows: list[dict[str, Any]] = [
+        {
+            "name": p.name,
+            "state": p.state,
+            "pid": p.pid if p.is_alive() else None,
+            "at": p.http or p.grpc or (state.broker if p.kind == "broker" else ""),
+            "health": p.health,
+            "restarts": p.restarts,
+            "lag": behind.get(p.name),
+            "detail": p.detail,
+        }
+        for p in state.processes.values()
+    ]
+    phase = state.phase if state.is_kept() or state.phase == states.FAILED else states.DOWN
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(row))
+    else:
+        table = Table(*rows[0]) if rows else Table()
+        for row in rows:
+            table.add_row(*("" if value is None else str(value) for value in row.values()))
+        Console(width=None if sys.stdout.isatty() else 160).print(table)
+        errors.print(f"the stack is {phase}" + (f": {state.problem}" if state.problem else ""))
+    for caveat in state.caveats:
+        errors.print(caveat, markup=False)
+    if phase != states.UP or any(row["state"] != states.READY for row in rows):
+        raise typer.Exit(_FAILED)
+
+
+@stack_app.command()
+def logs(
+    name: Annotated[
+        str, typer.Argument(help="for example order.work; `keeper` is the stack's own")
+    ],
+    lines: Annotated[int, typer.Option("-n", "--lines", min=1, max=100_000)] = 50,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="go on as it grows")] = False,  # noqa: FBT002
+) -> None:
+    """Print the last lines of a process's log."""
+    file = StateFile(KernelSettings().data_home)
+    log = _log_of(file, name)
+    if not log.exists():
+        known = sorted(path.stem for path in (file.folder / "logs").glob("*.log"))
+        errors.print(f"oms: no log of {name!r}: there are {', '.join(known)}", markup=False)
+        raise typer.Exit(_USAGE)
+    with log.open(errors="replace") as text:
+        for line in deque(text, maxlen=lines):
+            typer.echo(line, nl=False)
+        while follow:
+            for line in text:
+                typer.echo(line, nl=False)
+            time.sleep(_FOLLOW_S)
+
+
+@stack_app.command()
+def hold(names: Annotated[list[str], typer.Argument(help="for example order.work broker")]) -> None:
+    """Stop some processes, and leave them stopped until they are released."""
+    file, known = _running()
+    if unknown := sorted(set(names) - known):
+        errors.print(
+            f"oms: nothing like {', '.join(unknown)}: there are {', '.join(sorted(known))}",
+            markup=False,
+        )
+        raise typer.Exit(_USAGE)
+    file.hold(file.held() | frozenset(names))
+
+
+@stack_app.command()
+def release(
+    names: Annotated[list[str] | None, typer.Argument(help="without any: all")] = None,
+) -> None:
+    """Start again what was held."""
+    file, _ = _running()
+    file.hold(file.held() - frozenset(names) if names else frozenset())
+
+
+@stack_app.command("keep", hidden=True)
+def keep_() -> None:
+    """Be the keeper; `oms stack up` starts this in the background."""
+    log_json("stack", EdgeSettings().log_level)
+
+    async def run() -> bool:
+        stop = asyncio.Event()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        return await keep(stop)
+
+    if not asyncio.run(run()):
+        raise typer.Exit(_FAILED)
+
+
+def _running() -> tuple[StateFile, set[str]]:
+    """Return the state's file and the names of what may be held."""
+    file = StateFile(KernelSettings().data_home)
+    state = file.read()
+    if state is None or not state.is_kept():
+        errors.print("oms: the stack does not run: `oms stack up` starts it")
+        raise typer.Exit(_FAILED)
+    ours = (p for p in state.processes.values() if p.detail != "given" and p.kind != "postgres")
+    return file, {process.name for process in ours}
+
+
+def _start_keeper(file: StateFile, workers: str) -> "subprocess.Popen[bytes]":
+    log = file.log_of("keeper")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, **({"OMS_STACK_WORKERS": workers} if workers else {})}
+    with log.open("ab") as out:
+        return subprocess.Popen(
+            [sys.executable, "-m", "services.kernel", "stack", "keep"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+
+
+def _follow(file: StateFile, keeper: "subprocess.Popen[bytes]") -> StackState:
+    """Tell what starts until all is up or the keeper has given up; return the last state."""
+    told: dict[str, str] = {}
+    said = 0
+    while True:
+        ended = keeper.poll() is not None
+        state = file.read()
+        if state is not None:
+            said = _tell_changes(state, told, said)
+            if state.phase in (states.UP, states.FAILED):
+                return state
+        if ended:
+            return StackState(phase=states.FAILED, problem=_tail(file.log_of("keeper")))
+        time.sleep(_LOOK_S)
+
+
+def _tell_changes(state: StackState, told: dict[str, str], said: int) -> int:
+    for caveat in state.caveats[said:]:
+        errors.print(caveat, markup=False, highlight=False)
+    for name, process in state.processes.items():
+        if process.state != told.get(name, states.DOWN):
+            told[name] = process.state
+            more = " ".join(filter(None, (process.http or process.grpc, process.detail)))
+            pid = f"pid {process.pid}" if process.pid else ""
+            errors.print(
+                f"· {name:<22}{process.state:<10}{pid:<12}{more}".rstrip(),
+                markup=False,
+                highlight=False,
+            )
+    return len(state.caveats)
+
+
+def _watch_end(file: StateFile, state: StackState) -> tuple[StackState, bool]:
+    """Tell what stops; return the last state, and whether the keeper ended in time."""
+    keeper = psutil.Process(state.pid)
+    within_s = 3 * StackSettings().stops_within_s + _STOP_MARGIN_S
+    ends = time.monotonic() + within_s
+    told = {name: process.state for name, process in state.processes.items()}
+    while time.monotonic() < ends:
+        is_over = not keeper.is_running() or keeper.status() == psutil.STATUS_ZOMBIE
+        state = file.read() or state
+        _tell_changes(state, told, len(state.caveats))
+        if is_over:
+            return state, True
+        time.sleep(_LOOK_S)
+    return state, False
+
+
+def _log_of(file: StateFile, name: str) -> Path:
+    return file.folder / "broker/broker.log" if name == "broker" else file.log_of(name)
+
+
+def _tail(log: Path) -> str:
+    lines: Iterator[str] = iter(())
+    if log.exists():
+        lines = iter(log.read_text(errors="replace").strip().splitlines()[-5:])
+    return " / ".join(lines) or f"nothing said, see {log}"
+
+
+def _print_json(state: StackState) -> None:
+    for process in state.processes.values():
+        typer.echo(json.dumps(dataclasses.asdict(process)))
