@@ -1,6 +1,6 @@
 # The only door. `make` prints the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types arch unit contract integration e2e chaos contracts breaking bench mutants soak ci clean lock
+.PHONY: help run test check fmt lint types arch unit contract integration e2e chaos contracts breaking bench mutants soak stack-test ci clean lock
 
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -10,13 +10,13 @@ FIND_PYTHON := for p in "$$PYTHON" python3.12 python3.13 python3.14 python3 pyth
 PYTEST := $(BIN)/pytest -q
 
 help:  ## print the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: .venv/run  ## start everything; the first time with the demo chain and 200 orders; stay up
 	@$(BIN)/oms up --demo-orders $(or $(ORDERS),200)
 
 test: .venv/dev  ## every check and every test (under 15 minutes on two cores)
-	@$(MAKE) --no-print-directory check contract breaking integration e2e chaos
+	@$(MAKE) --no-print-directory check contract breaking integration e2e chaos stack-test
 
 check: .venv/dev  ## format, lint, types, architecture, unit (under a minute)
 	@$(MAKE) --no-print-directory -j2 unit types fmt lint arch
@@ -40,6 +40,9 @@ e2e: .venv/dev
 chaos: .venv/dev
 	@$(PYTEST) tests/chaos -m "not soak"
 
+stack-test: .venv/dev  ## every journey on the whole system as processes on a Kafka broker
+	@$(PYTEST) tests/stack -m "not soak"
+
 contracts: .venv/dev  ## generate code, AsyncAPI document and feed pages from the contracts, and lint them
 	@bash contracts/generate.sh
 	@PYTHONPATH=.:contracts/gen $(BIN)/python -m contracts.describe
@@ -58,7 +61,7 @@ mutants: .venv/dev  ## plant known bugs in a copy and see each caught (ONLY=rela
 	@PYTHONPATH=.:contracts/gen $(BIN)/python -m tests.mutants $(if $(ONLY),--only "$(ONLY)")
 
 soak: .venv/dev  ## the long campaigns: all baskets, twenty kills, an hour's mixed load
-	@mkdir -p reports && $(PYTEST) -m soak --timeout 7200 -s tests/e2e tests/chaos
+	@mkdir -p reports && $(PYTEST) -m soak --timeout 7200 -s tests/e2e tests/chaos tests/stack
 
 ci: test
 

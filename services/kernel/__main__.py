@@ -9,6 +9,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 import asyncio
 import contextlib
 import dataclasses
+import faulthandler
 import gc
 import importlib
 import json
@@ -243,6 +244,8 @@ def _run_process(kind: str, service: str) -> None:
     process = importlib.import_module("services.kernel.main.process")
     edge = EdgeSettings()
     log_json(f"{service}.{kind}", edge.log_level)
+    # Whoever wonders why it hangs may ask, as `oms stack` does before it kills.
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     TELEMETRY.start_tracing(service, endpoint=edge.otlp_endpoint)
 
     async def run() -> None:

@@ -62,6 +62,9 @@ class BusSettings(BaseSettings):
     bus: Literal["local", "kafka"] = Field(
         default="local", description="local: within one process; kafka: between processes"
     )
+    broker: Literal["", "given", "docker", "jars", "mock"] = Field(
+        default="", description="How `oms stack` and tests get a broker; empty: the best there is"
+    )
     kafka_bootstrap_servers: str = Field(default="127.0.0.1:9092", min_length=1)
     kafka_prefix: str = Field(
         default="",
@@ -119,7 +122,7 @@ class StackSettings(BaseSettings):
         default=180.0, gt=0, le=3_600, description="Until the next process is ready"
     )
     stops_within_s: float = Field(
-        default=30.0, gt=0, le=600, description="For each process, before it is killed"
+        default=60.0, gt=0, le=600, description="For each process, before it is killed"
     )
 
 

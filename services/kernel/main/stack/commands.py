@@ -18,18 +18,24 @@ from typing import Annotated, Any
 
 import psutil
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from services.kernel.adapters.json_lines import log_json
+from services.kernel.main.console import (
+    EXIT_FAILED,
+    EXIT_USAGE,
+    AsJson,
+    complain,
+    errors,
+    print_line,
+    print_rows,
+)
 from services.kernel.main.stack import state as states
-from services.kernel.main.stack.keeper import clear_leftovers, keep
+from services.kernel.main.stack.keeper import keep
 from services.kernel.main.stack.lag import lags
 from services.kernel.main.stack.plan import WrongPlan, parse_copies
-from services.kernel.main.stack.state import StackState, StateFile
+from services.kernel.main.stack.state import StackState, StateFile, clear_leftovers
 from services.kernel.settings import EdgeSettings, KernelSettings, StackSettings
 
-_FAILED, _USAGE = 1, 2
 _LOOK_S = 0.2
 # Beyond what each process may take: PostgreSQL's and the broker's own stops.
 _STOP_MARGIN_S = 60.0
@@ -38,8 +44,6 @@ _FOLLOW_S = 0.3
 stack_app = typer.Typer(
     no_args_is_help=True, help="The whole system as processes on a Kafka broker."
 )
-errors = Console(stderr=True, soft_wrap=True)
-AsJson = Annotated[bool, typer.Option("--json", help="print data as JSON lines")]
 
 
 @stack_app.command()
@@ -54,17 +58,16 @@ def up(
     file = StateFile(settings.data_home)
     before = file.read()
     if before is not None and before.is_kept():
-        errors.print(
-            f"oms: the stack runs already (keeper {before.pid}, {before.phase}): see"
-            " `oms stack status`, or stop it by `oms stack down`",
-            markup=False,
+        complain(
+            f"the stack runs already (keeper {before.pid}, {before.phase}): see"
+            " `oms stack status`, or stop it by `oms stack down`"
         )
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(EXIT_FAILED)
     try:
         parse_copies(workers or StackSettings().workers)
     except WrongPlan as error:
-        errors.print(f"oms: {error}", markup=False)
-        raise typer.Exit(_USAGE) from None
+        complain(error)
+        raise typer.Exit(EXIT_USAGE) from None
     for name in clear_leftovers(file):
         errors.print(f"· {name} ran on without its keeper: stopped", markup=False)
     file.forget()
@@ -74,8 +77,8 @@ def up(
         _print_json(state)
     if state.phase != states.UP:
         problem = state.problem or _tail(file.log_of("keeper"))
-        errors.print(f"oms: the stack did not start: {problem}", markup=False)
-        raise typer.Exit(_FAILED)
+        complain(f"the stack did not start: {problem}")
+        raise typer.Exit(EXIT_FAILED)
     if not as_json:
         gateway = state.processes["gateway"]
         errors.print(
@@ -105,11 +108,8 @@ def down(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
         _print_json(state)
     killed = [p.name for p in state.processes.values() if p.detail == "had to be killed"]
     if not ended or killed or state.phase != states.DOWN:
-        errors.print(
-            f"oms: not an orderly end: {', '.join(killed) or state.problem or state.phase}",
-            markup=False,
-        )
-        raise typer.Exit(_FAILED)
+        complain(f"not an orderly end: {', '.join(killed) or state.problem or state.phase}")
+        raise typer.Exit(EXIT_FAILED)
 
 
 @stack_app.command()
@@ -118,7 +118,7 @@ def status(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
     state = StateFile(KernelSettings().data_home).read()
     if state is None:
         errors.print("nothing has run here yet: `oms stack up` starts it")
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(EXIT_FAILED)
     if not state.is_kept():
         for process in state.processes.values():
             process.state = "orphaned" if process.is_alive() else states.DOWN
@@ -137,19 +137,18 @@ def status(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
         for p in state.processes.values()
     ]
     phase = state.phase if state.is_kept() or state.phase == states.FAILED else states.DOWN
-    if as_json:
+    if not as_json:  # eighty columns are all that many have
         for row in rows:
-            typer.echo(json.dumps(row))
-    else:
-        table = Table(*rows[0]) if rows else Table()
-        for row in rows:
-            table.add_row(*("" if value is None else str(value) for value in row.values()))
-        Console(width=None if sys.stdout.isatty() else 160).print(table)
-        errors.print(f"the stack is {phase}" + (f": {state.problem}" if state.problem else ""))
+            del row["health"]
+            row["at"] = row["at"].removeprefix("http://")
+            row["detail"] = row["detail"] or ""
+    print_rows(rows, as_json=as_json, title=f"the stack is {phase}")
+    if state.problem:
+        complain(state.problem)
     for caveat in state.caveats:
         errors.print(caveat, markup=False)
     if phase != states.UP or any(row["state"] != states.READY for row in rows):
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(EXIT_FAILED)
 
 
 @stack_app.command()
@@ -165,8 +164,8 @@ def logs(
     log = _log_of(file, name)
     if not log.exists():
         known = sorted(path.stem for path in (file.folder / "logs").glob("*.log"))
-        errors.print(f"oms: no log of {name!r}: there are {', '.join(known)}", markup=False)
-        raise typer.Exit(_USAGE)
+        complain(f"no log of {name!r}: there are {', '.join(known)}")
+        raise typer.Exit(EXIT_USAGE)
     with log.open(errors="replace") as text:
         for line in deque(text, maxlen=lines):
             typer.echo(line, nl=False)
@@ -181,11 +180,8 @@ def hold(names: Annotated[list[str], typer.Argument(help="for example order.work
     """Stop some processes, and leave them stopped until they are released."""
     file, known = _running()
     if unknown := sorted(set(names) - known):
-        errors.print(
-            f"oms: nothing like {', '.join(unknown)}: there are {', '.join(sorted(known))}",
-            markup=False,
-        )
-        raise typer.Exit(_USAGE)
+        complain(f"nothing like {', '.join(unknown)}: there are {', '.join(sorted(known))}")
+        raise typer.Exit(EXIT_USAGE)
     file.hold(file.held() | frozenset(names))
 
 
@@ -210,7 +206,7 @@ def keep_() -> None:
         return await keep(stop)
 
     if not asyncio.run(run()):
-        raise typer.Exit(_FAILED)
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _running() -> tuple[StateFile, set[str]]:
@@ -218,8 +214,8 @@ def _running() -> tuple[StateFile, set[str]]:
     file = StateFile(KernelSettings().data_home)
     state = file.read()
     if state is None or not state.is_kept():
-        errors.print("oms: the stack does not run: `oms stack up` starts it")
-        raise typer.Exit(_FAILED)
+        complain("the stack does not run: `oms stack up` starts it")
+        raise typer.Exit(EXIT_FAILED)
     ours = (p for p in state.processes.values() if p.detail != "given" and p.kind != "postgres")
     return file, {process.name for process in ours}
 
@@ -300,4 +296,4 @@ def _tail(log: Path) -> str:
 
 def _print_json(state: StackState) -> None:
     for process in state.processes.values():
-        typer.echo(json.dumps(dataclasses.asdict(process)))
+        print_line(json.dumps(dataclasses.asdict(process)))

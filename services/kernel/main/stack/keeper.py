@@ -8,30 +8,28 @@ it started goes on, and the next ``up`` or ``down`` finds it by what is written 
 import asyncio
 import contextlib
 import os
-import signal
-from collections.abc import Coroutine, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
-
-import psutil
 
 from services.kernel.adapters.api_keys import PostgresApiKeys
 from services.kernel.adapters.broker import Broker, NoBroker
 from services.kernel.adapters.database import Database, Limits
-from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
 from services.kernel.application.clock import SystemClock
-from services.kernel.main.brokers import start_broker
 from services.kernel.main.buses import declare_feeds
 from services.kernel.main.embedded import claim_bus, demo_key, open_databases, sole_owner
 from services.kernel.main.runtime import SERVICES
 from services.kernel.main.stack import state as states
+from services.kernel.main.stack.foundations import Foundations
 from services.kernel.main.stack.minding import Minder, Misstarted
 from services.kernel.main.stack.plan import STOP_ORDER, addresses, parse_copies, plan
-from services.kernel.main.stack.state import ProcessState, StackState, StateFile
+from services.kernel.main.stack.state import (
+    StackState,
+    StateFile,
+    clear_leftovers,
+)
 from services.kernel.settings import BusSettings, EdgeSettings, KernelSettings, StackSettings
 
 _LOOK_S = 0.5
-_LEFTOVER_STOPS_WITHIN_S = 15.0
 
 
 async def keep(stop: asyncio.Event) -> bool:
@@ -79,8 +77,9 @@ class _Keeper:
         self._file.hold(frozenset())
         self._changed()
         async with contextlib.AsyncExitStack() as exits:
-            dsn = await self._open_postgres(exits)
-            broker = await self._open_broker(exits)
+            below = Foundations(self._settings, self._file, self.state, self._changed, exits)
+            dsn = await below.open_postgres()
+            broker = await below.open_broker()
             self._share(dsn, broker)
             await self._prepare()
             exits.push_async_callback(self._stop_processes)
@@ -97,95 +96,6 @@ class _Keeper:
             self.state.phase = states.STOPPING
             self._changed()
 
-    async def _open_postgres(self, exits: contextlib.AsyncExitStack) -> str:
-        row = self._note(ProcessState("postgres", "postgres"))
-        if self._settings.postgres_dsn:
-            row.detail = "given"
-            self._set(row, states.READY)
-            return self._settings.postgres_dsn
-        self._set(row, states.STARTING)
-        folder = self._settings.data_home.resolve() / "postgres"
-        server = EmbeddedPostgres(folder)
-        dsn = await server.start()
-
-        async def close() -> None:
-            self._set(row, states.STOPPING)
-            await asyncio.to_thread(server.stop)
-            row.pid = None
-            self._set(row, states.DOWN)
-
-        exits.push_async_callback(close)
-        self._found_postgres(row, folder)
-        self._watch(self._mind_postgres(server, row, folder), exits)
-        return dsn
-
-    async def _mind_postgres(
-        self, server: EmbeddedPostgres, row: ProcessState, folder: Path
-    ) -> None:
-        """Start the server again when it died."""
-        while True:
-            await asyncio.sleep(_LOOK_S)
-            if not row.is_alive():
-                row.pid = None
-                self._set(row, states.DOWN)
-                if await asyncio.to_thread(server.revive):
-                    row.restarts += 1
-                    self._found_postgres(row, folder)
-
-    def _found_postgres(self, row: ProcessState, folder: Path) -> None:
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            row.pid = int((folder / "postmaster.pid").read_text().splitlines()[0])
-            row.born = states.born(row.pid)
-        self._set(row, states.READY)
-
-    async def _open_broker(self, exits: contextlib.AsyncExitStack) -> Broker:
-        row = self._note(ProcessState("broker", "broker"))
-        self._set(row, states.STARTING)
-        broker = await asyncio.to_thread(
-            start_broker, self._file.folder / "broker", self.state.caveats.append
-        )
-
-        async def close() -> None:
-            self._set(row, states.STOPPING)
-            await asyncio.to_thread(broker.stop)
-            row.pid = None
-            self._set(row, states.DOWN)
-
-        exits.push_async_callback(close)
-        row.detail = broker.kind
-        self._found_broker(row, broker)
-        if broker.pid is not None:
-            self._watch(self._mind_broker(broker, row), exits)
-        return broker
-
-    async def _mind_broker(self, broker: Broker, row: ProcessState) -> None:
-        """Start the broker again when it died, stop it while somebody wants it stopped."""
-        while True:
-            await asyncio.sleep(_LOOK_S)
-            is_held = "broker" in self._file.held()
-            if is_held and broker.is_running():
-                self._set(row, states.STOPPING)
-                await asyncio.to_thread(broker.stop)
-                row.pid = None
-                self._set(row, states.HELD)
-            elif not is_held and not broker.is_running():
-                row.pid = None
-                self._set(row, states.STARTING)
-                try:
-                    await asyncio.to_thread(broker.start)
-                except NoBroker as error:
-                    self.state.problem = str(error)
-                    self._set(row, states.DOWN)
-                    continue
-                row.restarts += 1
-                self._found_broker(row, broker)
-
-    def _found_broker(self, row: ProcessState, broker: Broker) -> None:
-        self.state.broker = broker.bootstrap
-        row.pid = broker.pid
-        row.born = states.born(broker.pid) if broker.pid else 0.0
-        self._set(row, states.READY)
-
     def _share(self, dsn: str, broker: Broker) -> None:
         """Settle what every process is told; also for what this one does itself."""
         shared = {
@@ -200,7 +110,7 @@ class _Keeper:
         os.environ.update(shared)
         self.state.environment = shared
         for one in self._planned:
-            self._note(one.process)
+            self.state.processes[one.process.name] = one.process
         self._changed()
 
     async def _prepare(self) -> None:
@@ -279,48 +189,8 @@ class _Keeper:
             minder.process.state, minder.process.pid = states.DOWN, None
         self._changed()
 
-    def _watch(self, work: Coroutine[Any, Any, None], exits: contextlib.AsyncExitStack) -> None:
-        task = asyncio.create_task(work)
-
-        async def end() -> None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-
-        exits.push_async_callback(end)
-
-    def _note(self, row: ProcessState) -> ProcessState:
-        self.state.processes[row.name] = row
-        return row
-
-    def _set(self, row: ProcessState, state: str) -> None:
-        if row.state != state:
-            row.state = state
-            self._changed()
-
     def _changed(self) -> None:
         self._file.write(self.state)
-
-
-def clear_leftovers(file: StateFile) -> list[str]:
-    """Stop what a keeper left behind that was killed; return the names."""
-    found = list(_processes(file))
-    for _, process in found:
-        with contextlib.suppress(psutil.Error):
-            process.send_signal(signal.SIGTERM)
-            process.send_signal(signal.SIGCONT)
-    _, alive = psutil.wait_procs([process for _, process in found], _LEFTOVER_STOPS_WITHIN_S)
-    for process in alive:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(alive, _LEFTOVER_STOPS_WITHIN_S)
-    return [name for name, _ in found]
-
-
-def _processes(file: StateFile) -> Iterator[tuple[str, psutil.Process]]:
-    for left in states.leftovers(file.read()):
-        with contextlib.suppress(psutil.Error):
-            yield left.name, psutil.Process(left.pid)
 
 
 async def _any_ready(minders: Sequence[Minder]) -> None:

@@ -117,6 +117,8 @@ class Minder:
             await asyncio.wait_for(child.wait(), within_s)
         except TimeoutError:
             with contextlib.suppress(ProcessLookupError):
+                child.send_signal(signal.SIGUSR1)  # its log tells where it stands
+                await asyncio.sleep(_LOOK_S)
                 child.kill()
             await child.wait()
             return False

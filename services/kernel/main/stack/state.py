@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ STARTING, UP, STOPPING, DOWN, FAILED = "starting", "up", "stopping", "down", "fa
 READY, UNREADY, HELD = "ready", "unready", "held"
 # The start time that the system tells may be rounded.
 _SAME_START_S = 1.0
+_LEFTOVER_STOPS_WITHIN_S = 15.0
 
 
 @dataclass(slots=True)
@@ -154,3 +156,24 @@ def leftovers(state: StackState | None) -> Iterator[ProcessState]:
         for process in state.processes.values():
             if process.kind != "postgres" and process.is_alive():
                 yield process
+
+
+def clear_leftovers(file: StateFile) -> list[str]:
+    """Stop what a keeper left behind that was killed; return the names."""
+    found = list(_processes(file))
+    for _, process in found:
+        with contextlib.suppress(psutil.Error):
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)
+    _, alive = psutil.wait_procs([process for _, process in found], _LEFTOVER_STOPS_WITHIN_S)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, _LEFTOVER_STOPS_WITHIN_S)
+    return [name for name, _ in found]
+
+
+def _processes(file: StateFile) -> Iterator[tuple[str, psutil.Process]]:
+    for left in leftovers(file.read()):
+        with contextlib.suppress(psutil.Error):
+            yield left.name, psutil.Process(left.pid)
