@@ -245,7 +245,7 @@ def _run_process(kind: str, service: str) -> None:
     edge = EdgeSettings()
     log_json(f"{service}.{kind}", edge.log_level)
     # Whoever wonders why it hangs may ask, as `oms stack` does before it kills.
-    faulthandler.register(signal.SIGUSR1, all_threads=True)
+    faulthandler.register(signal.SIGUSR1, sys.__stderr__ or sys.stderr, all_threads=True)
     TELEMETRY.start_tracing(service, endpoint=edge.otlp_endpoint)
 
     async def run() -> None:
