@@ -11,7 +11,7 @@ import uvicorn
 
 from services.gateway.adapters.postgres_keys import POOL_SETTINGS, PostgresKeys
 from services.gateway.application.keys import Keys
-from services.gateway.entrypoints.http.app import api_routes, application
+from services.gateway.entrypoints.http.app import Edge, application
 from services.gateway.entrypoints.http.bounded_head import BoundedHead
 from services.gateway.entrypoints.http.middleware import Around
 from services.gateway.entrypoints.http.remote import Remote
@@ -36,12 +36,14 @@ class Gateway:
 
     Attributes:
         app: To be served.
+        edge: The FastAPI application inside it.
         close: Closes the channels to the services.
         tasks: Long-running coroutines; to be cancelled on shutdown.
         track: Address of the consumer's page of an order, by tenant and order id.
     """
 
     app: Around
+    edge: Edge
     close: Callable[[], Awaitable[None]]
     tasks: tuple[Callable[[], Awaitable[None]], ...]
     track: Callable[[str, str], str]
@@ -64,20 +66,20 @@ def build_gateway(
     """
     keys = PostgresKeys(pool)
     remote = Remote(target)
-    app, track = build_app(remote, keys, authenticator, settings)
+    app, edge, track = build_app(remote, keys, authenticator, settings)
 
     async def forget() -> None:
         while True:
             await keys.forget_old()
             await asyncio.sleep(FORGET_EVERY_S)
 
-    return Gateway(app, remote.close, (forget,), track)
+    return Gateway(app, edge, remote.close, (forget,), track)
 
 
 def build_app(
     remote: Remote, keys: Keys, authenticator: Authenticator, settings: GatewaySettings
-) -> tuple[Around, Callable[[str, str], str]]:
-    """Return the ASGI application, and how it addresses an order's page."""
+) -> tuple[Around, Edge, Callable[[str, str], str]]:
+    """Return what is served, the application inside it, and how it addresses an order's page."""
     links = Links(_tracking_secrets(settings), settings.public_url)
     streams = Streams()
     acting = Acting(
@@ -87,7 +89,8 @@ def build_app(
     )
     site = Site(remote, streams, links, acting)
     face = Face(remote, keys, authenticator, links.track)
-    return application(face, streams, site.routes(api_routes(streams))), links.track
+    app, edge = application(face, streams, site.router())
+    return app, edge, links.track
 
 
 async def serve(

@@ -128,7 +128,7 @@ async def gateway(
     folders = {service_folder(next(iter(methods.values()))) for methods in ALL}
     remote = Remote(dict.fromkeys(folders, f"127.0.0.1:{port}"))
     given = {"internal_token": SecretStr(INTERNAL), "tracking_secret": SecretStr(SECRET)}
-    app, _ = build_app(
+    app, _, _ = build_app(
         remote, keys or MemoryKeys(), OneKey(), GatewaySettings(**(given | settings))
     )
     transport = httpx.ASGITransport(app=app)

@@ -172,6 +172,17 @@ async def test_the_start_page_lists_orders_of_the_demo_tenant_only_when_there_is
     assert fakes.calls == []
 
 
+async def test_the_api_can_be_read_and_tried_without_internet() -> None:
+    async with gateway(Fakes()) as http:
+        page = await http.get("/docs")
+        files = re.findall(r'(?:src|href)="(/assets/[^"]+)"', page.text)
+        served = {name: await http.get(name) for name in files}
+    assert not re.search(r'(src|href)="(https?:)?//', page.text)
+    assert "script-src 'self';" in page.headers["content-security-policy"]
+    assert {f"/assets/swagger-ui{end}" for end in (".css", "-bundle.js")} <= set(files)
+    assert [one.status_code for one in served.values()] == [200] * len(files)
+
+
 def test_both_languages_say_the_same_things() -> None:
     french, english = (set(TEXTS[language]) for language in ("fr", "en"))
     assert french == english

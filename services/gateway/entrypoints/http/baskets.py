@@ -1,45 +1,102 @@
 """Baskets and quotes: prices come from order, feasibility from sourcing, side by side."""
 
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
+from fastapi import Depends, Request, Response
 from oms.order.v1 import order_service_pb2 as order
 from oms.sourcing.v1 import sourcing_service_pb2 as sourcing
-from starlette.requests import Request
-from starlette.responses import Response
 
-from services.gateway.entrypoints.http.bodies import body_of, decoded, json_response, version_in
+from services.gateway.entrypoints.http.bodies import Sent, json_response, reads
 from services.gateway.entrypoints.http.contracts import ORDER, SOURCING
+from services.gateway.entrypoints.http.document import described
 from services.gateway.entrypoints.http.incoming import Incoming, incoming
-from services.gateway.entrypoints.http.routes import Composed, Face, Route
+from services.gateway.entrypoints.http.parameters import MinVersion, refuse_stray
+from services.gateway.entrypoints.http.resource import Resource
+from services.gateway.entrypoints.http.routes import Face, Route
+from services.gateway.entrypoints.http.schemas import object_schema, reference
 from services.gateway.entrypoints.http.wire import from_json, to_json
 
 _BASKET = "/v1/baskets/{basket_id}"
 _ITEM = "/v1/baskets/{basket_id}/items/{line_id}"
+_QUOTED = {
+    "type": "object",
+    "properties": {
+        "prices": reference(order.Prices.DESCRIPTOR),
+        "promise": reference(SOURCING["Quote"].output_type),
+        "basket_version": {"type": "integer", "format": "int64"},
+    },
+}
 
 
-async def quote_basket(face: Face, request: Request) -> Response:
-    """Price a basket and say what could be promised for it."""
-    body = await body_of(request)
-    basket_id = request.path_params["basket_id"]
-    question = from_json(
-        order.QuoteBasketRequest, decoded(body), ("basket_id",), {"basket_id": basket_id}
+def resource(face: Face) -> Resource:
+    """Return the routes of baskets and quotes."""
+    baskets = Resource("baskets", face, ROUTES)
+    whole = Depends(reads(partial(from_json, order.QuoteRequest)))
+    kept = Depends(reads(partial(from_json, order.QuoteBasketRequest, hidden=("basket_id",))))
+
+    @baskets.get(
+        f"{_BASKET}/quote",
+        summary="Price a basket and say what could be promised",
+        **described(ORDER["QuoteBasket"], SOURCING["Quote"], answer=_QUOTED),
     )
-    if "min_version" in request.query_params:  # read your own writes, without a body
-        question.min_version = version_in(request.query_params["min_version"])
+    async def quote_basket(
+        request: Request, basket_id: str, min_version: MinVersion = 0
+    ) -> Response:
+        """Price a basket as it stands."""
+        refuse_stray(request, ("min_version",))
+        question = order.QuoteBasketRequest(basket_id=basket_id, min_version=min_version)
+        return await _basket_quoted(face, request, question)
+
+    @baskets.post(
+        f"{_BASKET}:quote",
+        summary="Price a basket with discounts and say what could be promised",
+        **described(
+            ORDER["QuoteBasket"],
+            SOURCING["Quote"],
+            body=object_schema(ORDER["QuoteBasket"].input_type, ("basket_id",)),
+            answer=_QUOTED,
+        ),
+    )
+    async def quote_basket_with(
+        request: Request, sent: Annotated[Sent[order.QuoteBasketRequest], kept], basket_id: str
+    ) -> Response:
+        """Price a basket with what the body adds."""
+        sent.message.basket_id = basket_id
+        return await _basket_quoted(face, request, sent.message)
+
+    @baskets.post(
+        "/v1/promises:quote",
+        summary="Price lines and say what could be promised",
+        **described(
+            ORDER["Quote"],
+            SOURCING["Quote"],
+            body=object_schema(ORDER["Quote"].input_type),
+            answer=_QUOTED,
+        ),
+    )
+    async def quote_lines(
+        request: Request, sent: Annotated[Sent[order.QuoteRequest], whole]
+    ) -> Response:
+        """Price lines without a basket."""
+        brought = incoming(request.scope)
+        answer = await face.remote.call(
+            ORDER["Quote"], sent.message, brought.metadata(), brought.timeout_s
+        )
+        return json_response(await _quoted(face, brought, answer.prices))
+
+    return baskets
+
+
+async def _basket_quoted(
+    face: Face, request: Request, question: order.QuoteBasketRequest
+) -> Response:
     brought = incoming(request.scope)
     answer = await face.remote.call(
         ORDER["QuoteBasket"], question, brought.metadata(), brought.timeout_s
     )
     quote = await _quoted(face, brought, answer.prices)
     return json_response({**quote, "basket_version": answer.basket_version})
-
-
-async def quote_lines(face: Face, request: Request) -> Response:
-    """Price lines without a basket and say what could be promised for them."""
-    question = from_json(order.QuoteRequest, decoded(await body_of(request)))
-    brought = incoming(request.scope)
-    answer = await face.remote.call(ORDER["Quote"], question, brought.metadata(), brought.timeout_s)
-    return json_response(await _quoted(face, brought, answer.prices))
 
 
 async def _quoted(face: Face, brought: Incoming, prices: order.Prices) -> dict[str, Any]:
@@ -100,30 +157,5 @@ ROUTES = (
         "Choose mode, site and time for every line",
         shows="basket",
         takes="choice",
-    ),
-    Composed(
-        "GET",
-        f"{_BASKET}/quote",
-        quote_basket,
-        "Price a basket and say what could be promised",
-        calls=(ORDER["QuoteBasket"], SOURCING["Quote"]),
-        parameters=({"name": "min_version", "in": "query"},),
-    ),
-    Composed(
-        "POST",
-        f"{_BASKET}:quote",
-        quote_basket,
-        "Price a basket with discounts and say what could be promised",
-        calls=(ORDER["QuoteBasket"], SOURCING["Quote"]),
-        body=ORDER["QuoteBasket"],
-        hidden=("basket_id",),
-    ),
-    Composed(
-        "POST",
-        "/v1/promises:quote",
-        quote_lines,
-        "Price lines and say what could be promised",
-        calls=(ORDER["Quote"], SOURCING["Quote"]),
-        body=ORDER["Quote"],
     ),
 )

@@ -1,16 +1,15 @@
 """Bodies in and out: JSON, versions as ETags, pages with links, conditional answers."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
+from fastapi import Request, Response
+from google.protobuf.message import Message
 
 from services.gateway.entrypoints.http.problems import problem
 from services.gateway.entrypoints.http.wire import Malformed, to_json
-
-_MAX_DIGITS = 18  # of a version
 
 
 async def body_of(request: Request) -> bytes:
@@ -34,14 +33,37 @@ def decoded(body: bytes) -> Any:
         raise Malformed(("", f"not valid JSON: {wrong}")) from None
 
 
-def version_in(tag: str) -> int:
-    """Return the version that an If-Match or Last-Event-ID names; 0 when there is none."""
-    text = tag.strip().removeprefix("W/").strip('"')
-    if text in ("", "*"):
-        return 0
-    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
-        raise Malformed(("", f"{tag!r} is not the ETag of a version"))
-    return int(text)
+@dataclass(frozen=True, slots=True)
+class Sent[M: Message]:
+    """A body, as FastAPI hands it to an endpoint.
+
+    Attributes:
+        tenant: The caller's; empty where the endpoint did not ask for it.
+        raw: As it arrived.
+        message: What it stands for.
+    """
+
+    tenant: str
+    raw: bytes
+    message: M
+
+
+def reads[M: Message](
+    read: Callable[[Any], M], tenant_of: Callable[[Request], Awaitable[str]] | None = None
+) -> Callable[[Request], Awaitable[Sent[M]]]:
+    """Return the dependency that decodes a body by its contract.
+
+    Args:
+        read: From the JSON value to the message; raises ``Malformed``.
+        tenant_of: Asked first, so that nobody unknown makes us decode anything.
+    """
+
+    async def sent(request: Request) -> Sent[M]:
+        tenant = await tenant_of(request) if tenant_of else ""
+        raw = await body_of(request)
+        return Sent(tenant, raw, read(decoded(raw)))
+
+    return sent
 
 
 def shown(

@@ -1,38 +1,66 @@
 """Products, sites, extended sites, sales zones, modes, pickup points."""
 
 import re
+from typing import Annotated, Any
 
+from fastapi import Query, Request, Response
 from oms.catalog.v1 import catalog_service_pb2 as wire
-from starlette.requests import Request
-from starlette.responses import Response
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from services.gateway.entrypoints.http.bodies import shown
 from services.gateway.entrypoints.http.contracts import CATALOG
+from services.gateway.entrypoints.http.document import described
 from services.gateway.entrypoints.http.incoming import incoming
-from services.gateway.entrypoints.http.routes import Composed, Face, Route
-from services.gateway.entrypoints.http.wire import Malformed, from_query
+from services.gateway.entrypoints.http.parameters import filled, query_model, refuse_stray
+from services.gateway.entrypoints.http.resource import Resource
+from services.gateway.entrypoints.http.routes import Face, Route
+from services.gateway.entrypoints.http.schemas import reference
 
 _NEAR = re.compile(r"(-?\d{1,2}(?:\.\d{1,9})?),(-?\d{1,3}(?:\.\d{1,9})?)")
 
 
-async def find_pickup_points(face: Face, request: Request) -> Response:
-    """Find pickup points near a position (``near=48.85,2.35``) or a postcode."""
-    query: dict[str, list[str]] = {}
-    for name, text in request.query_params.multi_items():
-        query.setdefault(name, []).append(text)
-    near = query.pop("near", [])
-    message = from_query(wire.FindPickupPointsRequest, query, {})
-    if near:
-        found = _NEAR.fullmatch(near[0])
-        if found is None or len(near) > 1:
-            raise Malformed(("?near", "must be latitude,longitude in degrees, as 48.85,2.35"))
-        message.near.latitude_e6 = round(float(found[1]) * 1_000_000)
-        message.near.longitude_e6 = round(float(found[2]) * 1_000_000)
-    brought = incoming(request.scope)
-    answer = await face.remote.call(
-        CATALOG["FindPickupPoints"], message, brought.metadata(), brought.timeout_s
+def _position(text: str) -> tuple[int, int]:
+    found = _NEAR.fullmatch(text)
+    if found is None:
+        raise PydanticCustomError("near", "must be latitude,longitude in degrees, as 48.85,2.35")
+    return round(float(found[1]) * 1_000_000), round(float(found[2]) * 1_000_000)
+
+
+_Near = Annotated[
+    tuple[int, int] | None, BeforeValidator(_position), WithJsonSchema({"type": "string"})
+]
+_POINTS: Any = query_model(
+    wire.FindPickupPointsRequest.DESCRIPTOR,
+    near=(_Near, Field(None, description="latitude,longitude in degrees, as 48.85,2.35")),
+)
+_POINT_NAMES = frozenset(_POINTS.model_fields)
+
+
+def resource(face: Face) -> Resource:
+    """Return the routes of the catalog."""
+    catalog = Resource("catalog", face, ROUTES)
+
+    @catalog.get(
+        "/v1/pickup-points",
+        summary="Find sites that hand over, nearest first",
+        **described(
+            CATALOG["FindPickupPoints"], answer=reference(CATALOG["FindPickupPoints"].output_type)
+        ),
     )
-    return shown(request, answer)
+    async def find_pickup_points(request: Request, query: Annotated[_POINTS, Query()]) -> Response:
+        """Find pickup points near a position (``near=48.85,2.35``) or a postcode."""
+        refuse_stray(request, _POINT_NAMES)
+        message = filled(wire.FindPickupPointsRequest(), query)
+        if query.near is not None:
+            message.near.latitude_e6, message.near.longitude_e6 = query.near
+        brought = incoming(request.scope)
+        answer = await face.remote.call(
+            CATALOG["FindPickupPoints"], message, brought.metadata(), brought.timeout_s
+        )
+        return shown(request, answer)
+
+    return catalog
 
 
 ROUTES = (
@@ -51,20 +79,6 @@ ROUTES = (
     Route("GET", "/v1/sales-zones", CATALOG["ListSalesZones"], "List sales zones"),
     Route("GET", "/v1/modes", CATALOG["ListModes"], "List the newest version of every mode"),
     Route("GET", "/v1/modes/{mode_id}", CATALOG["GetMode"], "Show a mode", shows="mode"),
-    Composed(
-        "GET",
-        "/v1/pickup-points",
-        find_pickup_points,
-        "Find sites that hand over, nearest first",
-        calls=(CATALOG["FindPickupPoints"],),
-        parameters=(
-            {"name": "near", "in": "query", "description": "latitude,longitude in degrees"},
-            {"name": "postcode", "in": "query"},
-            {"name": "mode_id", "in": "query"},
-            {"name": "limit", "in": "query"},
-        ),
-        answers=CATALOG["FindPickupPoints"],
-    ),
     Route(
         "POST",
         "/v1/catalog/products:batch",

@@ -1,24 +1,32 @@
-"""The OpenAPI 3.1 document, made from the routes and the contracts: it cannot drift from them."""
+"""What the OpenAPI 3.1 document says beside what FastAPI knows: messages, read from the contracts.
 
-import re
-from collections.abc import Iterable, Mapping
+FastAPI describes paths and parameters from the signatures it serves. Bodies and answers are
+protobuf messages, which it does not know; they are put beside, and the messages that the document
+refers to are entered at the end.
+"""
+
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from google.protobuf.descriptor import MethodDescriptor
+
+from services.gateway.entrypoints.http.endpoints import names_in
 from services.gateway.entrypoints.http.problems import CODES, REASONS
-from services.gateway.entrypoints.http.routes import (
-    EXPECTED_VERSION,
-    REQUEST_ID,
-    Composed,
-    Route,
-)
+from services.gateway.entrypoints.http.routes import EXPECTED_VERSION, REQUEST_ID, Route
 from services.gateway.entrypoints.http.schemas import (
-    Components,
     Schema,
-    field_schema,
+    components_of,
     object_schema,
     reference,
 )
 
+TITLE = "So'OMS"
+VERSION = "1"
+SUMMARY = "Order management for retail chains."
+DESCRIPTION = (
+    "Errors are application/problem+json (RFC 9457). Times are RFC 3339, amounts are minor units, "
+    "quantities are base units of the product."
+)
 _HIDDEN = (REQUEST_ID, EXPECTED_VERSION)
 _PROBLEM: Schema = {
     "type": "object",
@@ -45,154 +53,70 @@ _PROBLEM: Schema = {
         "alternatives": {"type": "array", "items": {"type": "object"}},
     },
 }
-_KEY: Schema = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": True,
-    "description": "Your own id of this request, the same on every retry; kept seven days.",
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+_REFUSED: Schema = {
+    "description": "A problem.",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 
 
-def document(routes: Iterable[Route | Composed]) -> dict[str, Any]:
-    """Return the OpenAPI document of these routes."""
-    components: Components = {"Problem": _PROBLEM}
-    paths: dict[str, dict[str, Any]] = {}
-    for route in routes:
-        operation = (
-            _of_route(route, components)
-            if isinstance(route, Route)
-            else _of_composed(route, components)
-        )
-        paths.setdefault(route.path, {})[route.verb.lower()] = operation
+def completed(document: dict[str, Any]) -> dict[str, Any]:
+    """Return FastAPI's document with the messages it refers to, and how to authenticate."""
+    document["security"] = [{"key": []}]
+    document["components"] = {
+        "schemas": {"Problem": _PROBLEM, **components_of(document["paths"])},
+        "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+    }
+    return document
+
+
+def described(
+    *calls: MethodDescriptor,
+    answer: Schema,
+    body: Schema | None = None,
+    statuses: Sequence[int] = (200,),
+    media_type: str = "application/json",
+) -> dict[str, Any]:
+    """Return what ``add_api_route`` is to say of a route.
+
+    Args:
+        calls: The rpcs that it covers.
+        answer: Schema of success.
+        body: Schema of the JSON body, if it takes one.
+        statuses: Of success.
+        media_type: Of success.
+    """
+    names = [f"{one.containing_service.full_name}/{one.name}" for one in calls]
+    operation: dict[str, Any] = {"x-rpc": names}
+    if body is not None:
+        operation["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": body}},
+        }
+    success = {"description": "Done.", "content": {media_type: {"schema": answer}}}
     return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "So'OMS",
-            "version": "1",
-            "summary": "Order management for retail chains.",
-            "description": "Errors are application/problem+json (RFC 9457). Times are RFC 3339, "
-            "amounts are minor units, quantities are base units of the product.",
-        },
-        "servers": [{"url": "/"}],
-        "security": [{"key": []}],
-        "tags": [{"name": tag} for tag in sorted({_tag(path) for path in paths})],
-        "paths": paths,
-        "components": {
-            "schemas": components,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-        },
+        "openapi_extra": operation,
+        "responses": {**dict.fromkeys(statuses, success), "4XX": _REFUSED, "default": _REFUSED},
     }
 
 
-def _of_route(route: Route, components: Components) -> dict[str, Any]:
-    fields = route.method.input_type.fields_by_name
-    in_path = _names(route.path)
-    parameters: list[Schema] = [_in_path(name) for name in in_path]
-    operation: dict[str, Any] = {}
-    if route.needs_key:
-        parameters.append(_KEY)
-    if EXPECTED_VERSION in fields:
-        parameters.append(_header("If-Match", "ETag of what you saw; another version is 412."))
-    hidden = {*in_path, *route.fixed, *_HIDDEN}
-    if route.verb in ("POST", "PUT"):
-        operation["requestBody"] = _body(_body_schema(route, hidden, components))
-    elif not route.is_command:
-        parameters += [
-            {"name": name, "in": "query", "schema": field_schema(field, components)}
-            for name, field in fields.items()
-            if name not in hidden and field.message_type is None
-        ]
-    answer = route.method.output_type
-    schema = reference(
-        answer.fields_by_name[route.shows].message_type if route.shows else answer, components
-    )
+def described_route(route: Route) -> dict[str, Any]:
+    """Return the same of a row."""
+    output = route.method.output_type
+    answer = reference(output.fields_by_name[route.shows].message_type if route.shows else output)
     if route.names_what_it_made:
-        schema = object_schema(answer, components)
-        schema["properties"] |= {route.minted: {"type": "string"}}
-    operation |= {"parameters": parameters}
-    return _operation(route, operation, _success(schema))
+        answer = object_schema(output)
+        answer["properties"] |= {route.minted: {"type": "string"}}
+    body = _body(route) if route.verb in ("POST", "PUT") else None
+    return described(route.method, answer=answer, body=body, statuses=(route.status,))
 
 
-def _body_schema(route: Route, hidden: Iterable[str], components: Components) -> Schema:
+def _body(route: Route) -> Schema:
     message = route.method.input_type
     if route.takes:
-        return reference(message.fields_by_name[route.takes].message_type, components)
+        return reference(message.fields_by_name[route.takes].message_type)
+    hidden: Collection[str] = {*names_in(route.path), *route.fixed, *_HIDDEN}
     if not route.nests:
-        return object_schema(message, components, tuple(hidden))
-    outer = object_schema(message, components, (*hidden, route.nests))
-    nested = message.fields_by_name[route.nests].message_type
-    inner = object_schema(nested, components, tuple(hidden))
+        return object_schema(message, hidden)
+    outer = object_schema(message, {*hidden, route.nests})
+    inner = object_schema(message.fields_by_name[route.nests].message_type, hidden)
     return {**outer, "properties": outer["properties"] | inner["properties"]}
-
-
-def _of_composed(route: Composed, components: Components) -> dict[str, Any]:
-    parameters = [_in_path(name) for name in _names(route.path)]
-    parameters += [{"schema": {"type": "string"}, **one} for one in route.parameters]
-    if route.needs_key:
-        parameters.append(_KEY)
-    operation: dict[str, Any] = {"parameters": parameters}
-    if route.body is not None:
-        schema = object_schema(route.body.input_type, components, route.hidden)
-        if "kind" in route.extra:
-            schema["properties"]["kind"] = route.extra["kind"]
-            schema["properties"]["rows"] = {"type": "array", "items": {"type": "object"}}
-        operation["requestBody"] = _body(schema)
-    answer: Schema = {"type": "object"}
-    if route.answers is not None:
-        answer = reference(route.answers.output_type, components)
-    if route.produces != "application/json":
-        answer = {"type": "string"}
-    return _operation(route, operation, _success(answer, route.produces))
-
-
-def _operation(
-    route: Route | Composed, operation: Mapping[str, Any], success: Schema
-) -> dict[str, Any]:
-    responses: dict[str, Any] = {str(route.status): success}
-    if route.path == "/v1/orders" and route.verb == "POST":
-        responses["202"] = success
-    responses["4XX"] = responses["default"] = {
-        "description": "A problem.",
-        "content": {
-            "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
-        },
-    }
-    return {
-        "operationId": _operation_id(route),
-        "summary": route.summary,
-        "tags": [_tag(route.path)],
-        **operation,
-        "responses": responses,
-    }
-
-
-def _operation_id(route: Route | Composed) -> str:
-    words = re.findall(r"[A-Za-z0-9]+", route.path.removeprefix("/v1"))
-    return "_".join([route.verb.lower(), *words])
-
-
-def _tag(path: str) -> str:
-    return re.split(r"[/:]", path.removeprefix("/v1/"))[0]
-
-
-def _names(path: str) -> list[str]:
-    return re.findall(r"\{(\w+)\}", path)
-
-
-def _in_path(name: str) -> Schema:
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-
-
-def _header(name: str, description: str) -> Schema:
-    return {
-        "name": name, "in": "header", "description": description, "schema": {"type": "string"}
-    }  # fmt: skip
-
-
-def _body(schema: Schema) -> Schema:
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
-
-
-def _success(schema: Schema, media_type: str = "application/json") -> Schema:
-    return {"description": "Done.", "content": {media_type: {"schema": schema}}}

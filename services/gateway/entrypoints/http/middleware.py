@@ -4,10 +4,13 @@ import logging
 from collections.abc import Callable, Iterable
 
 import grpc
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.entrypoints.http.bounded_head import MAX_HEAD_BYTES
 from services.gateway.entrypoints.http.incoming import incoming
+from services.gateway.entrypoints.http.parameters import problem_of_parameters
 from services.gateway.entrypoints.http.problems import Problem, answer, problem, problem_for
 from services.gateway.entrypoints.http.wire import Malformed
 from services.kernel.application.authenticator import Unauthenticated
@@ -73,11 +76,19 @@ def _with_ours(headers: Iterable[Header], correlation_id: str) -> list[Header]:
     return whole
 
 
-def problem_in(error: Exception, correlation_id: str) -> Problem:
+def problem_in(  # noqa: PLR0911 - one return per kind of error
+    error: Exception, correlation_id: str
+) -> Problem:
     """Return what is told about an error. Of a fault of ours: nothing but that it is one."""
     match error:
         case Problem():
             return error
+        case RequestValidationError():
+            return problem_of_parameters(error)
+        case HTTPException(status_code=405):
+            return problem("METHOD_NOT_ALLOWED", headers=dict(error.headers or {}))
+        case HTTPException():
+            return problem("ROUTE_NOT_FOUND")
         case Malformed():
             return problem("MALFORMED_REQUEST", errors=error.faults)
         case Unauthenticated():

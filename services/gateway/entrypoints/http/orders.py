@@ -1,26 +1,24 @@
 """Orders: placement that waits for its acceptance, the order, its timelines."""
 
 import re
+from functools import partial
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from fastapi import Depends, Header, Request, Response
 from oms.order.v1 import order_service_pb2 as wire
-from starlette.requests import Request
-from starlette.responses import Response
 
-from services.gateway.entrypoints.http.bodies import (
-    body_of,
-    decoded,
-    json_response,
-    shown,
-    version_in,
-)
+from services.gateway.entrypoints.http.bodies import Sent, json_response, reads, shown
 from services.gateway.entrypoints.http.contracts import ORDER
+from services.gateway.entrypoints.http.document import described
 from services.gateway.entrypoints.http.incoming import incoming
+from services.gateway.entrypoints.http.parameters import MinVersion, RequiredKey, refuse_stray
 from services.gateway.entrypoints.http.problems import problem
 from services.gateway.entrypoints.http.repeats import Command, command_of, once
-from services.gateway.entrypoints.http.routes import Composed, Face, Route
+from services.gateway.entrypoints.http.resource import Resource
+from services.gateway.entrypoints.http.routes import Face, Route
+from services.gateway.entrypoints.http.schemas import object_schema
 from services.gateway.entrypoints.http.wire import from_json, to_json
 
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,3})(?:$|[,;\s])")
@@ -29,27 +27,76 @@ MAX_WAIT_S = 10
 _PATH = "/v1/orders"
 _ORDER = "/v1/orders/{order_id}"
 _FROM_HEADERS = ("request_id", "wait_ms")
+_KEPT_HEADERS = ("etag", "cache-control")
+
+Placing = Sent[wire.PlaceOrderRequest]
+Prefer = Annotated[
+    str,
+    Header(
+        description="wait=N: seconds to wait for the reservation, 5 unless told, at most 10. "
+        "201: accepted. 202: not decided yet. 409: refused, with alternatives."
+    ),
+]
 
 
-async def place_order(face: Face, request: Request) -> Response:
-    """Place an order and wait for its reservation as long as ``Prefer: wait`` says."""
-    body = await body_of(request)
-    tenant = await face.tenant(incoming(request.scope))
-    command = command_of(request, tenant, _PATH, body, is_key_needed=True)
+def resource(face: Face) -> Resource:
+    """Return the routes of orders."""
+    orders = Resource("orders", face)
+    body = Depends(
+        reads(partial(from_json, wire.PlaceOrderRequest, hidden=_FROM_HEADERS), face.tenant)
+    )
 
-    async def run() -> Response:
-        return await _place(face, request, tenant, command)
+    @orders.post(
+        _PATH,
+        summary="Place an order from lines or from a basket",
+        status_code=HTTPStatus.CREATED,
+        **described(
+            ORDER["PlaceOrder"],
+            body=object_schema(ORDER["PlaceOrder"].input_type, _FROM_HEADERS),
+            answer=_tracked(ORDER["PlaceOrder"].output_type),
+            statuses=(201, 202),
+        ),
+    )
+    async def place_order(
+        request: Request, sent: Annotated[Placing, body], key: RequiredKey, prefer: Prefer = ""
+    ) -> Response:
+        """Place an order and wait for its reservation as long as ``Prefer: wait`` says."""
+        command = command_of(request, sent, _PATH, key)
 
-    return await once(face.keys, command, run)
+        async def run() -> Response:
+            return await _place(face, request, sent, command, prefer)
+
+        return await once(face.keys, command, run)
+
+    @orders.get(
+        _ORDER,
+        summary="Show an order",
+        **described(
+            ORDER["GetOrder"],
+            answer=_tracked(ORDER["GetOrder"].output_type.fields_by_name["order"].message_type),
+        ),
+    )
+    async def get_order(request: Request, order_id: str, min_version: MinVersion = 0) -> Response:
+        """Show an order, with the address of its consumer's page."""
+        refuse_stray(request, ("min_version",))
+        return await _show(face, request, order_id, min_version)
+
+    orders.add(ROUTES)
+    return orders
 
 
-async def _place(face: Face, request: Request, tenant: str, command: Command) -> Response:
-    brought = incoming(request.scope)
-    wait_s = wait_of(request.headers.get("prefer", ""))
-    message = from_json(
-        wire.PlaceOrderRequest, decoded(command.body), _FROM_HEADERS,
-        {"request_id": command.command_id, "wait_ms": wait_s * 1000},
-    )  # fmt: skip
+def _tracked(message: Any) -> dict[str, Any]:
+    schema = object_schema(message)
+    schema["properties"] |= {"tracking_url": {"type": "string", "format": "uri-reference"}}
+    return schema
+
+
+async def _place(
+    face: Face, request: Request, sent: Placing, command: Command, prefer: str
+) -> Response:
+    brought, message = incoming(request.scope), sent.message
+    wait_s = wait_of(prefer)
+    message.request_id, message.wait_ms = command.command_id, wait_s * 1000
     if not message.order_id:
         message.order_id = command.minted_id
     placed = await face.remote.call(
@@ -63,9 +110,9 @@ async def _place(face: Face, request: Request, tenant: str, command: Command) ->
         )
     is_decided = placed.status != wire.ORDER_STATUS_PLACED
     shown_order = to_json(placed)
-    shown_order["tracking_url"] = face.track(tenant, placed.order_id)
+    shown_order["tracking_url"] = face.track(sent.tenant, placed.order_id)
     headers = {"ETag": f'"{placed.version}"', "Location": f"{_PATH}/{placed.order_id}"}
-    if "prefer" in request.headers:
+    if prefer:
         headers["Preference-Applied"] = f"wait={wait_s}"
     return json_response(shown_order, 201 if is_decided else 202, headers)
 
@@ -80,59 +127,22 @@ def wait_of(prefer: str) -> int:
     return min(int(found[1]), MAX_WAIT_S) if found else DEFAULT_WAIT_S
 
 
-async def get_order(face: Face, request: Request) -> Response:
-    """Show an order, with the address of its consumer's page."""
+async def _show(face: Face, request: Request, order_id: str, min_version: int) -> Response:
     brought = incoming(request.scope)
-    order_id = request.path_params["order_id"]
-    min_version = version_in(request.query_params.get("min_version", ""))
     message = wire.GetOrderRequest(order_id=order_id, min_version=min_version)
     answer = await face.remote.call(
         ORDER["GetOrder"], message, brought.metadata(), brought.timeout_s
     )
     response = shown(request, answer, "order")
-    if response.status_code != HTTPStatus.NOT_MODIFIED:
-        order: dict[str, Any] = to_json(answer.order)
-        order["tracking_url"] = face.track(await face.tenant(brought), order_id)
-        return Response(
-            msgspec.json.encode(order),
-            200,
-            {name: response.headers[name] for name in ("etag", "cache-control")},
-            "application/json",
-        )
-    return response
+    if response.status_code == HTTPStatus.NOT_MODIFIED:
+        return response
+    order: dict[str, Any] = to_json(answer.order)
+    order["tracking_url"] = face.track(await face.tenant(request), order_id)
+    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+    return Response(msgspec.json.encode(order), 200, headers, "application/json")
 
 
 ROUTES = (
-    Composed(
-        "POST",
-        _PATH,
-        place_order,
-        "Place an order from lines or from a basket",
-        calls=(ORDER["PlaceOrder"],),
-        parameters=(
-            {
-                "name": "Prefer",
-                "in": "header",
-                "description": "wait=N: seconds to wait for the reservation, 5 unless told, at "
-                "most 10. 201: accepted. 202: not decided yet. 409: refused, with alternatives.",
-            },
-        ),
-        body=ORDER["PlaceOrder"],
-        hidden=_FROM_HEADERS,
-        answers=ORDER["PlaceOrder"],
-        status=201,
-        needs_key=True,
-        extra={"tracking_url": {"type": "string"}},
-    ),
-    Composed(
-        "GET",
-        _ORDER,
-        get_order,
-        "Show an order",
-        calls=(ORDER["GetOrder"],),
-        parameters=({"name": "min_version", "in": "query"},),
-        answers=ORDER["GetOrder"],
-    ),
     Route("GET", _PATH, ORDER["ListOrders"], "List orders, the latest first"),
     Route("POST", f"{_ORDER}:cancel", ORDER["CancelOrder"], "Cancel an order"),
     Route(

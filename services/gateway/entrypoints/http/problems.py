@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 import msgspec
-from starlette.responses import Response
+from fastapi import Response
 
 MEDIA_TYPE = "application/problem+json"
 TYPE_PREFIX = "/problems/"  # resolves: the gateway serves a page for every type

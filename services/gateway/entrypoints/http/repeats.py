@@ -5,16 +5,16 @@ command again is harmless. The stored answer only saves the second run and tells
 it is a repeat.
 """
 
-import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
+from fastapi import Request, Response
 
 from services.gateway.application.keys import Answer, Claimed, Keys, KeysAway, Mismatch, Running
+from services.gateway.entrypoints.http.bodies import Sent
 from services.gateway.entrypoints.http.incoming import incoming
 from services.gateway.entrypoints.http.problems import (
     PASSING,
@@ -25,9 +25,7 @@ from services.gateway.entrypoints.http.problems import (
 )
 from services.kernel.domain.ids import derive
 
-HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
-_KEY = re.compile(r'"?([\x21\x23-\x5b\x5d-\x7e]{1,255})"?')
 _KEPT_HEADERS = ("content-type", "etag", "location", "preference-applied", "retry-after")
 
 
@@ -39,14 +37,12 @@ class Command:
         command_id: The gRPC ``request_id``; the same on every repeat.
         route: Method and path template.
         fingerprint: Of everything that makes the request what it is.
-        body: As it arrived.
         is_keyed: False when the caller sent no key: nothing is remembered.
     """
 
     command_id: str
     route: str
     fingerprint: bytes
-    body: bytes
     is_keyed: bool
     request: Request
 
@@ -56,26 +52,22 @@ class Command:
         return derive(self.command_id, "made")
 
 
-def command_of(
-    request: Request, tenant: str, path: str, body: bytes, *, is_key_needed: bool
-) -> Command:
+def command_of(request: Request, sent: Sent[Any], path: str, key: str) -> Command:
     """Return the command that a request is.
 
-    Raises:
-        Problem: The key is missing or malformed.
+    Args:
+        request: Its method, address and If-Match belong to what it is.
+        sent: Its body.
+        path: Template of the route.
+        key: From the Idempotency-Key; empty: the caller gave none.
     """
-    sent = request.headers.get(HEADER, "")
-    key = _KEY.fullmatch(sent)
-    if key is None and (sent or is_key_needed):
-        raise problem("IDEMPOTENCY_KEY_MISSING", f"{HEADER}: 1 to 255 visible characters")
     route = f"{request.method} {path}"
-    chosen = key[1] if key else secrets.token_hex(16)
     parts = (
         request.method, request.url.path, request.url.query, request.headers.get("if-match", "")
     )  # fmt: skip
-    fingerprint = blake2b("\n".join(parts).encode() + b"\n" + body, digest_size=16).digest()
-    command_id = derive("gateway", tenant, route, chosen)
-    return Command(command_id, route, fingerprint, body, key is not None, request)
+    fingerprint = blake2b("\n".join(parts).encode() + b"\n" + sent.raw, digest_size=16).digest()
+    command_id = derive("gateway", sent.tenant, route, key or secrets.token_hex(16))
+    return Command(command_id, route, fingerprint, bool(key), request)
 
 
 async def once(

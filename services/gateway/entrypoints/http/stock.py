@@ -1,17 +1,25 @@
 """Stock: movements, levels, the ledger, availability, reservations."""
 
-from typing import Any
+from typing import Annotated, Any
 
+from fastapi import Depends, Query, Request, Response
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
-from starlette.requests import Request
-from starlette.responses import Response
 
-from services.gateway.entrypoints.http.bodies import body_of, decoded, shown
+from services.gateway.entrypoints.http.bodies import Sent, reads, shown
 from services.gateway.entrypoints.http.contracts import STOCK
+from services.gateway.entrypoints.http.document import described
 from services.gateway.entrypoints.http.incoming import incoming
+from services.gateway.entrypoints.http.parameters import (
+    RequiredKey,
+    filled,
+    query_model,
+    refuse_stray,
+)
 from services.gateway.entrypoints.http.repeats import Command, command_of, once
-from services.gateway.entrypoints.http.routes import Composed, Face, Route
-from services.gateway.entrypoints.http.wire import Malformed, from_json, from_query
+from services.gateway.entrypoints.http.resource import Resource
+from services.gateway.entrypoints.http.routes import Face, Route
+from services.gateway.entrypoints.http.schemas import object_schema, reference
+from services.gateway.entrypoints.http.wire import Malformed, from_json
 
 _MOVEMENTS = "/v1/stock/movements:batch"
 _RESERVATION = "/v1/reservations/{reservation_id}"
@@ -20,37 +28,86 @@ _REQUESTS: dict[str, tuple[str, Any]] = {
     "adjust": ("AdjustStock", wire.AdjustStockRequest),
     "till_sale": ("RecordTillSales", wire.RecordTillSalesRequest),
 }
+_RPC_OF = {kind: rpc for rpc, kind in _REQUESTS.values()}
+_LEVELS: Any = query_model(wire.ListSiteStockRequest.DESCRIPTOR, sku=(str, ""))
+_LEVEL_NAMES = frozenset(_LEVELS.model_fields)
 
 
-async def move(face: Face, request: Request) -> Response:
-    """Record a batch of movements of one kind; every row is answered for itself."""
-    body = await body_of(request)
-    tenant = await face.tenant(incoming(request.scope))
-    command = command_of(request, tenant, _MOVEMENTS, body, is_key_needed=True)
+def resource(face: Face) -> Resource:
+    """Return the routes of stock."""
+    stock = Resource("stock", face)
 
-    async def run() -> Response:
-        return await _move(face, request, command)
+    @stock.post(
+        _MOVEMENTS,
+        summary="Record up to 1000 receipts, adjustments or till sales",
+        **described(
+            STOCK["ReceiveStock"],
+            STOCK["AdjustStock"],
+            STOCK["RecordTillSales"],
+            body=_movements_schema(),
+            answer=reference(STOCK["AdjustStock"].output_type),
+        ),
+    )
+    async def move(
+        request: Request,
+        sent: Annotated[Sent[Any], Depends(reads(_movements, face.tenant))],
+        key: RequiredKey,
+    ) -> Response:
+        """Record a batch of movements of one kind; every row is answered for itself."""
+        command = command_of(request, sent, _MOVEMENTS, key)
 
-    return await once(face.keys, command, run)
+        async def run() -> Response:
+            return await _move(face, request, sent, command)
+
+        return await once(face.keys, command, run)
+
+    @stock.get(
+        "/v1/stock",
+        summary="Show stock levels by site, by product, or both",
+        **described(
+            STOCK["GetAvailability"],
+            STOCK["ListSiteStock"],
+            STOCK["GetSkuAvailability"],
+            answer=reference(STOCK["ListSiteStock"].output_type),
+        ),
+    )
+    async def show_stock(request: Request, query: Annotated[_LEVELS, Query()]) -> Response:
+        """Show levels: of a product at a site, of a site, or of a product at every site."""
+        refuse_stray(request, _LEVEL_NAMES)
+        return await _show(face, request, query)
+
+    stock.add(ROUTES)
+    return stock
 
 
-async def _move(face: Face, request: Request, command: Command) -> Response:
-    value = decoded(command.body)
-    kind = value.pop("kind", None) if isinstance(value, dict) else None
+def _movements_schema() -> dict[str, Any]:
+    """Rows as callers send them: an adjustment is flat, with its reason beside."""
+    row = object_schema(wire.MovementRow.DESCRIPTOR)
+    adjustment = STOCK["AdjustStock"].input_type.fields_by_name["rows"].message_type
+    row["properties"] |= object_schema(adjustment, ("movement",))["properties"]
+    return {
+        "type": "object",
+        "required": ["kind", "rows"],
+        "additionalProperties": False,
+        "properties": {
+            "kind": {"type": "string", "enum": list(_REQUESTS)},
+            "rows": {"type": "array", "items": row, "maxItems": 1000},
+        },
+    }
+
+
+def _movements(value: Any) -> Any:
+    value = dict(value) if isinstance(value, dict) else {}
+    kind = value.pop("kind", None)
     if not isinstance(kind, str) or kind not in _REQUESTS:
         raise Malformed(("/kind", f"must be one of {', '.join(_REQUESTS)}"))
-    rpc, request_type = _REQUESTS[kind]
     if kind == "adjust" and isinstance(value.get("rows"), list):
         value["rows"] = [_adjustment(row) for row in value["rows"]]
     try:
-        message = from_json(request_type, value, ("request_id",))
+        return from_json(_REQUESTS[kind][1], value, ("request_id",))
     except Malformed as wrong:  # the caller's rows are flat
         told = [(at.replace("/movement", "", 1), why) for at, why in wrong.faults]
         raise Malformed(*told) from None
-    message.request_id = command.command_id
-    brought = incoming(request.scope)
-    answer = await face.remote.call(STOCK[rpc], message, brought.metadata(), brought.timeout_s)
-    return shown(request, answer)
 
 
 def _adjustment(row: Any) -> Any:
@@ -60,21 +117,23 @@ def _adjustment(row: Any) -> Any:
     return {"movement": movement, "reason": row.get("reason")}
 
 
-async def show_stock(face: Face, request: Request) -> Response:
-    """Show levels: of a product at a site, of a site, or of a product at every site."""
-    site_id = request.query_params.get("site_id", "")
-    sku = request.query_params.get("sku", "")
-    query = {name: [text] for name, text in request.query_params.items()}
+async def _move(face: Face, request: Request, sent: Sent[Any], command: Command) -> Response:
+    sent.message.request_id = command.command_id
+    method = STOCK[_RPC_OF[type(sent.message)]]
+    brought = incoming(request.scope)
+    answer = await face.remote.call(method, sent.message, brought.metadata(), brought.timeout_s)
+    return shown(request, answer)
+
+
+async def _show(face: Face, request: Request, query: Any) -> Response:
     message: Any
-    if site_id and sku:
-        clocks = {name: value for name, value in query.items() if name in ("as_of", "known_at")}
-        rpc = "GetAvailability"
-        message = from_query(wire.GetAvailabilityRequest, clocks, {})
-        message.pairs.add(site_id=site_id, sku=sku)
-    elif site_id:
-        rpc, message = "ListSiteStock", from_query(wire.ListSiteStockRequest, query, {})
-    elif sku:
-        rpc, message = "GetSkuAvailability", from_query(wire.GetSkuAvailabilityRequest, query, {})
+    if query.site_id and query.sku:
+        rpc, message = "GetAvailability", filled(wire.GetAvailabilityRequest(), query)
+        message.pairs.add(site_id=query.site_id, sku=query.sku)
+    elif query.site_id:
+        rpc, message = "ListSiteStock", filled(wire.ListSiteStockRequest(), query)
+    elif query.sku:
+        rpc, message = "GetSkuAvailability", filled(wire.GetSkuAvailabilityRequest(), query)
     else:
         raise Malformed(("?site_id", "give site_id, sku or both"))
     brought = incoming(request.scope)
@@ -83,39 +142,11 @@ async def show_stock(face: Face, request: Request) -> Response:
 
 
 ROUTES = (
-    Composed(
-        "POST",
-        _MOVEMENTS,
-        move,
-        "Record up to 1000 receipts, adjustments or till sales",
-        calls=(STOCK["ReceiveStock"], STOCK["AdjustStock"], STOCK["RecordTillSales"]),
-        body=STOCK["AdjustStock"],
-        hidden=("request_id",),
-        answers=STOCK["AdjustStock"],
-        needs_key=True,
-        extra={"kind": {"type": "string", "enum": list(_REQUESTS)}},
-    ),
     Route(
         "POST",
         "/v1/stock/images:batch",
         STOCK["PostImages"],
         "Post up to 1000 rows of an image or a count",
-    ),
-    Composed(
-        "GET",
-        "/v1/stock",
-        show_stock,
-        "Show stock levels by site, by product, or both",
-        calls=(STOCK["GetAvailability"], STOCK["ListSiteStock"], STOCK["GetSkuAvailability"]),
-        parameters=(
-            {"name": "site_id", "in": "query"},
-            {"name": "sku", "in": "query"},
-            {"name": "page_size", "in": "query"},
-            {"name": "page_token", "in": "query"},
-            {"name": "as_of", "in": "query"},
-            {"name": "known_at", "in": "query"},
-        ),
-        answers=STOCK["ListSiteStock"],
     ),
     Route(
         "GET",

@@ -5,16 +5,18 @@ import logging
 from collections.abc import AsyncIterator, Callable
 
 import msgspec
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
 from oms.order.v1 import order_service_pb2 as wire
-from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
 
-from services.gateway.entrypoints.http.bodies import version_in
 from services.gateway.entrypoints.http.contracts import ORDER
+from services.gateway.entrypoints.http.document import described
 from services.gateway.entrypoints.http.incoming import Metadata, incoming
+from services.gateway.entrypoints.http.parameters import LastEventId
 from services.gateway.entrypoints.http.problems import Problem, problem
 from services.gateway.entrypoints.http.remote import Remote
-from services.gateway.entrypoints.http.routes import Composed, Face
+from services.gateway.entrypoints.http.resource import Resource
+from services.gateway.entrypoints.http.routes import Face
 from services.gateway.entrypoints.http.wire import to_json
 
 MAX_STREAMS = 1_000
@@ -23,7 +25,7 @@ HEARTBEAT_S = 15.0
 RETRY_MS = 2_000
 _WAITING_ENTRIES = 100
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-_LAST_EVENT_ID = {"name": "Last-Event-ID", "in": "header", "description": "Resume after it."}
+_ORDER = "/v1/orders/{order_id}"
 
 _log = logging.getLogger("oms.gateway")
 
@@ -133,35 +135,31 @@ def changed_bytes(answer: wire.WatchTimelineResponse) -> bytes:
     return f"id: {answer.version}\nevent: changed\ndata: {answer.version}\n\n".encode()
 
 
-def stream_routes(streams: Streams) -> tuple[Composed, ...]:
+def stream_resource(face: Face, streams: Streams) -> Resource:
     """Return the routes of the streams."""
+    resource = Resource("orders", face)
 
-    def follow(path: str, view: View, summary: str) -> Composed:
-        async def handle(face: Face, request: Request) -> Response:
+    def follow(path: str, view: View, summary: str) -> None:
+        @resource.get(
+            path,
+            summary=summary,
+            **described(
+                ORDER["WatchTimeline"], answer={"type": "string"}, media_type="text/event-stream"
+            ),
+        )
+        async def stream(
+            request: Request, order_id: str, last_event_id: LastEventId = 0
+        ) -> Response:
             watched = wire.WatchTimelineRequest(
-                order_id=request.path_params["order_id"],
-                view=view,
-                after_version=version_in(request.headers.get("last-event-id", "")),
+                order_id=order_id, view=view, after_version=last_event_id
             )
             metadata = incoming(request.scope).metadata()
             return await streams.timeline(face.remote, metadata, watched, event_bytes)
 
-        return Composed(
-            "GET",
-            path,
-            handle,
-            summary,
-            calls=(ORDER["WatchTimeline"],),
-            parameters=(_LAST_EVENT_ID,),
-            produces="text/event-stream",
-        )
-
-    order = "/v1/orders/{order_id}"
-    return (
-        follow(f"{order}/events/stream", wire.TIMELINE_VIEW_BANNER, "Follow everything, live"),
-        follow(
-            f"{order}/tracking/stream",
-            wire.TIMELINE_VIEW_CONSUMER,
-            "Follow what the consumer sees, live",
-        ),
+    follow(f"{_ORDER}/events/stream", wire.TIMELINE_VIEW_BANNER, "Follow everything, live")
+    follow(
+        f"{_ORDER}/tracking/stream",
+        wire.TIMELINE_VIEW_CONSUMER,
+        "Follow what the consumer sees, live",
     )
+    return resource

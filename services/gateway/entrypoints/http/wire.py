@@ -123,33 +123,9 @@ def from_json[M: Message](
     return message
 
 
-def from_query[M: Message](
-    kind: type[M], query: Mapping[str, list[str]], given: Mapping[str, Any]
-) -> M:
-    """Return the message that the parameters of a URL stand for.
-
-    Raises:
-        Malformed: A parameter is unknown, repeated without being a list, or not readable.
-    """
-    fields = kind.DESCRIPTOR.fields_by_name
-    value: dict[str, Any] = {}
-    faults: list[Fault] = []
-    for name, texts in query.items():
-        field = fields.get(name)
-        if field is None or name in given or (field.message_type and not _is_time(field)):
-            faults.append((f"?{name}", "unknown parameter"))
-        elif not field.is_repeated and len(texts) > 1:
-            faults.append((f"?{name}", "given more than once"))
-        else:
-            read = [_from_text(field, text) for text in texts]
-            value[name] = read if field.is_repeated else read[0]
-    message = kind()
-    _fill(message, value, "?", faults, ())
-    if faults:
-        raise Malformed(*[(f"?{pointer.lstrip('?/')}", wrong) for pointer, wrong in faults])
-    for name, item in given.items():
-        setattr(message, name, item)
-    return message
+def from_text(field: Field, text: str) -> tuple[str, Any]:
+    """Return what is wrong with one value in a URL (or nothing), and the value."""
+    return _scalar(field, _from_text(field, text))
 
 
 def _from_text(field: Field, text: str) -> Any:

@@ -1,27 +1,24 @@
 """The pages: an order's own page, the start page for development, the map of the API."""
 
 import asyncio
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from fastapi import APIRouter, Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from oms.delivery.v1 import delivery_service_pb2 as delivery
 from oms.notification.v1 import notification_service_pb2 as notification
 from oms.order.v1 import order_service_pb2 as order
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route as Served
 
-from services.gateway.entrypoints.http.bodies import version_in
 from services.gateway.entrypoints.http.contracts import DELIVERY, NOTIFICATION, ORDER
 from services.gateway.entrypoints.http.incoming import Metadata, incoming, metadata
+from services.gateway.entrypoints.http.parameters import LastEventId
 from services.gateway.entrypoints.http.problems import CODES, REASONS, Problem, problem
 from services.gateway.entrypoints.http.remote import Remote
-from services.gateway.entrypoints.http.routes import Composed, Route
 from services.gateway.entrypoints.http.streams import Streams, changed_bytes
 from services.gateway.entrypoints.http.wire import enum_names
 from services.gateway.entrypoints.pages.links import Links
@@ -35,7 +32,18 @@ _HEADERS = {
     "frame-ancestors 'none'",
     "Vary": "Accept-Language",
 }
-_ASSETS = {"page.css": "text/css", "track.js": "text/javascript"}
+# Swagger UI writes styles into its elements; of scripts it needs none but its own file.
+_DOCS_POLICY = _HEADERS["Content-Security-Policy"].replace(
+    "style-src 'self'", "style-src 'self' 'unsafe-inline'"
+)
+_ASSETS = {
+    "page.css": "text/css",
+    "track.js": "text/javascript",
+    "docs.css": "text/css",
+    "docs.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "swagger-ui-bundle.js": "text/javascript",
+}
 _ASSET_HEADERS = {"Cache-Control": "public, max-age=300"}
 _TIMEOUT_S = 5.0
 _NOT_FOUND, _UNAVAILABLE = 404, 503
@@ -65,24 +73,26 @@ class Site:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._assets = {name: (_HERE / "assets" / name).read_bytes() for name in _ASSETS}
+        self._assets = {name: _asset_path(name).read_bytes() for name in _ASSETS}
 
-    def routes(self, api: Sequence[Route | Composed]) -> list[Served]:
+    def router(self) -> APIRouter:
         """Return what is served beside the API."""
-        self._api = tuple(api)
-        return [
-            Served("/", self.start, methods=["GET"]),
-            Served("/track/{token}", self.track, methods=["GET"]),
-            Served("/track/{token}/stream", self.stream, methods=["GET"]),
-            Served("/assets/{name}", self.asset, methods=["GET"]),
-            Served("/docs", self.docs, methods=["GET"]),
-            Served("/problems/{slug}", self.problem_type, methods=["GET"]),
-        ]
+        pages = APIRouter(include_in_schema=False, default_response_class=Response)
+        for path, page in (
+            ("/", self.start),
+            ("/track/{token}", self.track),
+            ("/track/{token}/stream", self.stream),
+            ("/assets/{name}", self.asset),
+            ("/docs", self.docs),
+            ("/problems/{slug}", self.problem_type),
+        ):
+            pages.add_api_route(path, page, response_model=None)
+        return pages
 
-    async def track(self, request: Request) -> Response:
+    async def track(self, request: Request, token: str) -> Response:
         """Show the page of one order."""
         reader = self._reader(request)
-        named = self._links.read(request.path_params["token"])
+        named = self._links.read(token)
         if named is None:
             return self._notice(request, "not_found", _NOT_FOUND)
         tenant, order_id = named
@@ -98,19 +108,21 @@ class Site:
                 return self._notice(request, "not_found", _NOT_FOUND)
             return self._notice(request, "away", _UNAVAILABLE)
         shown = order_page(found.order, messages, codes, reader)
-        shown["stream"] = f"/track/{request.path_params['token']}/stream"
+        shown["stream"] = f"/track/{token}/stream"
         return self._page(request, "track.html", shown)
 
-    async def stream(self, request: Request) -> Response:
+    async def stream(
+        self, request: Request, token: str, last_event_id: LastEventId = 0
+    ) -> Response:
         """Tell the page of one order when to read itself again."""
-        named = self._links.read(request.path_params["token"])
+        named = self._links.read(token)
         if named is None:
             raise problem("ROUTE_NOT_FOUND")
         tenant, order_id = named
         watched = order.WatchTimelineRequest(
             order_id=order_id,
             view=order.TIMELINE_VIEW_CONSUMER,
-            after_version=version_in(request.headers.get("last-event-id", "")),
+            after_version=last_event_id,
         )
         acting = self._metadata(request, tenant)
         return await self._streams.timeline(self._remote, acting, watched, changed_bytes)
@@ -129,24 +141,26 @@ class Site:
             rows = [self._row(one, reader) for one in listed.orders]
         return self._page(request, "start.html", {"orders": rows})
 
-    async def asset(self, request: Request) -> Response:
+    async def asset(self, name: str) -> Response:
         """Serve a stylesheet or a script of ours."""
-        name = request.path_params["name"]
         if name not in _ASSETS:
             raise problem("ROUTE_NOT_FOUND")
         return Response(self._assets[name], 200, _ASSET_HEADERS, _ASSETS[name])
 
     async def docs(self, request: Request) -> Response:
-        """List the routes of the API."""
-        tags: dict[str, list[Route | Composed]] = {}
-        for route in self._api:
-            tag = re.split(r"[/:]", route.path.removeprefix("/v1/"))[0]
-            tags.setdefault(tag, []).append(route)
-        return self._page(request, "docs.html", {"tags": dict(sorted(tags.items()))})
+        """Let people read and try the API; without scripts, list its routes."""
+        tags: dict[str, list[dict[str, str]]] = {}
+        for path, verbs in request.app.openapi()["paths"].items():
+            for verb, one in verbs.items():
+                row = {"verb": verb.upper(), "path": path, "summary": one["summary"]}
+                tags.setdefault(one["tags"][0], []).append(row)
+        page = self._page(request, "docs.html", {"tags": dict(sorted(tags.items()))})
+        page.headers["Content-Security-Policy"] = _DOCS_POLICY
+        return page
 
-    async def problem_type(self, request: Request) -> Response:
+    async def problem_type(self, request: Request, slug: str) -> Response:
         """Explain a type of problem: where its ``type`` leads."""
-        reason = request.path_params["slug"].upper().replace("-", "_")
+        reason = slug.upper().replace("-", "_")
         kinds = dict(CODES.values()) | dict(REASONS)
         kind = kinds.get(reason)
         if kind is None:
@@ -215,3 +229,13 @@ class Site:
         html = self._templates.get_template(template).render(given)
         headers = {**_HEADERS, "Content-Language": language}
         return Response(html, status, headers, "text/html")
+
+
+def _asset_path(name: str) -> Path:
+    """Return where an asset is. Swagger UI comes as a package: no page loads from afar."""
+    if not name.startswith("swagger-ui"):
+        return _HERE / "assets" / name
+    found = find_spec("fastapi_swagger")  # its files are wanted, not its code
+    if found is None or not found.submodule_search_locations:
+        raise ModuleNotFoundError("fastapi_swagger holds the page /docs; install requirements/run")
+    return Path(found.submodule_search_locations[0]) / "resources" / name
