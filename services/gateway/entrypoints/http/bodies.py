@@ -80,7 +80,7 @@ def shown(
         message: The service's answer.
         shows: Field of it that is the whole JSON body; empty: all of it.
         status: Of success.
-        made: The minted id, where the service's answer does not repeat it.
+        made: What we add: a minted id that the service's answer does not repeat, a page.
     """
     inner = getattr(message, shows) if shows else message
     version = getattr(inner, "version", 0) or getattr(message, "version", 0)

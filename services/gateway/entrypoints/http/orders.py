@@ -5,7 +5,6 @@ from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import Depends, Header, Request, Response
 from oms.order.v1 import order_service_pb2 as wire
 
@@ -27,7 +26,6 @@ MAX_WAIT_S = 10
 _PATH = "/v1/orders"
 _ORDER = "/v1/orders/{order_id}"
 _FROM_HEADERS = ("request_id", "wait_ms")
-_KEPT_HEADERS = ("etag", "cache-control")
 
 Placing = Sent[wire.PlaceOrderRequest]
 Prefer = Annotated[
@@ -133,13 +131,8 @@ async def _show(face: Face, request: Request, order_id: str, min_version: int) -
     answer = await face.remote.call(
         ORDER["GetOrder"], message, brought.metadata(), brought.timeout_s
     )
-    response = shown(request, answer, "order")
-    if response.status_code == HTTPStatus.NOT_MODIFIED:
-        return response
-    order: dict[str, Any] = to_json(answer.order)
-    order["tracking_url"] = face.track(await face.tenant(request), order_id)
-    headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-    return Response(msgspec.json.encode(order), 200, headers, "application/json")
+    page = {"tracking_url": face.track(await face.tenant(request), order_id)}
+    return shown(request, answer, "order", made=page)
 
 
 ROUTES = (

@@ -62,10 +62,10 @@ def command_of(request: Request, sent: Sent[Any], path: str, key: str) -> Comman
         key: From the Idempotency-Key; empty: the caller gave none.
     """
     route = f"{request.method} {path}"
-    parts = (
-        request.method, request.url.path, request.url.query, request.headers.get("if-match", "")
-    )  # fmt: skip
-    fingerprint = blake2b("\n".join(parts).encode() + b"\n" + sent.raw, digest_size=16).digest()
+    scope = request.scope
+    expected = request.headers.get("if-match", "").encode()
+    parts = (request.method.encode(), scope["raw_path"], scope["query_string"], expected, sent.raw)
+    fingerprint = blake2b(b"\n".join(parts), digest_size=16).digest()
     command_id = derive("gateway", sent.tenant, route, key or secrets.token_hex(16))
     return Command(command_id, route, fingerprint, bool(key), request)
 

@@ -8,8 +8,8 @@ RFC 3339. Unknown fields are refused, and every fault is told with its JSON poin
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
-from functools import cache
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
@@ -18,6 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 type Fault = tuple[str, str]
 type Field = Any  # a FieldDescriptor; the stubs know two classes of them
 type Write = Callable[[Any], Any]
+type Rule = Callable[[Any], tuple[str, Any]]
 
 _TIMESTAMP = Timestamp.DESCRIPTOR.full_name
 _INTEGERS: Mapping[int, tuple[int, int]] = {
@@ -115,7 +116,7 @@ def from_json[M: Message](
     """
     message = kind()
     faults: list[Fault] = []
-    _fill(message, value, "", faults, hidden)
+    _fill(message, value, faults, hidden)
     if faults:
         raise Malformed(*faults[:MAX_FAULTS])
     for name, item in (given or {}).items():
@@ -125,7 +126,7 @@ def from_json[M: Message](
 
 def from_text(field: Field, text: str) -> tuple[str, Any]:
     """Return what is wrong with one value in a URL (or nothing), and the value."""
-    return _scalar(field, _from_text(field, text))
+    return _rule(field)(_from_text(field, text))
 
 
 def _from_text(field: Field, text: str) -> Any:
@@ -136,66 +137,127 @@ def _from_text(field: Field, text: str) -> Any:
     return text
 
 
+class _Reading(NamedTuple):
+    """How one field is read."""
+
+    is_repeated: bool
+    is_message: bool
+    is_time: bool
+    rule: Rule
+
+
+@cache
+def _readings(descriptor: Descriptor) -> dict[str, _Reading]:
+    return {
+        field.name: _Reading(
+            field.is_repeated,
+            field.message_type is not None and not _is_time(field),
+            _is_time(field),
+            _rule(field),
+        )
+        for field in descriptor.fields
+    }
+
+
 def _is_time(field: Field) -> bool:
     return field.message_type is not None and field.message_type.full_name == _TIMESTAMP
 
 
-def _fill(
-    message: Message, value: Any, pointer: str, faults: list[Fault], hidden: Collection[str]
-) -> None:
+def _fill(message: Message, value: Any, faults: list[Fault], hidden: Collection[str] = ()) -> None:
+    """Fill the message; faults are told as seen from it, and led further by the caller."""
     if not isinstance(value, dict):
-        faults.append((pointer, "must be an object"))
+        faults.append(("", "must be an object"))
         return
-    fields = message.DESCRIPTOR.fields_by_name
+    readings = _readings(message.DESCRIPTOR)
     for name, item in value.items():
-        here = f"{pointer}/{_escaped(name)}"
-        field = fields.get(name)
-        if field is None or name in hidden:
-            faults.append((here, "unknown field"))
+        known = len(faults)
+        reading = readings.get(name)
+        if reading is None or name in hidden:
+            faults.append(("", "unknown field"))
         elif item is None:
             continue  # as if it were not there
-        elif field.is_repeated:
-            _fill_list(message, field, item, here, faults)
-        elif field.message_type is not None and not _is_time(field):
+        elif reading.is_repeated:
+            _fill_list(getattr(message, name), reading, item, faults)
+        elif reading.is_message:
             inner = getattr(message, name)
             inner.SetInParent()
-            _fill(inner, item, here, faults, ())
+            _fill(inner, item, faults)
         else:
-            _fill_one(message, field, item, here, faults)
-
-
-def _fill_list(
-    message: Message, field: Field, items: Any, pointer: str, faults: list[Fault]
-) -> None:
-    if not isinstance(items, list):
-        faults.append((pointer, "must be a list"))
-        return
-    target = getattr(message, field.name)
-    for index, item in enumerate(items):
-        here = f"{pointer}/{index}"
-        if field.message_type is not None:
-            _fill(target.add(), item, here, faults, ())
-        else:
-            wrong, read = _scalar(field, item)
+            wrong, read = reading.rule(item)
             if wrong:
-                faults.append((here, wrong))
+                faults.append(("", wrong))
+            elif reading.is_time:
+                getattr(message, name).FromDatetime(read)
+            else:
+                setattr(message, name, read)
+        if len(faults) > known:
+            _lead(faults, known, _escaped(name))
+
+
+def _fill_list(target: Any, reading: _Reading, items: Any, faults: list[Fault]) -> None:
+    if not isinstance(items, list):
+        faults.append(("", "must be a list"))
+        return
+    for index, item in enumerate(items):
+        known = len(faults)
+        if reading.is_message:
+            _fill(target.add(), item, faults)
+        else:
+            wrong, read = reading.rule(item)
+            if wrong:
+                faults.append(("", wrong))
             else:
                 target.append(read)
+        if len(faults) > known:
+            _lead(faults, known, str(index))
 
 
-def _fill_one(message: Message, field: Field, item: Any, pointer: str, faults: list[Fault]) -> None:
+def _lead(faults: list[Fault], begin: int, step: str) -> None:
+    """Put a step before the pointers of the faults from ``begin`` on."""
+    faults[begin:] = [(f"/{step}{at}", why) for at, why in faults[begin:]]
+
+
+@cache
+def _rule(field: Field) -> Rule:
+    """Return what reads one value of a field: what is wrong (or nothing), and the value."""
     if _is_time(field):
-        moment = _time(item)
-        if moment is None:
-            faults.append((pointer, "must be a time with its zone, such as 2026-05-01T08:30:00Z"))
-        else:
-            getattr(message, field.name).FromDatetime(moment)
-        return
-    wrong, read = _scalar(field, item)
-    if wrong:
-        faults.append((pointer, wrong))
-    else:
-        setattr(message, field.name, read)
+        return _moment
+    kind = field.cpp_type
+    if kind in _INTEGERS:
+        return partial(_integer, *_INTEGERS[kind])
+    if kind == FieldDescriptor.CPPTYPE_ENUM:
+        return partial(_enum, _enum_numbers(field.enum_type))
+    if kind == FieldDescriptor.CPPTYPE_BOOL:
+        return _boolean
+    return _decimal if kind in _DECIMALS else _text
+
+
+def _integer(low: int, high: int, item: Any) -> tuple[str, Any]:
+    if isinstance(item, int) and not isinstance(item, bool) and low <= item <= high:
+        return "", item
+    return f"must be an integer from {low} to {high}", None
+
+
+def _enum(numbers: Mapping[str, int], item: Any) -> tuple[str, Any]:
+    if isinstance(item, str) and item in numbers:
+        return "", numbers[item]
+    return f"must be one of {', '.join(numbers)}", None
+
+
+def _boolean(item: Any) -> tuple[str, Any]:
+    return ("", item) if isinstance(item, bool) else ("must be true or false", None)
+
+
+def _decimal(item: Any) -> tuple[str, Any]:
+    is_number = isinstance(item, int | float) and not isinstance(item, bool)
+    return ("", float(item)) if is_number else ("must be a number", None)
+
+
+def _moment(item: Any) -> tuple[str, Any]:
+    moment = _time(item)
+    if moment is None:
+        return "must be a time with its zone, such as 2026-05-01T08:30:00Z", None
+    return "", moment
 
 
 def _time(item: Any) -> datetime | None:
@@ -211,29 +273,6 @@ def _time(item: Any) -> datetime | None:
         return moment.astimezone(UTC)
     except OverflowError:
         return None
-
-
-def _scalar(  # noqa: PLR0911 - one return per kind of value
-    field: Field, item: Any
-) -> tuple[str, Any]:
-    """Return what is wrong (or nothing), and the value."""
-    kind = field.cpp_type
-    if kind in _INTEGERS:
-        low, high = _INTEGERS[kind]
-        if isinstance(item, int) and not isinstance(item, bool) and low <= item <= high:
-            return "", item
-        return f"must be an integer from {low} to {high}", None
-    if kind == FieldDescriptor.CPPTYPE_ENUM:
-        numbers = _enum_numbers(field.enum_type)
-        if isinstance(item, str) and item in numbers:
-            return "", numbers[item]
-        return f"must be one of {', '.join(numbers)}", None
-    if kind == FieldDescriptor.CPPTYPE_BOOL:
-        return ("", item) if isinstance(item, bool) else ("must be true or false", None)
-    if kind in _DECIMALS:
-        is_number = isinstance(item, int | float) and not isinstance(item, bool)
-        return ("", float(item)) if is_number else ("must be a number", None)
-    return _text(item)
 
 
 def _text(item: Any) -> tuple[str, Any]:
