@@ -83,6 +83,13 @@ def test_every_row_is_described_with_its_own_parameters(edge: FastAPI) -> None:
         assert ("requestBody" in one) == (route.verb in ("POST", "PUT"))
 
 
+def test_nothing_is_filled_in_for_those_who_try_the_api(edge: FastAPI) -> None:
+    for (path, _), one in operations(edge).items():
+        for each in one.get("parameters", ()):
+            assert "default" not in each["schema"], (path, each)
+            assert "unspecified" not in each["schema"].get("enum", ()), (path, each)
+
+
 def test_every_post_that_changes_something_asks_for_a_key(edge: FastAPI) -> None:
     for (path, verb), one in operations(edge).items():
         if verb == "post":

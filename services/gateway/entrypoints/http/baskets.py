@@ -40,9 +40,7 @@ def resource(face: Face) -> Resource:
         summary="Price a basket and say what could be promised",
         **described(ORDER["QuoteBasket"], SOURCING["Quote"], answer=_QUOTED),
     )
-    async def quote_basket(
-        request: Request, basket_id: str, min_version: MinVersion = 0
-    ) -> Response:
+    async def quote_basket(request: Request, basket_id: str, min_version: MinVersion) -> Response:
         """Price a basket as it stands."""
         refuse_stray(request, ("min_version",))
         question = order.QuoteBasketRequest(basket_id=basket_id, min_version=min_version)

@@ -32,7 +32,12 @@ _Near = Annotated[
 ]
 _POINTS: Any = query_model(
     wire.FindPickupPointsRequest.DESCRIPTOR,
-    near=(_Near, Field(None, description="latitude,longitude in degrees, as 48.85,2.35")),
+    near=(
+        _Near,
+        Field(
+            default_factory=lambda: None, description="latitude,longitude in degrees, as 48.85,2.35"
+        ),
+    ),
 )
 _POINT_NAMES = frozenset(_POINTS.model_fields)
 

@@ -173,14 +173,11 @@ async def _tell(face: Face, route: Route, request: Request, message: Any) -> Res
 def _signed(endpoint: Endpoint, route: Route, **annotations: Any) -> Endpoint:
     """Return the endpoint with the signature that FastAPI shall read: it has no other source."""
     parameters = [Parameter("request", Parameter.KEYWORD_ONLY, annotation=Request)]
-    for name, annotation in annotations.items():
-        if annotation is not None:
-            default = (
-                "" if annotation is OptionalKey else 0 if annotation is IfMatch else Parameter.empty
-            )
-            parameters.append(
-                Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
-            )
+    parameters += [
+        Parameter(name, Parameter.KEYWORD_ONLY, annotation=annotation)
+        for name, annotation in annotations.items()
+        if annotation is not None
+    ]
     parameters += [
         Parameter(name, Parameter.KEYWORD_ONLY, annotation=Annotated[str, Path()])
         for name in names_in(route.path)

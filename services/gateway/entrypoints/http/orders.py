@@ -32,7 +32,8 @@ Prefer = Annotated[
     str,
     Header(
         description="wait=N: seconds to wait for the reservation, 5 unless told, at most 10. "
-        "201: accepted. 202: not decided yet. 409: refused, with alternatives."
+        "201: accepted. 202: not decided yet. 409: refused, with alternatives.",
+        default_factory=str,
     ),
 ]
 
@@ -56,7 +57,7 @@ def resource(face: Face) -> Resource:
         ),
     )
     async def place_order(
-        request: Request, sent: Annotated[Placing, body], key: RequiredKey, prefer: Prefer = ""
+        request: Request, sent: Annotated[Placing, body], key: RequiredKey, prefer: Prefer
     ) -> Response:
         """Place an order and wait for its reservation as long as ``Prefer: wait`` says."""
         command = command_of(request, sent, _PATH, key)
@@ -74,7 +75,7 @@ def resource(face: Face) -> Resource:
             answer=_tracked(ORDER["GetOrder"].output_type.fields_by_name["order"].message_type),
         ),
     )
-    async def get_order(request: Request, order_id: str, min_version: MinVersion = 0) -> Response:
+    async def get_order(request: Request, order_id: str, min_version: MinVersion) -> Response:
         """Show an order, with the address of its consumer's page."""
         refuse_stray(request, ("min_version",))
         return await _show(face, request, order_id, min_version)

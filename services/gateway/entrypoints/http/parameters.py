@@ -59,29 +59,45 @@ def version_in(tag: str) -> int:
 
 
 _KEY_SCHEMA = WithJsonSchema({"type": "string", "minLength": 1, "maxLength": 255})
-_KEY_HEADER = Header(
-    alias=IDEMPOTENCY_KEY,
-    description="Your own id of this request, the same on every retry; kept seven days.",
-)
+_KEY_TOLD = "Your own id of this request, the same on every retry; kept seven days."
 _ETAG_SCHEMA = WithJsonSchema({"type": "string"})
 
-RequiredKey = Annotated[str, _KEY_HEADER, BeforeValidator(_key), _KEY_SCHEMA]
-OptionalKey = Annotated[str, _KEY_HEADER, BeforeValidator(_key_or_none), _KEY_SCHEMA]
+# What may be left out has a factory, not a default: a default would stand in the document, and be
+# filled in by those who try the API there.
+RequiredKey = Annotated[
+    str,
+    Header(alias=IDEMPOTENCY_KEY, description=_KEY_TOLD),
+    BeforeValidator(_key),
+    _KEY_SCHEMA,
+]
+OptionalKey = Annotated[
+    str,
+    Header(alias=IDEMPOTENCY_KEY, description=_KEY_TOLD, default_factory=str),
+    BeforeValidator(_key_or_none),
+    _KEY_SCHEMA,
+]
 IfMatch = Annotated[
     int,
-    Header(alias="If-Match", description="ETag of what you saw; another version is 412."),
+    Header(
+        alias="If-Match",
+        description="ETag of what you saw; another version is 412.",
+        default_factory=int,
+    ),
     BeforeValidator(version_in),
     _ETAG_SCHEMA,
 ]
 LastEventId = Annotated[
     int,
-    Header(alias="Last-Event-ID", description="Resume after it."),
+    Header(alias="Last-Event-ID", description="Resume after it.", default_factory=int),
     BeforeValidator(version_in),
     _ETAG_SCHEMA,
 ]
 MinVersion = Annotated[
     int,
-    Query(description="Wait until at least this version can be read: the one you just wrote."),
+    Query(
+        description="Wait until at least this version can be read: the one you just wrote.",
+        default_factory=int,
+    ),
     BeforeValidator(version_in),
     WithJsonSchema({"type": "integer", "format": "int64"}),
 ]
@@ -105,7 +121,7 @@ def query_model(message: Described, hidden: Collection[str] = (), **more: Any) -
 
 def _parameter(field: Described) -> tuple[Any, Any]:
     kind: Any = int if field.enum_type is not None else _PYTHON[field.cpp_type]
-    schema = field_schema(field)
+    schema = field_schema(field, given=True)
     rules = (BeforeValidator(partial(_read, field)), WithJsonSchema(schema.get("items", schema)))
     one: Any = Annotated[kind, *rules]
     if field.is_repeated:

@@ -59,9 +59,11 @@ def object_schema(descriptor: Described, hidden: Collection[str] = ()) -> Schema
     }
 
 
-def field_schema(field: Described) -> Schema:
-    """Return the schema of one field."""
+def field_schema(field: Described, *, given: bool = False) -> Schema:
+    """Return the schema of one field; of one that callers give, without what only we may say."""
     one = _one(field)
+    if given and "enum" in one:
+        one = {**one, "enum": one["enum"][:-1]}
     return {"type": "array", "items": one} if field.is_repeated else one
 
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
+from pydantic import Field
 
 from services.gateway.entrypoints.http.bodies import Sent, reads, shown
 from services.gateway.entrypoints.http.contracts import STOCK
@@ -29,7 +30,9 @@ _REQUESTS: dict[str, tuple[str, Any]] = {
     "till_sale": ("RecordTillSales", wire.RecordTillSalesRequest),
 }
 _RPC_OF = {kind: rpc for rpc, kind in _REQUESTS.values()}
-_LEVELS: Any = query_model(wire.ListSiteStockRequest.DESCRIPTOR, sku=(str, ""))
+_LEVELS: Any = query_model(
+    wire.ListSiteStockRequest.DESCRIPTOR, sku=(str, Field(default_factory=str))
+)
 _LEVEL_NAMES = frozenset(_LEVELS.model_fields)
 
 

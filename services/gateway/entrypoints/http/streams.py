@@ -147,9 +147,7 @@ def stream_resource(face: Face, streams: Streams) -> Resource:
                 ORDER["WatchTimeline"], answer={"type": "string"}, media_type="text/event-stream"
             ),
         )
-        async def stream(
-            request: Request, order_id: str, last_event_id: LastEventId = 0
-        ) -> Response:
+        async def stream(request: Request, order_id: str, last_event_id: LastEventId) -> Response:
             watched = wire.WatchTimelineRequest(
                 order_id=order_id, view=view, after_version=last_event_id
             )

@@ -111,9 +111,7 @@ class Site:
         shown["stream"] = f"/track/{token}/stream"
         return self._page(request, "track.html", shown)
 
-    async def stream(
-        self, request: Request, token: str, last_event_id: LastEventId = 0
-    ) -> Response:
+    async def stream(self, request: Request, token: str, last_event_id: LastEventId) -> Response:
         """Tell the page of one order when to read itself again."""
         named = self._links.read(token)
         if named is None:
