@@ -282,6 +282,18 @@ async def test_movements_go_where_their_kind_says() -> None:
     assert fakes.calls[1].method == "GetAvailability"
 
 
+async def test_a_time_in_a_url_is_read_and_refused_as_in_a_body() -> None:
+    fakes = Fakes()
+    async with gateway(fakes) as http:
+        asked = {"site_id": "s", "sku": "pear", "as_of": "2026-05-01T08:30:00+02:00"}
+        done = await http.get("/v1/stock", params=asked)
+        wrong = await http.get("/v1/stock", params=asked | {"as_of": "2026-05-01"})
+    assert done.status_code == 200, done.text
+    assert fakes.calls[0].request.as_of.ToJsonString() == "2026-05-01T06:30:00Z"
+    assert [one["pointer"] for one in wrong.json()["errors"]] == ["?as_of"]
+    assert "with its zone" in wrong.json()["errors"][0]["detail"]
+
+
 async def test_a_quote_joins_prices_and_promise() -> None:
     priced = order.QuoteBasketResponse(basket_version=4)
     priced.prices.currency = "EUR"

@@ -6,6 +6,7 @@ bounds and refused in the same words.
 
 import re
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
@@ -18,7 +19,7 @@ from pydantic_core import PydanticCustomError
 
 from services.gateway.entrypoints.http.problems import Problem, problem
 from services.gateway.entrypoints.http.schemas import Described, field_schema
-from services.gateway.entrypoints.http.wire import Malformed, from_text
+from services.gateway.entrypoints.http.wire import Malformed, from_text, is_time
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
 _KEY = re.compile(r'"?([\x21\x23-\x5b\x5d-\x7e]{1,255})"?')
@@ -114,19 +115,26 @@ def query_model(message: Described, hidden: Collection[str] = (), **more: Any) -
     fields: dict[str, Any] = {
         field.name: _parameter(field)
         for field in message.fields
-        if field.name not in hidden and field.message_type is None
+        if field.name not in hidden and (field.message_type is None or is_time(field))
     }
     return create_model(f"{message.name}Query", __config__=_STRICT, **fields, **more)
 
 
 def _parameter(field: Described) -> tuple[Any, Any]:
-    kind: Any = int if field.enum_type is not None else _PYTHON[field.cpp_type]
+    if is_time(field):
+        kind: Any = datetime
+    else:
+        kind = int if field.enum_type is not None else _PYTHON[field.cpp_type]
     schema = field_schema(field, given=True)
     rules = (BeforeValidator(partial(_read, field)), WithJsonSchema(schema.get("items", schema)))
     one: Any = Annotated[kind, *rules]
     if field.is_repeated:
         return list[one], Field(default_factory=list)
-    return one, Field(default_factory=kind)
+    return one, Field(default_factory=_nothing if is_time(field) else kind)
+
+
+def _nothing() -> None:
+    """What a time is that was not given: never read, because fields that are not set are not."""
 
 
 def _read(field: Described, text: str) -> Any:
@@ -143,10 +151,13 @@ def filled[M: Message](message: M, query: BaseModel | None) -> M:
         for name in query.model_fields_set:
             if name not in fields:
                 continue
+            value: Any = getattr(query, name)
             if fields[name].is_repeated:
-                getattr(message, name).extend(getattr(query, name))
+                getattr(message, name).extend(value)
+            elif isinstance(value, datetime):
+                getattr(message, name).FromDatetime(value)
             else:
-                setattr(message, name, getattr(query, name))
+                setattr(message, name, value)
     return message
 
 

@@ -151,15 +151,16 @@ def _readings(descriptor: Descriptor) -> dict[str, _Reading]:
     return {
         field.name: _Reading(
             field.is_repeated,
-            field.message_type is not None and not _is_time(field),
-            _is_time(field),
+            field.message_type is not None and not is_time(field),
+            is_time(field),
             _rule(field),
         )
         for field in descriptor.fields
     }
 
 
-def _is_time(field: Field) -> bool:
+def is_time(field: Field) -> bool:
+    """Return whether the field is a time: a message, but one value to callers."""
     return field.message_type is not None and field.message_type.full_name == _TIMESTAMP
 
 
@@ -220,7 +221,7 @@ def _lead(faults: list[Fault], begin: int, step: str) -> None:
 @cache
 def _rule(field: Field) -> Rule:
     """Return what reads one value of a field: what is wrong (or nothing), and the value."""
-    if _is_time(field):
+    if is_time(field):
         return _moment
     kind = field.cpp_type
     if kind in _INTEGERS:
