@@ -17,6 +17,7 @@ from services.gateway.entrypoints.http import (
     picking,
     returns,
     stock,
+    stock_feeds,
 )
 from services.gateway.entrypoints.http.contracts import ALL
 from services.gateway.entrypoints.http.endpoints import names_in
@@ -28,7 +29,8 @@ from tests.unit.gateway.fakes import Fakes, MemoryKeys, OneKey, gateway
 # Rpcs without a route, each with its reason.
 WITHOUT_ROUTE: dict[str, str] = {}
 MODULES = (
-    orders, picking, stock, baskets, catalog, handover, returns, decisions, notifications
+    orders, picking, stock, stock_feeds, baskets, catalog,
+    handover, returns, decisions, notifications,
 )  # fmt: skip
 ROUTES = [route for module in MODULES for route in module.ROUTES]
 
