@@ -32,6 +32,7 @@ from services.kernel.main import (
     KernelSettings,
     analyst_commands,
     inspection,
+    stock_commands,
 )
 from services.kernel.main.buses import declare_feeds
 from services.kernel.main.console import (
@@ -64,6 +65,7 @@ parked = typer.Typer(no_args_is_help=True, help="Messages that could not be hand
 app.add_typer(parked, name="parked")
 app.add_typer(analyst_commands.app)
 app.add_typer(stack_app, name="stack")
+app.add_typer(stock_commands.app, name="stock")
 
 DEMO_DONE = "demo.done"
 
@@ -286,14 +288,21 @@ def rebuild(
 
 
 @app.command()
-def verify(as_json: AsJson = False) -> None:
+def verify(
+    as_json: AsJson = False,
+    stock: Annotated[bool, typer.Option("--stock", help="the stock ledger only")] = False,
+) -> None:
     """Check the invariants on everything that is stored; exit code 1 when one is broken."""
     findings: list[inspection.Finding] = []
 
     async def work() -> None:
         async with inspection.inspecting(KernelSettings(), say) as opened:
             with bar("verifying") as progress:
-                checks = inspection.verify(opened, lambda _, at, head: progress(at, head))
+                checks = inspection.verify(
+                    opened,
+                    lambda _, at, head: progress(at, head),
+                    ("stock_ledger",) if stock else SERVICES,
+                )
                 findings.extend([finding async for finding in checks])
 
     _run(work())

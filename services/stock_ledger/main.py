@@ -12,6 +12,7 @@ from services.kernel.application.work import Sql
 from services.kernel.main import Kernel, Service
 from services.stock_ledger.adapters.event_codec import event_codec
 from services.stock_ledger.adapters.publications import publish
+from services.stock_ledger.adapters.seals import Sealer, broken_seals
 from services.stock_ledger.application.giving_back import EXPIRY_TIMER
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.entrypoints.feed_server import SCOPES as FEED_SCOPES
@@ -25,13 +26,13 @@ from services.stock_ledger.read_models.discrepancies import DISCREPANCIES, unexp
 from services.stock_ledger.read_models.entries import ENTRIES
 from services.stock_ledger.read_models.known_levels import KnownLevels
 from services.stock_ledger.read_models.reservations import RESERVATIONS
-from services.stock_ledger.read_models.verification import Violation, violations
+from services.stock_ledger.read_models.verification import violations
 from services.stock_ledger.settings import StockLedgerSettings
 
 _MOST_SHOWN = 20
 
 
-async def first(found: AsyncIterator[Violation], most: int) -> AsyncIterator[Violation]:
+async def first[Found](found: AsyncIterator[Found], most: int) -> AsyncIterator[Found]:
     """Yield the first ``most``."""
     count = 0
     async for one in found:
@@ -56,6 +57,9 @@ def build(kernel: Kernel) -> Service:
             async for one in first(found, _MOST_SHOWN)
         ]
 
+    async def seals(sql: Sql) -> list[str]:
+        return [fault async for fault in first(broken_seals(sql), _MOST_SHOWN)]
+
     async def negative(sql: Sql) -> list[str]:
         return await unexplained(sql, _MOST_SHOWN)
 
@@ -77,5 +81,7 @@ def build(kernel: Kernel) -> Service:
         checks={
             "I2 I3 I4: the books balance, nothing is promised twice, holds end": audit,
             "I2: what is below zero has a discrepancy": negative,
+            "what was sealed is unchanged": seals,
         },
+        tasks=(Sealer(kernel.runner, kernel.clock).work,),
     )

@@ -8,14 +8,14 @@ Staleness  none
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import msgspec
 
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import stream_id
-from services.stock_ledger.domain.entry import EntryPosted
+from services.stock_ledger.domain.entry import EntryPosted, Posting
 from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.read_models.balance_marks import BLOCK, NOTHING, by_cause, moved, plus
 from services.stock_ledger.read_models.entries import EntryRow
@@ -108,12 +108,29 @@ async def page(sql: Sql, span: Span, before: int, limit: int) -> tuple[list[Entr
             if len(found) == limit:
                 return found, before
             before = version
-            entry = _decode(state)
-            if span.has(entry.occurred_at):
+            entry = _within(_decode(state), span)
+            if entry is not None:
                 found.append(_row(version, entry, recorded_at))
         if len(rows) < _CHUNK:
             return found, 0
     return found, before
+
+
+def _within(entry: EntryPosted, span: Span) -> EntryPosted | None:
+    """Return the part of an entry that lies in the span, or nothing: its reports have times."""
+    if not entry.reports:
+        return entry if span.has(entry.occurred_at) else None
+    reports = tuple([report for report in entry.reports if span.has(report.occurred_at)])
+    if not reports:
+        return None
+    part = sum(report.quantity for report in reports)
+    gains, loses = entry.postings
+    return replace(
+        entry,
+        postings=(Posting(gains.account, part), Posting(loses.account, -part)),
+        occurred_at=max(report.occurred_at for report in reports),
+        reports=reports,
+    )
 
 
 def _row(version: int, entry: EntryPosted, recorded_at: datetime) -> EntryRow:

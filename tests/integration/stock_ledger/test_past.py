@@ -24,6 +24,7 @@ from services.stock_ledger.read_models.balance_marks import BLOCK, MARKS
 from services.stock_ledger.read_models.past import balances, versions
 from services.stock_ledger.read_models.verification import violations
 from tests.support.stack import TENANT, Stack, running
+from tests.unit.stock_ledger.test_image import balance_at
 
 pytestmark = pytest.mark.stack
 NOTHING: Any = None
@@ -74,12 +75,7 @@ class Past:
 
 
 def fold(entries: Sequence[tuple[EntryPosted, datetime]], until: datetime) -> Buckets:
-    sums = dict.fromkeys(Buckets.__dataclass_fields__, 0)
-    for entry, _ in entries:
-        for posting in entry.postings:
-            if posting.account in sums and entry.occurred_at <= until:
-                sums[posting.account] += posting.quantity
-    return Buckets(**sums)
+    return balance_at([entry for entry, _ in entries], until)
 
 
 @pytest.fixture

@@ -45,9 +45,15 @@ def balance_at(events: Sequence[EntryPosted], until: datetime) -> Buckets:
     """Return what the entries that occurred by a time come to, one by one."""
     sums = dict.fromkeys(Buckets.__dataclass_fields__, 0)
     for event in events:
-        for posting in event.postings:
-            if posting.account in sums and event.occurred_at <= until:
-                sums[posting.account] += posting.quantity
+        if event.reports:
+            gains, loses = event.postings
+            told = sum(one.quantity for one in event.reports if one.occurred_at <= until)
+            moved = [(gains.account, told), (loses.account, -told)]
+        else:
+            moved = [(posting.account, posting.quantity) for posting in event.postings]
+        for account, quantity in moved:
+            if account in sums and (event.reports or event.occurred_at <= until):
+                sums[account] += quantity
     return Buckets(**sums)
 
 
