@@ -1,6 +1,6 @@
 # The only door. `make` prints the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lint types arch unit contract integration e2e chaos contracts breaking bench mutants soak stack-test ci clean lock
+.PHONY: help run analyst test check fmt lint types arch unit contract integration e2e chaos contracts breaking bench mutants soak stack-test ci clean lock
 
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -11,6 +11,9 @@ PYTEST := $(BIN)/pytest -q
 
 help:  ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+analyst: .venv/run  ## install what `oms export --format parquet` and docs/analysts.md need
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements/analyst.txt
 
 run: .venv/run  ## start everything; the first time with the demo chain and 200 orders; stay up
 	@$(BIN)/oms up --demo-orders $(or $(ORDERS),200)
@@ -68,6 +71,7 @@ ci: test
 lock: .venv/dev  ## compile the pinned requirements anew
 	@cd requirements && ../$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.12 --no-header dev.in -o dev.txt
 	@cd requirements && ../$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.12 --no-header run.in -c dev.txt -o run.txt
+	@cd requirements && ../$(BIN)/uv pip compile -q --universal --generate-hashes --python-version 3.12 --no-header analyst.in -c dev.txt -o analyst.txt
 
 clean:  ## stop nothing, remove what was installed and the demo's data
 	@rm -rf .venv .oms .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache reports build ./*.egg-info

@@ -38,7 +38,12 @@ def test_every_package_is_where_its_import_says() -> None:
         assert Path(file) == ROOT / "services" / name / "__init__.py"
 
 
-@pytest.mark.parametrize("file", ["run.txt", "dev.txt"])
+def test_the_analysts_extra_is_what_is_pinned_for_them() -> None:
+    pinned = (ROOT / "requirements/analyst.in").read_text().split()
+    assert PROJECT["project"]["optional-dependencies"]["analyst"] == pinned
+
+
+@pytest.mark.parametrize("file", ["run.txt", "dev.txt", "analyst.txt"])
 def test_every_pin_has_a_hash_and_no_address(file: str) -> None:
     text = (ROOT / "requirements" / file).read_text()
     assert "://" not in text

@@ -118,6 +118,10 @@ class KafkaReader:
             page = self._with(page, name, part, self._at[partition])
         return page
 
+    async def mark(self, place: Place) -> str:  # noqa: ARG002 - the port's
+        """Return nothing: what was acknowledged keeps its offset."""
+        return ""
+
     def _with(self, page: Page, name: str, part: Sequence[records.Record], at: int) -> Page:
         envelopes: list[Envelope] = []
         unreadable: list[str] = []

@@ -71,6 +71,14 @@ class StoreReader:
         public = (public_form(self.topic, self._publish, one) for one in batch)
         return Page([envelope for envelope in public if envelope is not None], after)
 
+    async def mark(self, place: Place) -> str:
+        # A server that lost its last moment gives the same positions to other events.
+        return str(
+            await self._connection.fetchval(
+                "SELECT event_id::text FROM events WHERE notification_id = $1", place[_PART][0]
+            )
+        )
+
     async def recorded(self, place: Place, end: Place | None) -> tuple[list[Recorded[Any]], Place]:
         """Return the private events that follow, as the service itself would load them."""
         (until, _) = (end or await self.end())[_PART]

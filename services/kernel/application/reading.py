@@ -66,6 +66,9 @@ class FeedReader(Protocol):
             Gone: What follows is not kept any more.
         """
 
+    async def mark(self, place: Place) -> str:
+        """Return what tells this place from the same numbers of another history, if anything."""
+
 
 class Gone(Exception):
     """What a reader wants is not kept any more, or is not what it was."""

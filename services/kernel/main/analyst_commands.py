@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,11 +17,15 @@ from services.kernel.main.console import (
     EXIT_FAILED,
     EXIT_USAGE,
     AsJson,
+    bar,
     complain,
+    errors,
     leave_pipe,
     print_line,
     print_rows,
 )
+from services.kernel.main.export import FORMATS, CannotExport, Exported, Request, settled
+from services.kernel.main.export import export as exporting
 from services.kernel.main.feed_directory import feeds, topic_named, topic_settings
 from services.kernel.main.reading import NothingToRead, moment, reading
 from services.kernel.main.tail import Wanted, as_json, as_text, line_width
@@ -111,6 +116,55 @@ def tail(
         leave_pipe()
     except (KeyboardInterrupt, asyncio.CancelledError):
         return
+
+
+@app.command()
+def export(
+    feed: Annotated[str, typer.Argument(help="for example order")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="the file to write")],
+    format_: Annotated[
+        str, typer.Option("--format", help="parquet, csv or jsonl; default: as the file is called")
+    ] = "",
+    since: Annotated[
+        str, typer.Option("--from", help="`beginning`, how long ago, or a time")
+    ] = "beginning",
+    until: Annotated[
+        str, typer.Option("--to", help="up to, and without; default: what there is now")
+    ] = "",
+    event: Events = None,
+    tenant: Tenant = "",
+    from_store: FromStore = False,
+) -> None:
+    """Write a feed's events to a file, as a table; killed, the same command goes on."""
+    topic = _topic(feed)
+    chosen = format_ or output.suffix.removeprefix(".")
+    if chosen not in FORMATS:
+        complain(f"no format {chosen!r}: --format {', '.join(FORMATS)}")
+        raise typer.Exit(EXIT_USAGE)
+    period = settled(output, Period(_moment(since), _moment(until) if until else None))
+    on_bus = BusSettings().bus == "kafka" and not from_store
+    names = _named(event, [topic])
+    request = Request(topic, chosen, since, until, tenant, names, "bus" if on_bus else "store")
+
+    async def work() -> Exported:
+        settings = KernelSettings()
+        async with reading([topic], period, settings, from_store=from_store) as readers:
+            with bar(f"exporting {topic}") as progress:
+                return await exporting(readers[0], request, period, output, progress, complain)
+
+    try:
+        done = _run(work())
+    except CannotExport as error:
+        complain(error)
+        raise typer.Exit(EXIT_USAGE) from None
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        complain("stopped: the same command goes on where this one ended")
+        raise typer.Exit(EXIT_FAILED) from None
+    before = f" ({done.resumed_rows} of them earlier)" if done.resumed_rows else ""
+    errors.print(f"{done.rows} events in {output}{before}", markup=False, highlight=False)
+    if done.unreadable:
+        complain(f"{done.unreadable} records are no events and are not in it")
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _topic(name: str) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
@@ -17,35 +17,11 @@ from oms.order.v1.order_events_pb2 import (
 )
 
 from services.kernel.adapters.feed_contracts import PublicEvent, contract_of, decoded
-from services.kernel.application.feeds import Envelope
-from services.kernel.application.reading import Page, Place
-from services.kernel.domain.ids import derive
 from services.kernel.main.reading import events, merged, moment
 from services.kernel.main.tail import Wanted, as_json, as_text, tail
+from tests.support.feed_of import NOON, FeedOf, envelope
 
 TOPIC = "oms.order.v1.events"
-NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-
-
-def envelope(
-    position: int, message: Message, *, tenant: str = "demo", after_s: int = 0
-) -> Envelope:
-    case = message.WhichOneof("event")
-    assert case is not None
-    return Envelope(
-        topic=TOPIC,
-        key=f"{tenant}/order-O{position}",
-        value=message.SerializeToString(),
-        event_id=derive(position),
-        type=getattr(message, case).DESCRIPTOR.full_name,
-        tenant=tenant,
-        stream_version=1,
-        position=position,
-        recorded_at=NOON + timedelta(seconds=after_s or position),
-        causation_id="",
-        correlation_id="c",
-        traceparent="",
-    )
 
 
 def completed(order_id: str) -> OrderEvent:
@@ -56,28 +32,7 @@ def event(position: int, message: Message) -> PublicEvent:
     return decoded(contract_of(TOPIC), envelope(position, message))
 
 
-class Reader:
-    """A feed of given envelopes, a few per page."""
-
-    topic = TOPIC
-
-    def __init__(self, envelopes: Sequence[Envelope], unreadable: Sequence[str] = ()) -> None:
-        self.envelopes = list(envelopes)
-        self._unreadable = unreadable
-
-    async def beginning(self) -> Place:
-        return {"log": (0, 0)}
-
-    async def end(self) -> Place:
-        return {"log": (len(self.envelopes), 0)}
-
-    async def read(self, place: Place, end: Place | None) -> Page:
-        at = place["log"][0]
-        page = self.envelopes[at : at + 2]
-        return Page(page, {"log": (at + len(page), 0)}, self._unreadable if at == 0 else ())
-
-
-async def all_of(reader: Reader, wanted: Wanted, **how: bool | int) -> list[PublicEvent]:
+async def all_of(reader: FeedOf, wanted: Wanted, **how: bool | int) -> list[PublicEvent]:
     found = tail(
         [reader],
         wanted,
@@ -91,14 +46,14 @@ async def all_of(reader: Reader, wanted: Wanted, **how: bool | int) -> list[Publ
 
 
 async def test_it_shows_what_there_is_up_to_the_limit() -> None:
-    reader = Reader([envelope(n, completed(f"O{n}")) for n in range(1, 6)])
+    reader = FeedOf([envelope(n, completed(f"O{n}")) for n in range(1, 6)])
     assert [one.envelope.position for one in await all_of(reader, Wanted())] == [1, 2, 3, 4, 5]
     shown = await all_of(reader, Wanted(), limit=3, follow=True)
     assert [one.envelope.position for one in shown] == [1, 2, 3]
 
 
 async def test_it_goes_on_with_what_comes() -> None:
-    reader = Reader([envelope(1, completed("O1"))])
+    reader = FeedOf([envelope(1, completed("O1"))])
 
     async def speak() -> None:
         await asyncio.sleep(0.05)
@@ -123,7 +78,7 @@ async def test_it_goes_on_with_what_comes() -> None:
 async def test_it_shows_what_is_wanted_and_nothing_else(
     wanted: Wanted, positions: list[int]
 ) -> None:
-    reader = Reader(
+    reader = FeedOf(
         [
             envelope(1, completed("O1")),
             envelope(2, completed("O2")),
@@ -137,7 +92,7 @@ async def test_it_shows_what_is_wanted_and_nothing_else(
 async def test_what_is_no_event_is_told_and_passed_over() -> None:
     broken = envelope(1, completed("O1"))
     broken.value = b"\xff\xff"
-    reader = Reader([broken, envelope(2, completed("O2"))], ["partition 0, offset 7: no key"])
+    reader = FeedOf([broken, envelope(2, completed("O2"))], ["partition 0, offset 7: no key"])
     told: list[str] = []
     found = [one async for one in events(reader, told.append)]
     assert [one.envelope.position for one in found if one] == [2]
