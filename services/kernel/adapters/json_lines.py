@@ -54,3 +54,5 @@ def log_json(service: str, level: str = "INFO", stream: TextIO | None = None) ->
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    # It writes a line per request with the whole address, and an address of a webhook is a secret.
+    logging.getLogger("httpx").setLevel(logging.WARNING)

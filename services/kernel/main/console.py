@@ -30,7 +30,9 @@ def complain(message: object) -> None:
 
 @contextlib.contextmanager
 def bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Show progress on a terminal, and nothing elsewhere."""
+    """Show progress on a terminal; elsewhere say once what is being done."""
+    if not errors.is_terminal:
+        say(title)
     shown = Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
         console=errors, disable=not errors.is_terminal,

@@ -1,0 +1,44 @@
+"""What commands and logs say where nobody looks at a terminal."""
+
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+from rich.console import Console
+
+from services.kernel.adapters.json_lines import log_json
+from services.kernel.main import console
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    text = io.StringIO()
+    monkeypatch.setattr(console, "errors", Console(file=text, soft_wrap=True))
+    return text
+
+
+def test_behind_a_pipe_a_long_work_is_named_once_and_not_drawn(written: io.StringIO) -> None:
+    with console.bar("loading the demo chain") as progress:
+        for done in range(3):
+            progress(done, 3)
+    assert written.getvalue() == "· loading the demo chain\n"
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    text = io.StringIO()
+    log_json("test", stream=text)
+    yield text
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.getLogger("httpx").setLevel(logging.NOTSET)
+
+
+def test_addresses_that_are_called_are_not_logged(logged: io.StringIO) -> None:
+    logging.getLogger("httpx").info("HTTP Request: POST https://platform.example/hook?secret=1")
+    logging.getLogger("oms.test").info("said")
+    assert "said" in logged.getvalue()
+    assert "secret" not in logged.getvalue()
