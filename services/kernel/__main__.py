@@ -132,7 +132,7 @@ def _announce(embedded: Embedded, data_home: Path) -> None:
         f"""
 [bold]So'OMS is up.[/bold]
   pages      {at.http}/
-  HTTP API   {at.http}/v1   (described at {at.http}/openapi.json)
+  HTTP API   {at.http}/v1   (to read and try at {at.http}/docs)
   gRPC       {at.grpc}   (reflection is on)
   health     {at.health}/ready   metrics {at.health}/metrics
   API key    in {data_home}/demo.key

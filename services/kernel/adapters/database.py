@@ -17,6 +17,7 @@ from services.kernel.application.runner import Overloaded
 
 APPLICATION_ROLE = "oms_app"
 _MIGRATION_LOCK = 7235000
+_ROLE_LOCK = 7235004
 _KERNEL_MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _PASSWORD = re.compile(r"[A-Za-z0-9_-]{16,128}")
 _FILE_NAME = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
@@ -193,6 +194,9 @@ async def ensure_database(admin_dsn: str, name: str, app_password: str) -> str:
     """
     connection = await asyncpg.connect(admin_dsn, timeout=10)
     try:
+        # Two who alter one role at once are refused by the server, and commands run side by side.
+        await connection.execute("SET lock_timeout = '10s'")
+        await connection.execute("SELECT pg_advisory_lock($1)", _ROLE_LOCK)
         await connection.execute(
             f"DO $$ BEGIN CREATE ROLE {APPLICATION_ROLE} LOGIN; "
             "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$"
@@ -201,6 +205,7 @@ async def ensure_database(admin_dsn: str, name: str, app_password: str) -> str:
         if _PASSWORD.fullmatch(app_password) is None:
             raise ValueError("the application role's password holds a character it must not hold")
         await connection.execute(f"ALTER ROLE {APPLICATION_ROLE} PASSWORD '{app_password}'")
+        await connection.execute("SELECT pg_advisory_unlock($1)", _ROLE_LOCK)
         if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
             with contextlib.suppress(asyncpg.DuplicateDatabaseError, asyncpg.UniqueViolationError):
                 await connection.execute(
