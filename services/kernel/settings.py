@@ -84,6 +84,9 @@ class BusSettings(BaseSettings):
     kafka_replication: int = Field(default=1, ge=1, le=9, description="3 in production")
     kafka_min_insync: int = Field(default=1, ge=1, le=9, description="2 in production")
     kafka_retention_ms: int = Field(default=-1, ge=-1, description="-1: feeds are kept for ever")
+    kafka_parked_retention_ms: int = Field(
+        default=1_209_600_000, ge=-1, description="Of topics that tell of parked messages; 14 days"
+    )
     kafka_batch_messages: int = Field(default=500, ge=1, le=10_000)
     kafka_batch_wait_ms: int = Field(default=25, ge=1, le=5_000)
     kafka_session_ms: int = Field(default=30_000, ge=1_000, le=300_000)

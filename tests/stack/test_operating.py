@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.on_stack import OnStack
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(600)]
 
 
 async def test_everything_is_a_process_of_its_own_and_ready(system: OnStack) -> None:

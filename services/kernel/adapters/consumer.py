@@ -76,6 +76,21 @@ class Home:
     is_sole_writer: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A message that waits for a person.
+
+    Attributes:
+        envelope: As it was received, or what could be read of it.
+        reason: Why it could not be handled.
+        attempts: How often it was tried; 0 when it only waits behind another.
+    """
+
+    envelope: Envelope
+    reason: str
+    attempts: int
+
+
 class WatermarkMoved(Exception):
     """Another owner of the partition went on; what it did must not be done again."""
 
@@ -299,6 +314,25 @@ class Consumer:
             if not is_outage(error):
                 raise
             _log.warning("%s could not redrive", self.group, exc_info=True)
+
+    async def untold(self, limit: int) -> list[Parked]:
+        """Return parked messages that nobody has been told of yet, oldest first."""
+        rows = await self._home.database.sql.fetch(
+            "SELECT envelope, reason, attempts FROM parked WHERE group_name = $1 AND topic = $2"
+            " AND NOT is_told ORDER BY parked_at, position LIMIT $3",
+            *(self.group, self.topic, limit),
+        )
+        return [Parked(decode_envelope(row[0]), row[1], row[2]) for row in rows]
+
+    async def told(self, parked: Sequence[Parked]) -> None:
+        """Note that these were told."""
+        await self._home.database.sql.execute(
+            "UPDATE parked SET is_told = true WHERE group_name = $1 AND topic = $2"
+            " AND (stream, position) IN (SELECT * FROM unnest($3::text[], $4::bigint[]))",
+            *(self.group, self.topic),
+            [one.envelope.key for one in parked],
+            [one.envelope.position for one in parked],
+        )
 
     async def _redrive_one(self, envelope: Envelope) -> bool:
         for _ in range(_MOST_RACES):

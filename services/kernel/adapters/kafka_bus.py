@@ -24,7 +24,7 @@ are passed over by position.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, override
 
 from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
@@ -33,7 +33,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
 
 from services.kernel.adapters import kafka_records as records
-from services.kernel.adapters.consumer import Consumer
+from services.kernel.adapters.consumer import Consumer, Parked
 from services.kernel.adapters.database import is_outage
 from services.kernel.adapters.kafka_options import (
     KafkaOptions,
@@ -41,8 +41,9 @@ from services.kernel.adapters.kafka_options import (
     producer_arguments,
     subscriber_arguments,
 )
-from services.kernel.adapters.kafka_topics import ensure_topics
-from services.kernel.application.feeds import Envelope
+from services.kernel.adapters.kafka_topics import ensure_topics, parked_topic_of
+from services.kernel.adapters.telemetry import METRICS
+from services.kernel.application.feeds import MOST_VALUE_BYTES, Envelope
 
 _log = logging.getLogger(__name__)
 # FastStream would log every message it hands over; only what goes wrong is kept.
@@ -52,6 +53,9 @@ _client_log.setLevel(logging.ERROR)
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _COMMIT_WITHIN_S = 5.0
+_TELL_MESSAGES = 100
+
+type _Tell = Callable[[str, Sequence[Parked]], Awaitable[None]]
 
 
 class KafkaBus:
@@ -76,8 +80,8 @@ class KafkaBus:
 
     def attach(self, consumer: Consumer) -> None:
         """Deliver the consumer's feed to it; before ``start``."""
-        self._topics.add(consumer.topic)
-        self._readers.append(_Reader(consumer, self.broker, self._options))
+        self._topics |= {consumer.topic, parked_topic_of(consumer.group)}
+        self._readers.append(_Reader(consumer, self.broker, self._options, self._tell_parked))
 
     async def start(self) -> None:
         """Create the topics that lack, and begin to read.
@@ -169,6 +173,24 @@ class KafkaBus:
             place = TopicPartition(topic, partition)
             self._published[place] = max(last, self._published.get(place, -1))
 
+    async def _tell_parked(self, group: str, parked: Sequence[Parked]) -> None:
+        """Tell on the group's topic what it parked, for whoever watches; the table is the truth."""
+        producer = await self._open_producer()
+        topic = self._options.prefix + parked_topic_of(group)
+        try:
+            for one in parked:
+                value = one.envelope.value
+                await producer.send_and_wait(
+                    topic,
+                    # What is too long for a feed is too long here; the table has it.
+                    value if len(value) <= MOST_VALUE_BYTES else b"",
+                    key=records.key_of(one.envelope),
+                    headers=records.parked_headers(one.envelope, group, one.reason, one.attempts),
+                )
+        except Exception:
+            self._retire(producer)
+            raise
+
     async def _open_producer(self) -> AIOKafkaProducer:
         async with self._opening:
             if self._producer is None:
@@ -196,8 +218,16 @@ class KafkaBus:
 class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is untyped
     """One group on one topic: what arrives goes through its ``Consumer``, a batch at a time."""
 
-    def __init__(self, consumer: Consumer, broker: KafkaBroker, options: KafkaOptions) -> None:
+    def __init__(
+        self, consumer: Consumer, broker: KafkaBroker, options: KafkaOptions, tell: _Tell
+    ) -> None:
         self._consumer = consumer
+        self._tell = tell
+        labels = (consumer.group, consumer.topic)
+        self._lag = METRICS.kafka_lag.labels(*labels)
+        self._partitions = METRICS.kafka_partitions.labels(*labels)
+        self._rebalances = METRICS.kafka_rebalances.labels(*labels)
+        self._batch_size = METRICS.kafka_batch_size.labels(*labels)
         self._options = options
         self._topic = options.prefix + consumer.topic
         # Its own Kafka group for each feed: a member that comes or goes for one does not make
@@ -246,6 +276,8 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Wait for the batch in flight, within limits; the watermark guards what is late."""
         self._ready.clear()
+        self._partitions.set(0)
+        self._lag.set(0)
         if self._preparing is not None:
             self._preparing.cancel()
         with contextlib.suppress(TimeoutError):
@@ -255,6 +287,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
     @override
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Have the partitions' places looked up; the group protocol does not wait for that."""
+        self._rebalances.inc()
         self._preparing = asyncio.create_task(
             self._prepare(list(assigned)), name=f"assign {self._group}"
         )
@@ -271,6 +304,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                         # watermark passes over what was had.
                         self._client.seek(place, offset + 1)
                         self._handled[place.partition] = offset
+                    self._partitions.set(len(assigned))
                     self._ready.set()
             except Exception as error:
                 if not is_outage(error):
@@ -286,6 +320,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         async with self._turn:
             if self._is_stopping or not self._ready.is_set():
                 return
+            self._batch_size.observe(len(batch))
             for place, part in self._by_partition(batch).items():
                 if await self._is_current(place, part):
                     await self._deal(place, part)
@@ -359,6 +394,23 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                     await self._consumer.redrive()
                 except Exception:
                     _log.exception("%s could not redrive", self._group)
+            self._note_lag()
+            try:
+                if parked := await self._consumer.untold(_TELL_MESSAGES):
+                    await self._tell(self._consumer.group, parked)
+                    await self._consumer.told(parked)
+            except Exception as error:
+                if not is_outage(error):
+                    _log.warning("%s could not tell what it parked", self._group, exc_info=True)
+
+    def _note_lag(self) -> None:
+        """Say how much of what is held waits; what was never read from is not known yet."""
+        waiting = 0
+        with contextlib.suppress(IllegalStateError, KafkaError):
+            for partition, handled in self._handled.items():
+                end = self._client.highwater(TopicPartition(self._topic, partition))
+                waiting += max(0, (end or 0) - handled - 1)
+        self._lag.set(waiting)
 
     @property
     def _client(self) -> Any:

@@ -33,6 +33,7 @@ class KafkaOptions:
         replication: Copies of a topic that is created.
         min_insync: How many copies an acknowledgement vouches for.
         retention_ms: How long a topic keeps events; -1: for ever.
+        parked_retention_ms: How long the topics that tell of parked messages keep them.
         batch_messages: At most so many messages in one transaction of a consumer.
         batch_wait_ms: How long an empty read waits.
         session_ms: A consumer that is silent for so long loses its partitions.
@@ -57,6 +58,7 @@ class KafkaOptions:
     replication: int = 1
     min_insync: int = 1
     retention_ms: int = -1
+    parked_retention_ms: int = 1_209_600_000
     batch_messages: int = 500
     batch_wait_ms: int = 25
     session_ms: int = 30_000

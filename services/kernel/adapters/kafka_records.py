@@ -52,6 +52,20 @@ class Record(Protocol):
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
+def parked_headers(
+    envelope: Envelope, group: str, reason: str, attempts: int
+) -> list[tuple[str, bytes]]:
+    """Return the headers of a parked message: its own, and by whom and why it was parked."""
+    own = headers_of(envelope)
+    more = {
+        "oms_group": group,
+        "oms_topic": envelope.topic,
+        "oms_reason": reason,
+        "oms_attempts": str(attempts),
+    }
+    return [*own, *((name, text.encode()) for name, text in more.items())]
+
+
 @lru_cache(1_000)
 def source_of(topic: str) -> str:
     """Return the CloudEvents source of a feed.

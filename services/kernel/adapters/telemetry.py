@@ -108,6 +108,35 @@ class Metrics:
             namespace=_NAMESPACE,
             registry=self.registry,
         )
+        self.kafka_lag = Gauge(
+            "kafka_lag_messages",
+            "Messages of the partitions held here that were not dealt with yet",
+            ["group", "topic"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self.kafka_partitions = Gauge(
+            "kafka_partitions_held",
+            "Partitions that this process reads for the group",
+            ["group", "topic"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self.kafka_rebalances = Counter(
+            "kafka_rebalances",
+            "How often partitions were shared out anew to this process",
+            ["group", "topic"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
+        self.kafka_batch_size = Histogram(
+            "kafka_batch_messages",
+            "Messages in one read",
+            ["group", "topic"],
+            buckets=_SIZES,
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
         self.relay_lag_events = Gauge(
             "relay_lag_events",
             "Events recorded and not yet handed to the bus",

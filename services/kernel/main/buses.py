@@ -46,6 +46,27 @@ async def declare_feeds(settings: BusSettings, services: tuple[str, ...]) -> lis
     options = importlib.import_module("services.kernel.adapters.kafka_options")
     topics = importlib.import_module("services.kernel.adapters.kafka_topics")
     created: list[str] = await topics.ensure_topics(
-        options.KafkaOptions(**settings.kafka_options()), [topic_of(name) for name in services]
+        options.KafkaOptions(**settings.kafka_options()), declared_topics(services)
     )
     return created
+
+
+async def examine_feeds(settings: BusSettings, services: tuple[str, ...]) -> list[str]:
+    """Return how the brokers' topics differ from what is declared.
+
+    Raises:
+        KafkaError: No broker answers.
+    """
+    options = importlib.import_module("services.kernel.adapters.kafka_options")
+    topics = importlib.import_module("services.kernel.adapters.kafka_topics")
+    found: list[str] = await topics.examine_topics(
+        options.KafkaOptions(**settings.kafka_options()), declared_topics(services)
+    )
+    return found
+
+
+def declared_topics(services: tuple[str, ...]) -> list[str]:
+    """Return every topic of these services: what they publish, and what they parked."""
+    topics = importlib.import_module("services.kernel.adapters.kafka_topics")
+    feeds = [topic_of(name) for name in services]
+    return feeds + [topics.parked_topic_of(name) for name in services]

@@ -9,9 +9,13 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from services.kernel.settings import EdgeSettings, KernelSettings
+from services.kernel.main.buses import declared_topics, examine_feeds
+from services.kernel.main.runtime import SERVICES
+from services.kernel.main.stack.state import READY, StateFile
+from services.kernel.settings import BusSettings, EdgeSettings, KernelSettings
 
 _WITHIN_S = 3.0
+_BROKER_WITHIN_S = 10.0
 _LEAST_FREE_SHARE = 0.15
 
 
@@ -31,7 +35,7 @@ class Examined:
 
 
 async def examine(settings: KernelSettings) -> list[Examined]:
-    """Look at the interpreter, the disk, the database and the ports; change nothing."""
+    """Look at the interpreter, the disk, the database, the ports, the broker and the stack."""
     return [
         _python(),
         _disk(settings),
@@ -44,6 +48,8 @@ async def examine(settings: KernelSettings) -> list[Examined]:
                 ("health", settings.health_port),
             )
         ],
+        *await _kafka(settings),
+        *_stack(settings),
         _traces(),
     ]
 
@@ -107,6 +113,45 @@ async def _port(name: str, host: str, port: int) -> Examined:
     with contextlib.suppress(OSError):
         await writer.wait_closed()
     return Examined(name, "fine", f"listens on {host}:{port}")
+
+
+async def _kafka(settings: KernelSettings) -> list[Examined]:
+    """Look for a broker and at its topics, where the feeds go over one."""
+    bus = BusSettings()
+    state = StateFile(settings.data_home).read()
+    if bus.bus != "kafka" and state is not None and state.is_kept():
+        partitions = int(state.environment.get("OMS_KAFKA_PARTITIONS", bus.kafka_partitions))
+        bus = bus.model_copy(
+            update={
+                "bus": "kafka",
+                "kafka_bootstrap_servers": state.broker,
+                "kafka_partitions": partitions,
+            }
+        )
+    if bus.bus != "kafka":
+        return [Examined("Kafka", "absent", "the feeds stay within the process")]
+    try:
+        async with asyncio.timeout(_BROKER_WITHIN_S):
+            wrong = await examine_feeds(bus, SERVICES)
+    except (Exception, TimeoutError) as error:  # noqa: BLE001 - whatever it is, it is broken
+        mend = "check OMS_KAFKA_BOOTSTRAP_SERVERS, and OMS_KAFKA_SECURITY_PROTOCOL and its like"
+        return [Examined("Kafka", "broken", f"{bus.kafka_bootstrap_servers}: {error!r}: {mend}")]
+    reached = Examined("Kafka", "fine", f"answers at {bus.kafka_bootstrap_servers}")
+    if not wrong:
+        count = len(declared_topics(SERVICES))
+        return [reached, Examined("topics", "fine", f"{count}, as declared")]
+    return [reached, *(Examined("topics", "broken", one) for one in wrong)]
+
+
+def _stack(settings: KernelSettings) -> list[Examined]:
+    state = StateFile(settings.data_home).read()
+    if state is None or not state.is_kept():
+        return [Examined("stack", "absent", "starts with `oms stack up`")]
+    late = [p.name for p in state.processes.values() if p.state != READY]
+    if late:
+        detail = f"{state.phase}; not ready: {', '.join(late)}: see `oms stack logs NAME`"
+        return [Examined("stack", "broken", detail)]
+    return [Examined("stack", "fine", f"{len(state.processes)} processes, all ready")]
 
 
 def _traces() -> Examined:
