@@ -63,6 +63,8 @@ app = typer.Typer(
 )
 parked = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
 app.add_typer(parked, name="parked")
+stock = typer.Typer(no_args_is_help=True, help="The stock ledger.")
+app.add_typer(stock, name="stock")
 app.add_typer(analyst_commands.app)
 app.add_typer(stack_app, name="stack")
 app.add_typer(stock_commands.app, name="stock")
@@ -208,6 +210,48 @@ def import_(
     )
     if report.quarantined:
         raise typer.Exit(EXIT_FAILED)
+
+
+@stock.command("import")
+def stock_import(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
+    kind: Annotated[str, typer.Option(help="for example till_sale; see docs/feed-files.md")],
+    quarantine: Annotated[
+        Path | None, typer.Option(help="where bad rows go; default: beside the file")
+    ] = None,
+    codes: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="CSV of code,id: GLN to site and GTIN to sku, for EDIFACT"),
+    ] = None,
+    at: Annotated[str, typer.Option(help="when rows happened that do not say, RFC 3339")] = "",
+    available: Annotated[bool, typer.Option(help="an image counts what may be sold")] = False,
+    picked_included: Annotated[
+        bool, typer.Option(help="an image or count includes what is in totes")
+    ] = True,
+) -> None:
+    """Bring a CSV, Parquet or EDIFACT file of a stock feed into the running system."""
+    settings = KernelSettings()
+    key = (settings.data_home / "demo.key").read_text().strip()
+    importing = importlib.import_module("services.stock_ledger.entrypoints.feed_files.command")
+
+    async def work() -> str:
+        with bar(f"importing {file.name}") as progress:
+            told: str = await importing.run(
+                importing.Asked(file, kind, quarantine, codes, at, available, picked_included),
+                f"{settings.host}:{settings.grpc_port}",
+                key,
+                lambda done, of: progress(done, of or done),
+            )
+            return told
+
+    try:
+        errors.print(_run(work()))
+    except importing.WrongFile as error:
+        errors.print(f"oms: {file}: {error}", markup=False)
+        raise typer.Exit(EXIT_USAGE) from None
+    except importing.PutAside as error:
+        errors.print(str(error), markup=False)
+        raise typer.Exit(EXIT_FAILED) from None
 
 
 @app.command()

@@ -1,0 +1,89 @@
+"""What the command line asks of an import, and what it says afterwards."""
+
+import csv
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import grpc.aio
+
+from services.stock_ledger.entrypoints.feed_files.calls import Basis
+from services.stock_ledger.entrypoints.feed_files.cells import WrongFile
+from services.stock_ledger.entrypoints.feed_files.columns import KINDS
+from services.stock_ledger.entrypoints.feed_files.importing import Options, Progress, import_file
+
+__all__ = ["Asked", "PutAside", "WrongFile", "run"]
+
+_MOST_CODES = 2_000_000
+
+
+class PutAside(Exception):
+    """The import is through, and some rows are in quarantine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """As given on the command line."""
+
+    file: Path
+    kind: str
+    quarantine: Path | None
+    codes: Path | None
+    at: str
+    is_available: bool
+    is_picked_included: bool
+
+
+async def run(asked: Asked, address: str, key: str, progress: Progress) -> str:
+    """Import the file over gRPC; return what to say.
+
+    Raises:
+        WrongFile: The file, or an option, cannot be understood.
+        PutAside: All is done but for the rows in quarantine.
+    """
+    if asked.kind not in KINDS:
+        raise WrongFile(f"there is no kind {asked.kind!r}; there are {', '.join(KINDS)}")
+    quarantine = asked.quarantine or asked.file.with_suffix(".quarantine.csv")
+    options = Options(
+        quarantine=quarantine,
+        codes=read_codes(asked.codes) if asked.codes else {},
+        basis=Basis(asked.is_available, asked.is_picked_included, _time(asked.at)),
+        metadata=(("authorization", f"Bearer {key}"),),
+    )
+    async with grpc.aio.insecure_channel(address) as channel:
+        report = await import_file(asked.file, asked.kind, channel, options, progress)
+    told = f"{report.rows} rows: {report.recorded} recorded, {report.duplicates} known already"
+    if report.skipped:
+        told += f", {report.skipped} sent by the run before"
+    if report.quarantined:
+        raise PutAside(f"{told}, {report.quarantined} in quarantine ({quarantine})")
+    return f"{told}, 0 in quarantine"
+
+
+def read_codes(path: Path) -> dict[str, str]:
+    """Return codes and the ids they stand for.
+
+    Raises:
+        WrongFile: A line has not two cells, or there are too many.
+    """
+    codes: dict[str, str] = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for number, row in enumerate(csv.reader(file), start=1):
+            if number > _MOST_CODES:
+                raise WrongFile(f"{path} has more than {_MOST_CODES} lines")
+            if not row:
+                continue
+            if len(row) != 2 or not row[0].strip() or not row[1].strip():  # noqa: PLR2004 - a pair
+                raise WrongFile(f"{path}, line {number}: give code,id")
+            codes[row[0].strip()] = row[1].strip()
+    return codes
+
+
+def _time(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise WrongFile(f"--at {text}: give a time as 2026-03-02T12:00:00+01:00") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

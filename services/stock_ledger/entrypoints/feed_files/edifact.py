@@ -1,0 +1,230 @@
+"""GS1 EDIFACT (EANCOM) interchanges: INVRPT, DESADV, RECADV and SLSRPT as rows of a feed.
+
+    INVRPT  image       stock on hand: QTY+145 (actual stock) at LOC+14 or NAD+WH, as of DTM+366/137
+    DESADV  transport   shipped: QTY+12 (despatched) from NAD+SF, a site of ours, at DTM+11
+    RECADV  receipt     received and accepted: QTY+194, else QTY+48, at NAD+DP, or NAD+BY, DTM+50
+            transport   the same as received from transit; what QVR says is missing as lost
+    SLSRPT  till_sale   sold: QTY+153 at LOC+162, or NAD+SE, DTM+356
+
+Sites are known by their GLN (location number) and products by their GTIN: a list of codes says
+which site and sku they are, or they stand for themselves. A row's id follows from the sender, the
+document and the line, so a document that is sent again counts once.
+
+The segments are taken apart by pydifact. A document whose trailer (UNT) does not count what came
+is put aside whole: something of it was lost.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydifact.parser import Parser
+
+from services.stock_ledger.entrypoints.feed_files.cells import Fault, WrongFile
+from services.stock_ledger.entrypoints.feed_files.edifact_articles import Article, articles, part
+from services.stock_ledger.entrypoints.feed_files.tables import Table
+
+MOST_BYTES = 64 << 20
+_MOST_LINES = 200_000
+_LONGEST = 100
+_LAST_YEAR = 9999
+_COLUMNS = ("site_id", "sku", "quantity", "source_id", "occurred_at")
+_DOCUMENTS: Mapping[tuple[str, str], str] = {
+    ("INVRPT", "image"): "",
+    ("INVRPT", "count"): "",
+    ("DESADV", "transport"): "shipped",
+    ("RECADV", "transport"): "received",
+    ("RECADV", "receipt"): "",
+    ("SLSRPT", "till_sale"): "",
+}
+# Which quantity counts, best first.
+_QUANTITIES = {
+    "INVRPT": ("145", "17"),
+    "DESADV": ("12",),
+    "RECADV": ("194", "48"),
+    "SLSRPT": ("153",),
+}
+_FORMATS = {"102": ("%Y%m%d", 8), "203": ("%Y%m%d%H%M", 12), "204": ("%Y%m%d%H%M%S", 14)}
+_PERIOD = {"718": 8, "713": 10}
+_UNITS = {"KGM": "kg", "GRM": "g", "PCE": "piece", "LTR": "l", "MLT": "ml", "": ""}
+
+type Out = tuple[int, Sequence[Any] | Fault]
+
+
+class _Unusable(Exception):
+    """A document or a line of it cannot be used."""
+
+    def __init__(self, detail: str, remedy: str) -> None:
+        super().__init__(detail)
+        self.fault = Fault(detail, remedy)
+
+
+def is_interchange(path: Path) -> bool:
+    """Say whether a file is an EDIFACT interchange, by its suffix or by how it begins."""
+    if path.suffix.lower() in (".edi", ".edifact"):
+        return True
+    with path.open("rb") as file:
+        return file.read(16).lstrip()[:4] in (b"UNA:", b"UNB+")
+
+
+def read_interchange(path: Path, kind: str, codes: Mapping[str, str]) -> Table:
+    """Read an interchange. A row's line is the number of its segment.
+
+    Args:
+        path: The file; ISO 8859-1 unless it is UTF-8.
+        kind: Of feed.
+        codes: GLN to site and GTIN to sku.
+
+    Raises:
+        WrongFile: It is too large, or no document is of this kind of feed.
+    """
+    if kind not in {feed for _, feed in _DOCUMENTS}:
+        feeds = ", ".join(sorted({feed for _, feed in _DOCUMENTS}))
+        raise WrongFile(f"EDIFACT has no {kind} document; it has {feeds}")
+    if path.stat().st_size > MOST_BYTES:
+        raise WrongFile(
+            f"it is larger than {MOST_BYTES >> 20} MiB; send it in several interchanges"
+        )
+    content = path.read_bytes()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = content.decode("iso-8859-1")
+    columns = (*_COLUMNS, "unit", *(("stage",) if kind == "transport" else ()))
+    return Table(columns, _rows(text.strip(), kind, codes))
+
+
+def _rows(text: str, kind: str, codes: Mapping[str, str]) -> Iterator[Out]:
+    sender = ""
+    document: list[tuple[int, Any]] = []
+    at = 0
+    try:
+        for at, segment in _segments(text):
+            if segment.tag == "UNB":
+                sender = _sender(segment)
+            elif segment.tag == "UNH":
+                if document:
+                    yield _lost(document[0][0], "has no end (UNT)")
+                document = [(at, segment)]
+            elif document:
+                document.append((at, segment))
+                if segment.tag == "UNT":
+                    yield from _document(document, sender, kind, codes)
+                    document = []
+    except Exception as error:  # noqa: BLE001 - whatever the library makes of what is no EDIFACT
+        why = (str(error) or type(error).__name__).splitlines()[0][:_LONGEST]
+        yield at + 1, Fault(f"interchange: cannot be read from here on: {why}", "send it again")
+        return
+    if document:
+        yield _lost(document[0][0], "has no end (UNT)")
+    if not at:
+        yield 1, Fault("interchange: has no segments", "send it again")
+
+
+def _sender(segment: Any) -> str:
+    sender = part(segment, 1, 0)
+    if not sender or not part(segment, 0, 0).startswith("UNO"):
+        raise ValueError("its head (UNB) has no syntax or no sender")
+    return sender
+
+
+def _segments(text: str) -> Iterator[tuple[int, Any]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library remarks on empty segments
+        segments = Parser().parse(text)
+        at = 0
+        while True:
+            segment = next(segments, None)
+            if segment is None:
+                return
+            at += segment.tag != "UNA"
+            if at > _MOST_LINES * 10:
+                raise ValueError(f"more than {_MOST_LINES * 10} segments")
+            yield at, segment
+
+
+def _document(
+    document: Sequence[tuple[int, Any]], sender: str, kind: str, codes: Mapping[str, str]
+) -> Iterator[Out]:
+    (first, head), (_, end) = document[0], document[-1]
+    name = part(head, 1, 0)
+    if (name, kind) not in _DOCUMENTS:
+        yield _lost(first, f"is a {name or 'nameless document'}, which says nothing of {kind}")
+        return
+    if part(end, 0, 0) != str(len(document)):
+        yield _lost(first, f"has {len(document)} segments, its end says {part(end, 0, 0)!r}")
+        return
+    number = next((part(each, 1, 0) for _, each in document if each.tag == "BGM"), "")
+    if not number:
+        yield _lost(first, "has no number (BGM)")
+        return
+    stage = _DOCUMENTS[name, kind]
+    seen: dict[str, int] = {}
+    for line in articles(document, name):
+        try:
+            for suffix, row_stage, cells in _told(line, name, stage, codes):
+                said = f"{sender}.{name}.{number}.{line.number or line.at}{suffix}"[:_LONGEST]
+                seen[said] = seen.get(said, 0) + 1
+                source_id = said if seen[said] == 1 else f"{said}.{seen[said]}"
+                site_id, sku, quantity, when, unit = cells
+                row = (site_id, sku, quantity, source_id, when, unit)
+                yield line.at, (*row, row_stage) if kind == "transport" else row
+        except _Unusable as bad:
+            yield line.at, bad.fault
+
+
+def _told(
+    line: Article, name: str, stage: str, codes: Mapping[str, str]
+) -> Iterator[tuple[str, str, tuple[str, str, str, datetime, str]]]:
+    """Yield what a line says: the rest of its id, its stage, and its cells."""
+    wanted = next((q for q in _QUANTITIES[name] if any(q == n for n, *_ in line.quantities)), None)
+    if wanted is None:
+        remedy = f"give QTY+{' or QTY+'.join(_QUANTITIES[name])}"
+        raise _Unusable("quantity: is missing (QTY)", remedy)
+    if not line.gtin:
+        raise _Unusable("sku: is missing (LIN)", "give the article's GTIN")
+    when = _time(line.time)
+    sku = codes.get(line.gtin, line.gtin)
+    for n, (qualifier, amount, unit, place) in enumerate(line.quantities):
+        if qualifier != wanted:
+            continue
+        at = place or line.place
+        if not at:
+            raise _Unusable("site_id: is missing (NAD, LOC)", "give the location's GLN")
+        if unit not in _UNITS:
+            raise _Unusable(f"unit: is {unit[:9]!r}", "give PCE, GRM, KGM, MLT or LTR")
+        site_id = codes.get(at, at)
+        if stage and _is_zero(amount):
+            continue  # nothing of it came; what is missing follows
+        yield f"-{n}" if n else "", stage, (site_id, sku, amount, when, _UNITS[unit])
+    site_id = codes.get(line.place, line.place)
+    for n, amount in enumerate(line.missing if stage == "received" else ()):
+        yield f"-m{n}", "lost", (site_id, sku, amount, when, "")
+
+
+def _is_zero(amount: str) -> bool:
+    return bool(amount) and not amount.strip("0.,")
+
+
+def _time(text: str) -> datetime:
+    value, _, form = text.partition("|")
+    remedy = "give DTM as 102 (20260302), 203, 204 or a period as 718"
+    if form in _PERIOD:  # the end of a period; a day ends with the day
+        value, form = value[_PERIOD[form] :], "102"
+    pattern, length = _FORMATS.get(form or "102", ("", -1))
+    if len(value) != length or not value.isdigit():
+        raise _Unusable(f"occurred_at: is {text[:40]!r} (DTM)", remedy)
+    try:
+        at = datetime.strptime(value, pattern).replace(tzinfo=UTC)
+    except ValueError:
+        raise _Unusable(f"occurred_at: is {text[:40]!r} (DTM)", remedy) from None
+    is_day = form in ("", "102")
+    return (
+        at + timedelta(hours=23, minutes=59, seconds=59) if is_day and at.year < _LAST_YEAR else at
+    )
+
+
+def _lost(at: int, why: str) -> Out:
+    return at, Fault(f"document: {why}", "send the document again, whole")
