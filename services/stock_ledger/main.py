@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
+from oms.stock_ledger.v1 import promise_service_pb2_grpc as promise_rpc
 from oms.stock_ledger.v1 import stock_feed_service_pb2_grpc as feed_rpc
 from oms.stock_ledger.v1 import stock_ledger_service_pb2_grpc as rpc
 
@@ -18,14 +19,19 @@ from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.entrypoints.feed_server import SCOPES as FEED_SCOPES
 from services.stock_ledger.entrypoints.feed_server import StockFeedGrpc
 from services.stock_ledger.entrypoints.grpc_server import SCOPES, StockLedgerGrpc
+from services.stock_ledger.entrypoints.promise_server import SCOPES as PROMISE_SCOPES
+from services.stock_ledger.entrypoints.promise_server import PromiseGrpc
 from services.stock_ledger.entrypoints.subscribers import subscriptions
 from services.stock_ledger.entrypoints.translation import level_in_answer
 from services.stock_ledger.read_models.availability import AVAILABILITY, alternatives
 from services.stock_ledger.read_models.balance_marks import MARKS
 from services.stock_ledger.read_models.discrepancies import DISCREPANCIES, unexplained
 from services.stock_ledger.read_models.entries import ENTRIES
+from services.stock_ledger.read_models.inbound import INBOUND_EXPECTED
 from services.stock_ledger.read_models.known_levels import KnownLevels
 from services.stock_ledger.read_models.reservations import RESERVATIONS
+from services.stock_ledger.read_models.sightings import SIGHTINGS
+from services.stock_ledger.read_models.stock_rules import STOCK_RULES
 from services.stock_ledger.read_models.verification import violations
 from services.stock_ledger.settings import StockLedgerSettings
 
@@ -48,6 +54,7 @@ def build(kernel: Kernel) -> Service:
     promises = Reservations(timedelta(seconds=settings.hold_seconds), alternatives)
     levels = KnownLevels(lambda: kernel.reader.sql, level_in_answer, time.monotonic)
     servicer = StockLedgerGrpc(kernel.runner, kernel.reader, kernel.clock, promises, levels)
+    selling = PromiseGrpc(kernel.runner, kernel.reader, kernel.clock)
     feeds = StockFeedGrpc(kernel.runner, kernel.reader, kernel.clock, promises)
 
     async def audit(sql: Sql) -> list[str]:
@@ -70,14 +77,16 @@ def build(kernel: Kernel) -> Service:
         read_models=(
             replace(AVAILABILITY, memories=(levels,)),
             *(ENTRIES, RESERVATIONS, MARKS, DISCREPANCIES),
+            *(STOCK_RULES, INBOUND_EXPECTED, SIGHTINGS),
         ),
         subscriptions=subscriptions(promises),
         timers={EXPIRY_TIMER: promises.expire},
         grpc=(
             lambda server: rpc.add_StockLedgerServiceServicer_to_server(servicer, server),
             lambda server: feed_rpc.add_StockFeedServiceServicer_to_server(feeds, server),
+            lambda server: promise_rpc.add_PromiseServiceServicer_to_server(selling, server),
         ),
-        scopes=SCOPES | FEED_SCOPES,
+        scopes=SCOPES | FEED_SCOPES | PROMISE_SCOPES,
         checks={
             "I2 I3 I4: the books balance, nothing is promised twice, holds end": audit,
             "I2: what is below zero has a discrepancy": negative,

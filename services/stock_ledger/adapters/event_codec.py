@@ -3,6 +3,7 @@
 from services.kernel.adapters.event_codec import EventCodec
 from services.stock_ledger.domain.discrepancy import DiscrepancyClosed, DiscrepancyOpened
 from services.stock_ledger.domain.entry import EntryPosted
+from services.stock_ledger.domain.inbound import InboundExpected
 from services.stock_ledger.domain.reservation import (
     ReservationClosed,
     ReservationConfirmed,
@@ -12,6 +13,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationRefused,
     ReservationReleased,
 )
+from services.stock_ledger.domain.stock_rule import RuleSet, RuleWithdrawn
 
 
 def event_codec() -> EventCodec:
@@ -21,6 +23,9 @@ def event_codec() -> EventCodec:
             "stock.entry_posted.v1": EntryPosted,
             "discrepancy.opened.v1": DiscrepancyOpened,
             "discrepancy.closed.v1": DiscrepancyClosed,
+            "inbound.expected.v1": InboundExpected,
+            "rule.set.v1": RuleSet,
+            "rule.withdrawn.v1": RuleWithdrawn,
             "reservation.held.v1": ReservationHeld,
             "reservation.refused.v1": ReservationRefused,
             "reservation.confirmed.v1": ReservationConfirmed,

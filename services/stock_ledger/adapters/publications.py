@@ -8,6 +8,7 @@ from oms.stock_ledger.v1 import stock_ledger_events_pb2 as feed
 from services.kernel.domain.messages import Recorded
 from services.stock_ledger.domain.discrepancy import DiscrepancyClosed, DiscrepancyOpened
 from services.stock_ledger.domain.entry import EntryPosted
+from services.stock_ledger.domain.inbound import InboundExpected
 from services.stock_ledger.domain.reservation import (
     Event as ReservationEvent,
 )
@@ -22,8 +23,17 @@ from services.stock_ledger.domain.reservation import (
     ReservationReleased,
 )
 from services.stock_ledger.domain.stock_item import site_and_sku
+from services.stock_ledger.domain.stock_rule import RuleSet, RuleWithdrawn
 
-type Event = EntryPosted | DiscrepancyOpened | DiscrepancyClosed | ReservationEvent
+type Event = (
+    EntryPosted
+    | DiscrepancyOpened
+    | DiscrepancyClosed
+    | InboundExpected
+    | RuleSet
+    | RuleWithdrawn
+    | ReservationEvent
+)
 
 
 def publish(recorded: Recorded[Event]) -> feed.StockLedgerEvent | None:
@@ -34,7 +44,7 @@ def publish(recorded: Recorded[Event]) -> feed.StockLedgerEvent | None:
             return feed.StockLedgerEvent(stock_changed=_stock_changed(recorded, event))
         case DiscrepancyOpened() | DiscrepancyClosed():
             return _discrepancy(recorded, event)
-        case ReservationClosed():
+        case ReservationClosed() | InboundExpected() | RuleSet() | RuleWithdrawn():
             return None
         case _:
             return _of_reservation(recorded.key, event)

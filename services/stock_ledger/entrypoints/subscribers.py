@@ -7,6 +7,7 @@ service twice is passed over by the kernel's watermark, and by the source id of 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from oms.catalog.v1.catalog_events_pb2 import CatalogEvent
 from oms.common.v1.common_pb2 import GroupLine
 from oms.delivery.v1.delivery_events_pb2 import DeliveryEvent
 from oms.order.v1.order_events_pb2 import OrderEvent
@@ -38,6 +39,7 @@ from services.stock_ledger.domain.stock_item import (
     TakeBack,
     stock_key,
 )
+from services.stock_ledger.entrypoints.catalog_subscriber import hear_catalog, prepare_catalog
 from services.stock_ledger.read_models.discrepancies import newest_promises
 
 GROUP = "stock_ledger"
@@ -85,6 +87,13 @@ def subscriptions(promises: Reservations) -> tuple[Subscription, ...]:
             hears=("return_inspected",),
             hear=hear_returns,
             prepare=prepare_returns,
+        ),
+        listen(
+            CatalogEvent,
+            group=GROUP,
+            hears=("product_upserted",),
+            hear=hear_catalog,
+            prepare=prepare_catalog,
         ),
     )
 

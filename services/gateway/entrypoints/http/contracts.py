@@ -7,7 +7,11 @@ from oms.order.v1 import order_service_pb2
 from oms.picking.v1 import picking_service_pb2
 from oms.returns.v1 import returns_service_pb2
 from oms.sourcing.v1 import sourcing_service_pb2
-from oms.stock_ledger.v1 import stock_feed_service_pb2, stock_ledger_service_pb2
+from oms.stock_ledger.v1 import (
+    promise_service_pb2,
+    stock_feed_service_pb2,
+    stock_ledger_service_pb2,
+)
 
 CATALOG = catalog_service_pb2.DESCRIPTOR.services_by_name["CatalogService"].methods_by_name
 DELIVERY = delivery_service_pb2.DESCRIPTOR.services_by_name["DeliveryService"].methods_by_name
@@ -20,5 +24,6 @@ RETURNS = returns_service_pb2.DESCRIPTOR.services_by_name["ReturnsService"].meth
 SOURCING = sourcing_service_pb2.DESCRIPTOR.services_by_name["SourcingService"].methods_by_name
 STOCK = stock_ledger_service_pb2.DESCRIPTOR.services_by_name["StockLedgerService"].methods_by_name
 FEEDS = stock_feed_service_pb2.DESCRIPTOR.services_by_name["StockFeedService"].methods_by_name
+PROMISES = promise_service_pb2.DESCRIPTOR.services_by_name["PromiseService"].methods_by_name
 
-ALL = (CATALOG, DELIVERY, NOTIFICATION, ORDER, PICKING, RETURNS, SOURCING, STOCK, FEEDS)
+ALL = (CATALOG, DELIVERY, NOTIFICATION, ORDER, PICKING, RETURNS, SOURCING, STOCK, FEEDS, PROMISES)

@@ -1,0 +1,153 @@
+"""What is kept back of free stock: safety stocks, buffers and ring-fences, as data.
+
+Stream  ``stockrule-{rule_id}``; the id follows from what the rule is about, so there is one of each
+Rule    of several rules that apply, the nearest wins: product before category, the narrower
+        category first, then site.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from services.kernel.domain.decider import Decider, Kind
+from services.kernel.domain.ids import derive
+
+
+class RuleKind(StrEnum):
+    """What a rule takes off, and from whom."""
+
+    SAFETY = "safety"
+    BUFFER = "buffer"
+    RING_FENCE = "ring_fence"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a rule is about; what is empty means all.
+
+    Attributes:
+        channel: Of a buffer or a ring-fence; empty for safety stock.
+        category_path: From the widest to the narrowest; not together with a product.
+    """
+
+    kind: RuleKind
+    channel: str = ""
+    site_id: str = ""
+    category_path: tuple[str, ...] = ()
+    sku: str = ""
+
+    @property
+    def rule_id(self) -> str:
+        """Return the id of the one rule about this."""
+        return derive(
+            *("stockrule", self.kind.value, self.channel, self.site_id, self.sku),
+            *self.category_path,
+        )
+
+    def is_about(self, site_id: str, sku: str, category_path: Sequence[str]) -> bool:
+        return (
+            self.site_id in ("", site_id)
+            and self.sku in ("", sku)
+            and tuple(category_path[: len(self.category_path)]) == self.category_path
+        )
+
+    @property
+    def nearness(self) -> tuple[bool, int, bool]:
+        return bool(self.sku), len(self.category_path), bool(self.site_id)
+
+
+# Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
+
+
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Base units to keep back from now on."""
+
+    scope: Scope
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class RuleWithdrawn:
+    """Wider rules apply again."""
+
+    scope: Scope
+
+
+type Event = RuleSet | RuleWithdrawn
+
+
+# Commands.
+
+
+@dataclass(frozen=True, slots=True)
+class PutRule:
+    """Quantity: None withdraws the rule."""
+
+    scope: Scope
+    quantity: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StockRule:
+    """State: what is kept back, or nothing while there is no such rule."""
+
+    quantity: int | None = None
+
+
+def decide(command: PutRule, rule: StockRule) -> Sequence[Event]:
+    if command.quantity == rule.quantity:
+        return []
+    if command.quantity is None:
+        return [RuleWithdrawn(command.scope)]
+    return [RuleSet(command.scope, command.quantity)]
+
+
+def evolve(_: StockRule, event: Event) -> StockRule:
+    return StockRule(event.quantity if isinstance(event, RuleSet) else None)
+
+
+RULE: Decider[PutRule, StockRule, Event] = Decider(StockRule(), decide, evolve)
+STOCK_RULE: Kind[PutRule, StockRule, Event] = Kind("stockrule", RULE)
+
+
+class Rules:
+    """The rules that may concern some pairs, asked one after the other."""
+
+    def __init__(self, rules: Iterable[tuple[Scope, int]]) -> None:
+        nearest_first = sorted(rules, key=lambda rule: rule[0].nearness, reverse=True)
+        self._safety: list[tuple[Scope, int]] = []
+        self._buffers: dict[str, list[tuple[Scope, int]]] = {}
+        self._fences: dict[str, list[tuple[Scope, int]]] = {}
+        for scope, quantity in nearest_first:
+            match scope.kind:
+                case RuleKind.SAFETY:
+                    self._safety.append((scope, quantity))
+                case RuleKind.BUFFER:
+                    self._buffers.setdefault(scope.channel, []).append((scope, quantity))
+                case RuleKind.RING_FENCE:
+                    self._fences.setdefault(scope.channel, []).append((scope, quantity))
+
+    def kept_back(
+        self, channel: str, site_id: str, sku: str, category_path: Sequence[str]
+    ) -> tuple[int, int, int]:
+        """Return safety stock, the channel's buffer, and what is fenced for other channels."""
+        place = (site_id, sku, category_path)
+        return (
+            _nearest(self._safety, *place),
+            _nearest(self._buffers.get(channel, ()), *place),
+            sum(
+                _nearest(rules, *place)
+                for fenced_for, rules in self._fences.items()
+                if fenced_for != channel
+            ),
+        )
+
+
+def _nearest(
+    rules: Iterable[tuple[Scope, int]], site_id: str, sku: str, category_path: Sequence[str]
+) -> int:
+    for scope, quantity in rules:
+        if scope.is_about(site_id, sku, category_path):
+            return quantity
+    return 0

@@ -1,0 +1,71 @@
+"""What is expected to arrive, and what of it has.
+
+Answers    the inbound part of every promise
+Fed by     what was told of deliveries; receipts with the same source id take off what they bring
+Staleness  milliseconds
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from services.kernel.application.work import Sql
+from services.kernel.domain.messages import Recorded
+from services.kernel.read_models.read_model import ReadModel
+from services.stock_ledger.domain.entry import Cause, EntryPosted
+from services.stock_ledger.domain.inbound import InboundExpected
+from services.stock_ledger.domain.stock_item import site_and_sku
+
+_RECEIPTS = frozenset({Cause.GOODS_RECEIPT.value, Cause.TRANSFER_RECEIVED.value})
+
+
+async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
+    """Write what is expected and what came, in the order of the log."""
+    for kind, run in groupby(_told(batch), key=lambda one: one[0]):
+        rows = [row for _, row in run]
+        await (_expect if kind is InboundExpected else _receive)(rows, sql)
+
+
+def _told(batch: Sequence[Recorded[Any]]) -> Iterator[tuple[type, tuple[Any, ...]]]:
+    for recorded in batch:
+        event = recorded.event
+        place = (recorded.tenant, *site_and_sku(recorded.key))
+        if isinstance(event, InboundExpected):
+            yield (
+                InboundExpected,
+                (*place, event.source_id, event.quantity, event.due_at, recorded.version),
+            )
+        elif isinstance(event, EntryPosted) and event.cause in _RECEIPTS:
+            if event.source_id:
+                yield EntryPosted, (*place, event.source_id, event.quantity)
+            for report in event.reports:
+                yield EntryPosted, (*place, report.source_id, report.quantity)
+
+
+async def _expect(rows: Sequence[tuple[Any, ...]], sql: Sql) -> None:
+    newest = {row[:4]: row for row in rows}
+    await sql.execute(
+        "INSERT INTO inbound (tenant, site_id, sku, source_id, quantity, received, due_at, version)"
+        " SELECT tenant, site_id, sku, source_id, quantity, 0, due_at, version"
+        " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[],"
+        " $6::timestamptz[], $7::int[])"
+        " AS e (tenant, site_id, sku, source_id, quantity, due_at, version)"
+        " ON CONFLICT (tenant, site_id, sku, source_id) DO UPDATE SET"
+        " quantity = excluded.quantity, due_at = excluded.due_at, version = excluded.version",
+        *(list(column) for column in zip(*newest.values(), strict=True)),
+    )
+
+
+async def _receive(rows: Sequence[tuple[Any, ...]], sql: Sql) -> None:
+    await sql.execute(
+        "UPDATE inbound AS t SET received = t.received + r.quantity FROM ("
+        " SELECT tenant, site_id, sku, source_id, sum(quantity) AS quantity"
+        " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])"
+        " AS u (tenant, site_id, sku, source_id, quantity) GROUP BY 1, 2, 3, 4) AS r"
+        " WHERE (t.tenant, t.site_id, t.sku, t.source_id)"
+        " = (r.tenant, r.site_id, r.sku, r.source_id)",
+        *(list(column) for column in zip(*rows, strict=True)),
+    )
+
+
+INBOUND_EXPECTED = ReadModel("inbound", ("inbound",), project)

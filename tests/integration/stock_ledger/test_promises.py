@@ -1,0 +1,247 @@
+"""What may be promised: balance, rules, what is on its way, and how far the books are trusted."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from oms.catalog.v1.catalog_events_pb2 import CatalogEvent, Product, ProductUpserted
+from oms.common.v1.common_pb2 import SkuQuantity
+from oms.stock_ledger.v1 import promise_service_pb2 as wire
+
+from services.kernel.domain.errors import Invalid
+from services.kernel.entrypoints.calls import CALLER, Caller
+from services.stock_ledger.application.handlers import record
+from services.stock_ledger.domain.stock_item import Receive, SellAtTill, stock_key
+from services.stock_ledger.entrypoints.promise_server import PromiseGrpc
+from tests.support.stack import TENANT, Stack, a_cause, running
+
+pytestmark = pytest.mark.stack
+NOTHING: Any = None
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+KINDS = {
+    "safety": wire.STOCK_RULE_KIND_SAFETY,
+    "buffer": wire.STOCK_RULE_KIND_BUFFER,
+    "fence": wire.STOCK_RULE_KIND_RING_FENCE,
+}
+
+
+class Clock:
+    def now(self) -> datetime:
+        return NOW
+
+
+class Promises:
+    """The service on its stack, and what a test asks of it most."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self.host = stack["stock_ledger"]
+        self.grpc = PromiseGrpc(self.host.runner, self.host.reader, Clock())
+
+    async def receive(self, sku: str, quantity: int, source_id: str, at: datetime = NOW) -> None:
+        movement = (stock_key("paris", sku), Receive(quantity, source_id, at))
+        await self.host.runner.execute(
+            a_cause(f"receive-{source_id}"), lambda work: record(work, [movement])
+        )
+        await self.stack.settle()
+
+    async def put(self, request_id: str, *rules: tuple[str, int | None, dict[str, Any]]) -> int:
+        rows = [
+            wire.StockRuleRow(
+                rule=wire.StockRule(kind=KINDS[kind], quantity=quantity or 0, **scope),
+                is_withdrawn=quantity is None,
+            )
+            for kind, quantity, scope in rules
+        ]
+        request = wire.PutStockRulesRequest(request_id=request_id, rows=rows)
+        changed = (await self.grpc.PutStockRules(request, NOTHING)).changed
+        await self.stack.settle()
+        return changed
+
+    async def of(
+        self, sku: str, channel: str = "", until: datetime | None = None, site_id: str = "paris"
+    ) -> wire.Promise:
+        request = wire.GetPromisesRequest(
+            pairs=[wire.PromisePair(site_id=site_id, sku=sku)], channel=channel, until=_stamp(until)
+        )
+        [promise] = (await self.grpc.GetPromises(request, NOTHING)).promises
+        return promise
+
+    async def sellable(self, sku: str, channel: str = "", until: datetime | None = None) -> int:
+        return (await self.of(sku, channel, until)).available_to_sell
+
+
+def _stamp(at: datetime | None) -> Timestamp | None:
+    if at is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp
+
+
+@pytest.fixture
+async def promises(postgres_dsn: str) -> AsyncIterator[Promises]:
+    CALLER.set(Caller(TENANT, "test", frozenset(), "correlation", ""))
+    async with running(postgres_dsn, ["stock_ledger"]) as stack:
+        yield Promises(stack)
+
+
+async def test_rules_take_off_what_they_say_and_the_nearest_wins(promises: Promises) -> None:
+    product = Product(sku="tea", name="Thé vert", category_path=["Épicerie", "Thé"])
+    event = CatalogEvent(product_upserted=ProductUpserted(product=product))
+    await promises.stack.publish(event, "product-tea")
+    await promises.receive("tea", 20, "note-1")
+
+    assert await promises.sellable("tea", "web") == 20
+    put = promises.put
+    assert await put("r1", ("safety", 2, {})) == 1
+    assert await promises.sellable("tea", "web") == 18
+    assert await put("r2", ("safety", 4, {"category_path": ["Épicerie"]})) == 1
+    assert await promises.sellable("tea", "web") == 16
+    assert await put("r3", ("safety", 1, {"sku": "tea", "site_id": "paris"})) == 1
+    assert await promises.sellable("tea", "web") == 19
+    await put("r4", ("buffer", 3, {"channel": "web"}), ("fence", 6, {"channel": "drive"}))
+    assert await promises.sellable("tea", "web") == 10
+    assert await promises.sellable("tea", "drive") == 19
+    assert await promises.sellable("tea") == 13
+
+    told = await promises.of("tea", "web")
+    parts = (told.free, told.safety, told.available_to_promise, told.buffer, told.ring_fenced)
+    assert parts == (20, 1, 19, 3, 6)
+    await put("r5", ("fence", 500, {"channel": "drive"}))
+    assert await promises.sellable("tea", "web") == 0, "never below zero"
+    await put("r6", ("fence", None, {"channel": "drive"}), ("buffer", None, {"channel": "web"}))
+    assert await promises.sellable("tea", "web") == 19
+
+    rules = (await promises.grpc.ListStockRules(wire.ListStockRulesRequest(), NOTHING)).rules
+    assert sorted((rule.quantity, list(rule.category_path), rule.sku) for rule in rules) == [
+        (1, [], "tea"),
+        (2, [], ""),
+        (4, ["Épicerie"], ""),
+    ]
+    assert await put("r7", ("safety", 2, {})) == 0, "said before"
+
+
+async def test_what_is_due_by_the_date_counts_until_it_is_received(promises: Promises) -> None:
+    await promises.receive("tea", 5, "note-1")
+    tomorrow, week = NOW + timedelta(days=1), NOW + timedelta(days=7)
+    rows = [
+        wire.InboundRow(site_id="paris", sku="tea", source_id=s, quantity=q, due_at=_stamp(at))
+        for s, q, at in (("po-1", 10, tomorrow), ("po-2", 30, week))
+    ]
+    request = wire.PutInboundRequest(request_id="i1", rows=rows)
+    assert (await promises.grpc.PutInbound(request, NOTHING)).changed == 2
+    await promises.stack.settle()
+
+    assert await promises.sellable("tea") == 5
+    assert await promises.sellable("tea", until=tomorrow) == 15
+    assert await promises.sellable("tea", until=week) == 45
+
+    await promises.receive("tea", 8, "po-1")  # two are still missing
+    assert await promises.sellable("tea", until=tomorrow) == 15
+    assert (await promises.of("tea", until=tomorrow)).inbound == 2
+    rows[0].quantity = 0
+    await promises.grpc.PutInbound(wire.PutInboundRequest(request_id="i2", rows=rows), NOTHING)
+    await promises.stack.settle()
+    assert await promises.sellable("tea", until=tomorrow) == 13
+
+
+async def test_the_answer_says_how_far_it_can_be_trusted(promises: Promises) -> None:
+    assert (await promises.of("tea")).confidence == wire.CONFIDENCE_LOW
+    await promises.receive("tea", 5, "note-1")
+    fresh = await promises.of("tea")
+    assert fresh.confidence == wire.CONFIDENCE_HIGH
+    assert fresh.seen_at.ToDatetime(UTC) == NOW
+    assert fresh.HasField("updated_at")
+    await promises.receive("jam", 5, "note-2", NOW - timedelta(days=31))
+    assert (await promises.of("jam")).confidence == wire.CONFIDENCE_MEDIUM
+
+    sale = (stock_key("paris", "tea"), SellAtTill(9, "ticket-1", NOW))
+    await promises.host.runner.execute(a_cause("sale"), lambda work: record(work, [sale]))
+    await promises.stack.settle()
+
+    oversold = await promises.of("tea")
+    assert (oversold.available_to_promise, oversold.available_to_sell) == (-4, 0)
+    assert oversold.confidence == wire.CONFIDENCE_LOW
+
+
+async def test_a_basket_is_answered_for_many_sites_at_once(promises: Promises) -> None:
+    await promises.receive("tea", 5, "note-1")
+    await promises.receive("jam", 1, "note-2")
+    await promises.put("r1", ("safety", 1, {"sku": "tea"}))
+
+    answer = await promises.grpc.GetBasketPromises(
+        wire.GetBasketPromisesRequest(
+            lines=[SkuQuantity(sku="tea", quantity=2), SkuQuantity(sku="tea", quantity=3)],
+            site_ids=["lyon", "paris"],
+        ),
+        NOTHING,
+    )
+
+    lyon, paris = answer.sites
+    assert [(one.sku, one.quantity) for one in paris.missing] == [("tea", 1)]
+    assert [(one.sku, one.quantity) for one in lyon.missing] == [("tea", 5)]
+    assert (lyon.confidence, paris.confidence) == (wire.CONFIDENCE_LOW, wire.CONFIDENCE_HIGH)
+
+
+async def test_a_watch_tells_what_changes_and_nothing_else(promises: Promises) -> None:
+    await promises.receive("tea", 5, "note-1")
+    await promises.receive("jam", 5, "note-2")
+    request = wire.WatchPromisesRequest(
+        pairs=[wire.PromisePair(site_id="paris", sku=sku) for sku in ("tea", "jam")],
+        max_seconds=60,
+    )
+    watch: Any = promises.grpc.WatchPromises(request, NOTHING)
+    async with asyncio.timeout(20):
+        first = await anext(watch)
+        assert [one.sku for one in first.promises] == ["tea", "jam"]
+        await promises.receive("jam", 2, "note-3")
+        news = await anext(watch)
+        assert [(one.sku, one.free) for one in news.promises] == [("jam", 7)]
+        await promises.put("r1", ("safety", 1, {"sku": "tea"}))
+        news = await anext(watch)
+        assert [(one.sku, one.available_to_sell) for one in news.promises] == [("tea", 4)]
+    await watch.aclose()
+
+
+async def test_another_tenant_sees_and_changes_nothing_of_it(promises: Promises) -> None:
+    await promises.receive("tea", 5, "note-1")
+    await promises.put("r1", ("safety", 1, {"sku": "tea"}))
+
+    CALLER.set(Caller("somebody-else", "test", frozenset(), "correlation", ""))
+
+    foreign = await promises.of("tea")
+    assert (foreign.version, foreign.free, foreign.safety) == (0, 0, 0)
+    rules = await promises.grpc.ListStockRules(wire.ListStockRulesRequest(), NOTHING)
+    assert not rules.rules
+
+
+@pytest.mark.parametrize(
+    ("rule", "field"),
+    [
+        ({"kind": 0}, "rows[0].rule.kind"),
+        ({"kind": 1, "channel": "web"}, "rows[0].rule.channel"),
+        ({"kind": 2}, "rows[0].rule.channel"),
+        ({"kind": 1, "quantity": -1}, "rows[0].rule.quantity"),
+        ({"kind": 1, "quantity": 2_000_000_000}, "rows[0].rule.quantity"),
+        ({"kind": 1, "sku": "tea", "category_path": ["a"]}, "rows[0].rule.category_path"),
+        ({"kind": 1, "category_path": ["a\n"]}, "rows[0].rule.category_path[0]"),
+        ({"kind": 1, "category_path": ["a"] * 11}, "rows[0].rule.category_path"),
+        ({"kind": 1, "site_id": "pa ris"}, "rows[0].rule.site_id"),
+        ({"kind": 1, "sku": "|"}, "rows[0].rule.sku"),
+    ],
+)
+async def test_a_malformed_rule_is_told_by_its_field(rule: dict[str, Any], field: str) -> None:
+    CALLER.set(Caller(TENANT, "test", frozenset(), "correlation", ""))
+    servicer = PromiseGrpc(NOTHING, NOTHING, Clock())
+    row = wire.StockRuleRow(rule=wire.StockRule(**rule))
+
+    with pytest.raises(Invalid) as refused:
+        await servicer.PutStockRules(
+            wire.PutStockRulesRequest(request_id="r1", rows=[row]), NOTHING
+        )
+
+    assert field in str(refused.value)
