@@ -15,6 +15,7 @@ from services.gateway.entrypoints.http import (
     notifications,
     orders,
     picking,
+    promises,
     returns,
     stock,
     stock_feeds,
@@ -29,7 +30,7 @@ from tests.unit.gateway.fakes import Fakes, MemoryKeys, OneKey, gateway
 # Rpcs without a route, each with its reason.
 WITHOUT_ROUTE: dict[str, str] = {}
 MODULES = (
-    orders, picking, stock, stock_feeds, baskets, catalog,
+    orders, picking, stock, stock_feeds, promises, baskets, catalog,
     handover, returns, decisions, notifications,
 )  # fmt: skip
 ROUTES = [route for module in MODULES for route in module.ROUTES]

@@ -37,7 +37,7 @@ def resources(face: Face, streams: Streams) -> tuple[Resource, ...]:
         Resource("picking", face, picking.ROUTES),
         stock.resource(face),
         Resource("stock feeds", face, stock_feeds.ROUTES),
-        Resource("promises", face, promises.ROUTES),
+        promises.resource(face, streams),
         baskets.resource(face),
         catalog.resource(face),
         Resource("delivery", face, handover.ROUTES),

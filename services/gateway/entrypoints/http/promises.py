@@ -1,7 +1,18 @@
 """What may be promised, and the rules for it."""
 
+from typing import Annotated
+
+import msgspec
+from fastapi import Query, Request, Response
+from oms.stock_ledger.v1 import promise_service_pb2 as wire
+
 from services.gateway.entrypoints.http.contracts import PROMISES
-from services.gateway.entrypoints.http.routes import Route
+from services.gateway.entrypoints.http.document import described
+from services.gateway.entrypoints.http.incoming import incoming
+from services.gateway.entrypoints.http.resource import Resource
+from services.gateway.entrypoints.http.routes import Face, Route
+from services.gateway.entrypoints.http.streams import MAX_SECONDS, Streams
+from services.gateway.entrypoints.http.wire import to_json
 
 ROUTES = (
     Route(
@@ -30,3 +41,47 @@ ROUTES = (
         "Tell what is expected to arrive, and when",
     ),
 )
+
+
+def promise_bytes(answer: wire.WatchPromisesResponse) -> bytes:
+    """Return one event with the promises that changed; without any it is a comment."""
+    if not answer.promises:
+        return b": still here\n\n"
+    data = msgspec.json.encode(to_json(answer)["promises"]).decode()
+    return f"event: promises\ndata: {data}\n\n".encode()
+
+
+def resource(face: Face, streams: Streams) -> Resource:
+    """Return the routes of promises."""
+    promises = Resource("promises", face)
+
+    @promises.get(
+        "/v1/stock/promises/stream",
+        summary="Follow what may be promised of products at sites, live",
+        **described(
+            PROMISES["WatchPromises"], answer={"type": "string"}, media_type="text/event-stream"
+        ),
+    )
+    async def stream(
+        request: Request,
+        sku: Annotated[list[str], Query(description="Once for each product.")],
+        site_id: Annotated[list[str], Query(description="Once for each site.")],
+        channel: Annotated[str, Query(default_factory=str)],
+    ) -> Response:
+        """Tell all at first, then what changes; at most 500 pairs of product and site."""
+        pairs = [wire.PromisePair(site_id=site, sku=one) for one in sku for site in site_id]
+        watched = wire.WatchPromisesRequest(pairs=pairs, channel=channel, max_seconds=MAX_SECONDS)
+        asked = wire.GetPromisesRequest(pairs=pairs, channel=channel)
+        metadata = incoming(request.scope).metadata()
+        return await streams.follow(
+            face.remote,
+            metadata,
+            PROMISES["WatchPromises"],
+            watched,
+            promise_bytes,
+            PROMISES["GetPromises"],
+            asked,
+        )
+
+    promises.add(ROUTES)
+    return promises

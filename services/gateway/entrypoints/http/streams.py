@@ -1,12 +1,15 @@
-"""Server-sent events: one order's timeline, live, resumable with Last-Event-ID."""
+"""Server-sent events: an order's timeline, resumable with Last-Event-ID, and other watches."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import msgspec
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
 from oms.order.v1 import order_service_pb2 as wire
 
 from services.gateway.entrypoints.http.contracts import ORDER
@@ -55,14 +58,48 @@ class Streams:
         Raises:
             Problem: There is no such order for this caller, or too many streams are open.
         """
-        if self.open >= MAX_STREAMS:
-            raise problem("TOO_MANY_STREAMS")
         # Asked first, because once the stream has begun there is no status left to say no with.
         first = wire.GetTimelineRequest(order_id=watched.order_id, view=watched.view, page_size=1)
-        await remote.call(ORDER["GetTimeline"], first, metadata, HEARTBEAT_S)
         watched.max_seconds = MAX_SECONDS
+        return await self.follow(
+            remote,
+            metadata,
+            ORDER["WatchTimeline"],
+            watched,
+            tell,
+            ORDER["GetTimeline"],
+            first,
+        )
+
+    async def follow(
+        self,
+        remote: Remote,
+        metadata: Metadata,
+        watch: MethodDescriptor,
+        watched: Message,
+        tell: Callable[[Any], bytes],
+        ask: MethodDescriptor,
+        asked: Message,
+    ) -> Response:
+        """Return the answers of a streaming rpc as events, each told as ``tell`` does.
+
+        Args:
+            remote: The services.
+            metadata: On whose behalf.
+            watch: The streaming rpc.
+            watched: Its request.
+            tell: An answer to the bytes of an event.
+            ask: Called before, to be refused with a status.
+            asked: Its request.
+
+        Raises:
+            Problem: ``ask`` was refused, or too many streams are open.
+        """
+        if self.open >= MAX_STREAMS:
+            raise problem("TOO_MANY_STREAMS")
+        await remote.call(ask, asked, metadata, HEARTBEAT_S)
         return StreamingResponse(
-            self._counted(_events(remote, metadata, watched, tell, self._ending)),
+            self._counted(_events(remote, metadata, watch, watched, tell, self._ending)),
             headers=_HEADERS,
             media_type="text/event-stream",
         )
@@ -79,18 +116,17 @@ class Streams:
 async def _events(
     remote: Remote,
     metadata: Metadata,
-    watched: wire.WatchTimelineRequest,
-    tell: Callable[[wire.WatchTimelineResponse], bytes],
+    watch: MethodDescriptor,
+    watched: Message,
+    tell: Callable[[Any], bytes],
     ending: asyncio.Event,
 ) -> AsyncIterator[bytes]:
     """Yield the bytes of the stream; a slow reader slows the service down, not our memory."""
-    told: asyncio.Queue[wire.WatchTimelineResponse | None] = asyncio.Queue(_WAITING_ENTRIES)
+    told: asyncio.Queue[Any] = asyncio.Queue(_WAITING_ENTRIES)
 
     async def listen() -> None:
         try:
-            answers = remote.stream(
-                ORDER["WatchTimeline"], watched, metadata, MAX_SECONDS + HEARTBEAT_S
-            )
+            answers = remote.stream(watch, watched, metadata, MAX_SECONDS + HEARTBEAT_S)
             async for answer in answers:
                 await told.put(answer)
         except Problem as found:  # too late for a status: the client resumes and gets one then
