@@ -10,7 +10,7 @@ from pathlib import Path
 import uvloop
 
 from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
-from tests.bench import availability, placement, plan, store
+from tests.bench import availability, past, placement, plan, store
 from tests.bench.result import Result, machine, tell
 
 type Bench = Callable[[str], AsyncIterator[Result]]
@@ -22,6 +22,8 @@ BENCHES: dict[str, Bench] = {
     "plan": plan.plan,
     "placement": placement.placement,
     "availability": availability.availability,
+    "as_of": past.as_of,
+    "image": past.image,
 }
 
 

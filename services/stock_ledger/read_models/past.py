@@ -41,26 +41,27 @@ async def balances(
         [at for _, _, at in asked],
     )
     marks = await sql.fetch(
-        "SELECT a.n, coalesce(base.version, 0), base.balance, m.version, m.part"
+        "SELECT a.n, coalesce(newest.version, 0), base.balance, m.part"
         " FROM unnest($2::text[], $3::text[], $4::int[], $5::timestamptz[]) WITH ORDINALITY"
         " AS a (site_id, sku, version, at, n)"
-        " LEFT JOIN LATERAL (SELECT version, balance FROM balance_mark b WHERE b.tenant = $1"
+        " JOIN LATERAL (SELECT max(b.version) AS version FROM balance_mark b WHERE b.tenant = $1"
+        " AND b.site_id = a.site_id AND b.sku = a.sku AND b.version <= a.version) newest"
+        " ON newest.version IS NOT NULL"
+        " LEFT JOIN LATERAL (SELECT b.version, b.balance FROM balance_mark b WHERE b.tenant = $1"
         " AND b.site_id = a.site_id AND b.sku = a.sku AND b.version <= a.version"
         " AND b.settled_at <= a.at ORDER BY b.version DESC LIMIT 1) base ON true"
-        " LEFT JOIN LATERAL (SELECT version, CASE WHEN place > 0 THEN"
-        " changes[(place - 1) * $6::int + 1 : place * $6::int] END AS part"
-        " FROM (SELECT b.version, b.changes, width_bucket(a.at, b.occurred) AS place"
+        " LEFT JOIN LATERAL (SELECT changes[(place - 1) * $6::int + 1 : place * $6::int] AS part"
+        " FROM (SELECT b.changes, width_bucket(a.at, b.occurred) AS place"
         " FROM balance_mark b WHERE b.tenant = $1 AND b.site_id = a.site_id AND b.sku = a.sku"
-        " AND b.version > coalesce(base.version, 0) AND b.version <= a.version) AS placed) m"
-        " ON true WHERE base.version IS NOT NULL OR m.version IS NOT NULL",
+        " AND b.version > coalesce(base.version, 0) AND b.version <= a.version"
+        " AND b.begins_at <= a.at) AS placed) m ON true",
         *(tenant, *columns, WIDTH),
     )
     sums: list[Sequence[int]] = [NOTHING] * len(asked)
     marked = [0] * len(asked)
-    for n, base_version, base, version, part in marks:
+    for n, newest, base, part in marks:
         if not marked[n - 1]:
-            sums[n - 1] = base or NOTHING
-        marked[n - 1] = max(marked[n - 1], base_version, version or 0)
+            marked[n - 1], sums[n - 1] = newest, base or NOTHING
         if part is not None:
             sums[n - 1] = plus(sums[n - 1], part)
     rows = await sql.fetch(
