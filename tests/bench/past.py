@@ -144,7 +144,6 @@ async def image(postgres_dsn: str) -> AsyncIterator[Result]:
         )
         tell("image: stocking half of the pairs")
         await _all(grpc.ReceiveStock, [_received(n) for n in range(0, PAIRS // 2, _BATCH)])
-        await stack.settle()
         tell(f"image: {PAIRS} pairs")
         started = time.perf_counter()
         await _all(grpc.PostImages, [_image(n) for n in range(0, PAIRS, _BATCH)])

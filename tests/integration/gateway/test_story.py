@@ -161,3 +161,43 @@ async def test_an_order_is_placed_picked_collected_and_followed(shop: Shop) -> N
     assert any(line.startswith("id: ") for line in seen)
     refused = await shop.post(f"{path}:cancel")
     assert (refused.status_code, refused.json()["reason"]) == (409, "CUTOFF_PASSED")
+
+
+async def test_the_past_of_stock_is_asked_for_over_http(shop: Shop) -> None:
+    pear = {"site_id": "lyon", "sku": "pear"}
+    for kind, quantity, at in (("receive", 10, "05:00"), ("till_sale", 2, "06:30")):
+        row = pear | {"quantity": quantity, "source_id": kind}
+        row["occurred_at"] = f"2026-03-02T{at}:00Z"
+        await shop.done("/v1/stock/movements:batch", {"kind": kind, "rows": [row]})
+    image = {
+        "kind": "image",
+        "basis": "physical",
+        "is_picked_included": True,
+        "occurred_at": "2026-03-02T06:00:00Z",
+        "rows": [pear | {"quantity": 9, "source_id": "wms"}],
+    }
+    seen = await shop.done("/v1/stock/images:batch", image)
+    assert [(row["status"], row["level"]["free"]) for row in seen["results"]] == [("recorded", 7)]
+
+    async def free(**clocks: str) -> int:
+        answer = await shop.http.get("/v1/stock", params=pear | clocks)
+        assert answer.status_code == 200, answer.text
+        return int(answer.json()["levels"][0]["free"])
+
+    assert await free(as_of="2026-03-02T05:59:59Z") == 10
+    assert await free(as_of="2026-03-02T06:00:00Z") == 9
+    assert await free(as_of="2026-03-02T07:00:00+00:00") == 7
+    assert await free(known_at="2026-03-02T23:00:00Z") == 0  # nobody had told us by then
+    wrong = await shop.http.get("/v1/stock", params=pear | {"as_of": "yesterday"})
+    assert wrong.status_code == 400
+
+    told = await shop.http.get("/v1/stock/explanation", params=pear)
+    assert {cause["cause"]: cause["free"] for cause in told.json()["causes"]} == {
+        "goods_receipt": 10,
+        "till_sale": -2,
+        "image": -1,
+    }
+    question = {"pairs": [pear], "since": "2026-03-02T05:30:00Z", "until": "2026-03-02T06:10:00Z"}
+    changed = await shop.http.post("/v1/stock/differences:batch", json=question)
+    [difference] = changed.json()["differences"]
+    assert (difference["before"]["free"], difference["after"]["free"]) == (10, 9)

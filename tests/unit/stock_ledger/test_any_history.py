@@ -1,0 +1,300 @@
+"""Any history at all: facts late and repeated, promises, picks, images, counts. The books hold."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from services.kernel.application.work import Sql
+from services.kernel.domain.errors import NotFound, Rejected
+from services.stock_ledger.application import feeds
+from services.stock_ledger.application.endangered import watch
+from services.stock_ledger.application.feeds import Told
+from services.stock_ledger.application.handlers import Reservations, record
+from services.stock_ledger.application.images import Images
+from services.stock_ledger.domain.discrepancy import DISCREPANCY, Promised
+from services.stock_ledger.domain.entry import Buckets, Cause, EntryPosted, Report
+from services.stock_ledger.domain.image import Basis, Seen, measured
+from services.stock_ledger.domain.reservation import RESERVATION, Line
+from services.stock_ledger.domain.stock_item import (
+    STOCK,
+    STOCK_ITEM,
+    Adjust,
+    AdjustmentReason,
+    Command,
+    Deliver,
+    HandOver,
+    Observe,
+    Pick,
+    PutBack,
+    Ship,
+    Short,
+    TakeBack,
+    site_and_sku,
+    stock_key,
+)
+from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory, nowhere
+from tests.unit.stock_ledger.test_image import balance_at
+
+KEYS = tuple(stock_key("paris", sku) for sku in ("milk", "bread"))
+_ALWAYS = datetime.max.replace(tzinfo=NOON.tzinfo)
+
+type Unit = Callable[[], Awaitable[object]]
+
+keys = st.sampled_from(KEYS)
+few = st.integers(1, 6)
+whose = st.sampled_from("ABCD")
+ago = st.integers(0, 90).map(lambda minutes: timedelta(minutes=minutes))
+told = st.sampled_from(
+    [
+        *(Cause.GOODS_RECEIPT, Cause.TILL_SALE, Cause.BREAKAGE, Cause.THEFT),
+        *(Cause.RETURN_RESTOCK, Cause.RETURN_WRITE_OFF, Cause.TRANSFER_RECEIVED),
+    ]
+)
+moves: Sequence[type[Pick | PutBack | HandOver | Ship | Deliver]] = (
+    *(Pick, PutBack, HandOver, Ship, Deliver),
+)
+
+
+class History(RuleBasedStateMachine):
+    """Units of work, one after the other, on two products; a refused unit leaves nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.work = LedgerInMemory()
+        self.promises = Reservations(timedelta(minutes=15), nowhere)
+        self.images = Images(self._past)
+        self.facts: list[Unit] = []
+        self.checked = dict.fromkeys(KEYS, 0)
+        self.accounts: dict[str, dict[str, int]] = {key: defaultdict(int) for key in KEYS}
+        self.open: dict[str, dict[str, Any]] = {key: {} for key in KEYS}
+        self.sources = 0
+
+    async def _past(
+        self, sql: Sql, tenant: str, asked: Sequence[tuple[str, int, datetime]]
+    ) -> Sequence[Buckets]:
+        return [balance_at(self._entries(key)[:version], until) for key, version, until in asked]
+
+    async def _newest(
+        self, sql: Sql, tenant: str, places: Sequence[tuple[str, str]]
+    ) -> Sequence[Promised]:
+        found = []
+        for place in places:
+            item = (await self.work.state(STOCK, stock_key(*place))).state
+            found += [
+                Promised(*place, reservation_id, reserved.held + reserved.allocated)
+                for reservation_id, reserved in sorted(item.open.items(), reverse=True)
+            ]
+        return found
+
+    def _entries(self, key: str) -> tuple[EntryPosted, ...]:
+        return self.work.streams.get(f"stock-{key}", ())
+
+    def _run(self, unit: Unit) -> bool:
+        before = self.work.mark()
+        try:
+            asyncio.run(unit())  # type: ignore[arg-type]
+        except (Rejected, NotFound):
+            self.work.back_to(before)
+            return False
+        return True
+
+    def _source(self) -> str:
+        self.sources += 1
+        return f"s-{self.sources}"
+
+    def _fact(self, unit: Unit) -> None:
+        """Post what happened; it may be told again at any time."""
+        if self._run(unit):
+            self.facts.append(unit)
+
+    def _posting(self, key: str, command: Command) -> Unit:
+        async def unit() -> None:
+            await watch(self.work, {key: await self.work.handle(STOCK, key, command)}, self._newest)
+
+        return unit
+
+    @rule(minutes=st.integers(1, 20))
+    def time_passes(self, minutes: int) -> None:
+        self.work.at += timedelta(minutes=minutes)
+        for timer in [name for name, due in self.work.timers.items() if due <= self.work.at]:
+            reservation_id = timer.rpartition("-")[2]
+            del self.work.timers[timer]
+            self._run(lambda one=reservation_id: self.promises.expire(one, self.work))  # type: ignore[misc]
+
+    @rule(key=keys, cause=told, quantities=st.lists(few, min_size=1, max_size=3), late=ago)
+    def a_feed_tells(self, key: str, cause: Cause, quantities: list[int], late: timedelta) -> None:
+        at = self.work.at - late
+        rows = [
+            Told(n, key, cause, Report(self._source(), quantity, at + timedelta(minutes=n)))
+            for n, quantity in enumerate(quantities)
+        ]
+        self._fact(lambda: feeds.post(self.work, rows, self._newest))
+
+    @rule(key=keys, reason=st.sampled_from(AdjustmentReason), quantity=few, late=ago)
+    def somebody_adjusts(
+        self, key: str, reason: AdjustmentReason, quantity: int, late: timedelta
+    ) -> None:
+        adjustment = Adjust(reason, -quantity, self._source(), self.work.at - late)
+
+        async def unit() -> None:
+            [outcome] = await record(self.work, [(key, adjustment)])
+            if outcome.refusal is not None:
+                raise outcome.refusal
+            await watch(self.work, {key: outcome.entries}, self._newest)
+
+        self._fact(unit)
+
+    @rule(
+        key=keys,
+        by=st.sampled_from(Seen),
+        basis=st.sampled_from(Basis),
+        has_picked=st.booleans(),
+        counted=st.integers(0, 20),
+        late=ago,
+    )
+    def somebody_looks(
+        self,
+        key: str,
+        by: Seen,
+        basis: Basis,
+        has_picked: bool,  # noqa: FBT001 - drawn by name
+        counted: int,
+        late: timedelta,
+    ) -> None:
+        at = self.work.at - late
+        seen = Observe(by, basis, has_picked, counted, self._source(), at)
+
+        async def unit() -> None:
+            [outcome] = await self.images.post_images(self.work, [(key, seen)])
+            assert outcome.refusal is None
+            await watch(self.work, {key: outcome.entries}, self._newest)
+
+        self._fact(unit)
+
+    @rule(key=keys, move=st.sampled_from(moves), one=whose, quantity=few, late=ago)
+    def goods_move(
+        self,
+        key: str,
+        move: type[Pick | PutBack | HandOver | Ship | Deliver],
+        one: str,
+        quantity: int,
+        late: timedelta,
+    ) -> None:
+        command = move(one, quantity, self._source(), self.work.at - late)
+        self._fact(self._posting(key, command))
+
+    @rule(key=keys, one=whose, quantity=few, is_damaged=st.booleans(), late=ago)
+    def a_picker_finds_less(
+        self,
+        key: str,
+        one: str,
+        quantity: int,
+        is_damaged: bool,  # noqa: FBT001 - drawn by name
+        late: timedelta,
+    ) -> None:
+        at = self.work.at - late
+        self._fact(self._posting(key, Short(one, quantity, is_damaged, self._source(), at)))
+
+    @rule(key=keys, quantity=few, is_sellable=st.booleans(), late=ago)
+    def a_customer_returns(
+        self,
+        key: str,
+        quantity: int,
+        is_sellable: bool,  # noqa: FBT001 - drawn by name
+        late: timedelta,
+    ) -> None:
+        at = self.work.at - late
+        self._fact(self._posting(key, TakeBack(quantity, is_sellable, self._source(), at)))
+
+    @rule(one=whose, revision=st.integers(1, 3), milk=few, bread=few)
+    def a_plan_is_held(self, one: str, revision: int, milk: int, bread: int) -> None:
+        lines = [Line("paris", "milk", milk), Line("paris", "bread", bread)]
+        self._run(lambda: self.promises.reserve_plan(self.work, one, revision, lines))
+
+    @rule(one=whose, milk=few)
+    def a_caller_reserves(self, one: str, milk: int) -> None:
+        lines = [Line("paris", "milk", milk)]
+        self._run(lambda: self.promises.reserve(self.work, one, lines, None))
+
+    @rule(one=whose, refuse=st.booleans())
+    def an_order_is_accepted(self, one: str, refuse: bool) -> None:  # noqa: FBT001
+        self._run(lambda: self.promises.confirm(self.work, one, refuse=refuse))
+
+    @rule(one=whose)
+    def an_order_is_cancelled(self, one: str) -> None:
+        self._run(lambda: self.promises.end(self.work, one, "cancelled"))
+
+    @rule(one=whose)
+    def a_hold_is_given_back(self, one: str) -> None:
+        self._run(lambda: self.promises.release(self.work, one))
+
+    @rule(data=st.data())
+    def a_fact_is_told_again(self, data: st.DataObject) -> None:
+        if self.facts:
+            before = self.work.mark()
+            assert self._run(data.draw(st.sampled_from(self.facts)))
+            assert self.work.mark() == before
+
+    @invariant()
+    def every_entry_balances_at_every_position(self) -> None:
+        for key in KEYS:
+            accounts, open_now = self.accounts[key], self.open[key]
+            for entry in self._entries(key)[self.checked[key] :]:
+                assert sum(posting.quantity for posting in entry.postings) == 0
+                for posting in entry.postings:
+                    accounts[posting.account] += posting.quantity
+                there = entry.after
+                for bucket in Buckets.__dataclass_fields__:
+                    assert accounts[bucket] == getattr(there, bucket), bucket
+                assert min(replace(there, free=0).on_hand, there.held, there.picked) >= 0
+                if entry.reserved is not None:
+                    open_now[entry.reservation_id] = entry.reserved
+                for bucket in ("held", "allocated", "picked"):
+                    promised = sum(getattr(one, bucket) for one in open_now.values())
+                    assert getattr(there, bucket) == promised, bucket
+            self.checked[key] = len(self._entries(key))
+
+    @invariant()
+    def nothing_lacks_but_by_a_discrepancy(self) -> None:
+        for key in KEYS:
+            item = asyncio.run(self.work.state(STOCK, key)).state
+            discrepancy = asyncio.run(self.work.state(DISCREPANCY, key)).state
+            assert (item.buckets.free < 0) == discrepancy.is_open
+
+    @invariant()
+    def what_was_seen_is_true_of_its_time(self) -> None:
+        for key in KEYS:
+            entries = self._entries(key)
+            applied = [e for e in entries if e.cause in (Cause.IMAGE, Cause.STOCKTAKE)]
+            # Of two that were seen at the same moment, the one that came last is believed.
+            newest = {entry.occurred_at: entry for entry in applied}
+            for at, entry in newest.items():
+                assert entry.image is not None
+                then = balance_at(entries, at)
+                basis, has_picked = entry.image.basis, entry.image.has_picked
+                assert measured(then, basis, has_picked=has_picked) == entry.image.counted
+
+    @invariant()
+    def a_replay_comes_to_the_same(self) -> None:
+        for key in KEYS:
+            live = asyncio.run(self.work.state(STOCK, key)).state
+            replayed = STOCK_ITEM.fold(self._entries(key))
+            assert replayed == live
+            assert live.buckets == balance_at(self._entries(key), _ALWAYS)
+            site_id, sku = site_and_sku(key)
+            for reservation_id, reserved in live.open.items():
+                promise = asyncio.run(self.work.state(RESERVATION, reservation_id)).state
+                wanted = {(one.site_id, one.sku): one.quantity for one in promise.lines}
+                promised = reserved.held + reserved.allocated
+                assert promised <= wanted.get((site_id, sku), 0)
+
+
+TestAnyHistory = History.TestCase
+TestAnyHistory.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
