@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,8 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from services.kernel.adapters.database import is_outage
+from services.kernel.adapters.database import is_outage, with_database
+from services.kernel.adapters.store_reader import StoreReader
 from services.kernel.application.clock import SystemClock
 from services.kernel.application.reading import Gone, Period
 from services.kernel.domain.errors import NotFound
@@ -26,8 +28,22 @@ from services.kernel.main.console import (
 )
 from services.kernel.main.export import FORMATS, CannotExport, Exported, Request, settled
 from services.kernel.main.export import export as exporting
-from services.kernel.main.feed_directory import feeds, topic_named, topic_settings
-from services.kernel.main.reading import NothingToRead, moment, reading
+from services.kernel.main.feed_directory import feeds, read_model_named, topic_named, topic_settings
+from services.kernel.main.reading import (
+    NothingToRead,
+    moment,
+    reading,
+    server,
+    store_reader,
+)
+from services.kernel.main.replay import (
+    WrongConsumer,
+    WrongSchema,
+    consumer_named,
+    replay_feed,
+    replay_read_model,
+    replay_store,
+)
 from services.kernel.main.tail import Wanted, as_json, as_text, line_width
 from services.kernel.main.tail import tail as tailing
 from services.kernel.settings import BusSettings, KernelSettings
@@ -167,6 +183,72 @@ def export(
         raise typer.Exit(EXIT_FAILED)
 
 
+@app.command()
+def replay(
+    source: Annotated[
+        str, typer.Argument(help="a feed such as order, or a read model: order.order_timeline")
+    ],
+    into: Annotated[
+        str, typer.Option(help="the consumer of a feed, module:function, over an iterator")
+    ] = "",
+    schema: Annotated[
+        str, typer.Option(help="where a read model's tables go; default: replay_ and its name")
+    ] = "",
+    private: Annotated[
+        bool, typer.Option("--private", help="the events as the service stores them")
+    ] = False,
+    since: Annotated[
+        str, typer.Option("--from", help="`beginning`, how long ago, or a time")
+    ] = "beginning",
+    until: Annotated[
+        str, typer.Option("--to", help="up to, and without; default: what there is now")
+    ] = "",
+    event: Events = None,
+    tenant: Tenant = "",
+    from_store: FromStore = False,
+) -> None:
+    """Read what happened from the beginning, into something new, without any other effect."""
+    if "." in source and not source.endswith(".events"):
+        _replay_read_model(source, schema)
+        return
+    topic = _topic(source)
+    if not into:
+        complain("name a consumer with --into module:function")
+        raise typer.Exit(EXIT_USAGE)
+    period = Period(_moment(since), _moment(until) if until else None)
+    wanted = Wanted(tenant=tenant, names=_named(event, [topic]))
+    at_store = from_store or private
+
+    async def work() -> Any:
+        consumer = consumer_named(into)
+        async with reading([topic], period, KernelSettings(), from_store=at_store) as readers:
+            with bar(f"replaying {topic}") as progress:
+                if private and isinstance(readers[0], StoreReader):
+                    return await replay_store(readers[0], consumer, wanted, progress)
+                return await replay_feed(readers[0], consumer, wanted, progress, complain)
+
+    answer = _run(work())
+    if answer is not None:
+        print_line(json.dumps(answer, default=str, ensure_ascii=False))
+
+
+def _replay_read_model(name: str, schema: str) -> None:
+    async def work() -> tuple[str, dict[str, int]]:
+        service, model = read_model_named(name)
+        into = schema or f"replay_{model.name}"
+        settings = KernelSettings()
+        async with contextlib.AsyncExitStack() as stack:
+            dsn = await stack.enter_async_context(server(settings, as_owner=True))
+            reader = await store_reader(stack, settings, dsn, service, Period())
+            progress = stack.enter_context(bar(f"replaying {name}"))
+            owner = with_database(dsn, f"{settings.database_prefix}{service}")
+            return into, await replay_read_model(reader, owner, model, into, progress)
+
+    into, rows = _run(work())
+    for table, count in rows.items():
+        errors.print(f"{into}.{table}: {count} rows", markup=False, highlight=False)
+
+
 def _topic(name: str) -> str:
     try:
         return topic_named(name)
@@ -199,7 +281,7 @@ def _named(names: list[str] | None, topics: list[str]) -> tuple[str, ...]:
 def _run[T](work: Coroutine[Any, Any, T]) -> T:
     try:
         return uvloop.run(work)
-    except (NothingToRead, NotFound) as error:
+    except (NothingToRead, NotFound, WrongConsumer, WrongSchema) as error:
         complain(error)
         raise typer.Exit(EXIT_USAGE) from None
     except Gone as error:
@@ -210,5 +292,5 @@ def _run[T](work: Coroutine[Any, Any, T]) -> T:
     except Exception as error:
         if not is_outage(error):
             raise
-        complain(f"the database went away: {error}")
+        complain(f"reading failed: {error!r}")
         raise typer.Exit(EXIT_FAILED) from None

@@ -15,6 +15,7 @@ from services.kernel.application.feeds import Subscription
 from services.kernel.domain.errors import NotFound
 from services.kernel.main.runtime import SERVICES
 from services.kernel.main.service import Kernel, Service, builder, topic_of
+from services.kernel.read_models.read_model import ReadModel
 from services.kernel.settings import BusSettings
 
 # Stream ids without their tenant, by event; an event that is not named has the key under "".
@@ -96,6 +97,24 @@ def topic_named(name: str) -> str:
         if name in (service, topic_of(service)):
             return topic_of(service)
     raise NotFound(f"feed (there are {', '.join(SERVICES)})", name)
+
+
+def read_model_named(name: str) -> tuple[str, ReadModel]:
+    """Return the service and the read model that a person means: ``order.order_timeline``.
+
+    Raises:
+        NotFound: There is none; the message lists those there are.
+    """
+    known = {
+        f"{service}.{model.name}": (service, model)
+        for service in SERVICES
+        for model in declared(service).read_models
+    }
+    if name not in known:
+        raise NotFound(
+            f"feed or read model (there are {', '.join(SERVICES)}, {', '.join(known)})", name
+        )
+    return known[name]
 
 
 def topic_settings(settings: BusSettings) -> dict[str, str]:

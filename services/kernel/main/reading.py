@@ -86,10 +86,11 @@ async def reading(
 
 
 @contextlib.asynccontextmanager
-async def server(settings: KernelSettings) -> AsyncIterator[str]:
+async def server(settings: KernelSettings, *, as_owner: bool = False) -> AsyncIterator[str]:
     """Lend the DSN of the server with the event stores; the embedded one runs for the block."""
-    if settings.postgres_app_dsn or settings.postgres_dsn:
-        yield settings.postgres_app_dsn or settings.postgres_dsn
+    given = (not as_owner and settings.postgres_app_dsn) or settings.postgres_dsn
+    if given:
+        yield given
         return
     folder = settings.data_home.resolve() / "postgres"
     if not folder.exists():
@@ -167,7 +168,7 @@ async def events(
             unreadable(f"{reader.topic}, {sentence}")
         for envelope in page.envelopes:
             if wants(envelope):
-                event = _decoded(contract, envelope, unreadable)
+                event = decoded_or_told(contract, envelope, unreadable)
                 if event is not None:
                     yield event
         has_moved, place = page.place != place, page.place
@@ -223,9 +224,10 @@ async def _next(feed: AsyncIterator[PublicEvent | None]) -> PublicEvent | None:
     raise _Ended
 
 
-def _decoded(
+def decoded_or_told(
     contract: FeedContract, envelope: Envelope, unreadable: Unreadable
 ) -> PublicEvent | None:
+    """Decode an event; one that is none is told, and passed over."""
     try:
         return decoded(contract, envelope)
     except DecodeError as error:
