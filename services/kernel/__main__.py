@@ -63,8 +63,6 @@ app = typer.Typer(
 )
 parked = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
 app.add_typer(parked, name="parked")
-stock = typer.Typer(no_args_is_help=True, help="The stock ledger.")
-app.add_typer(stock, name="stock")
 app.add_typer(analyst_commands.app)
 app.add_typer(stack_app, name="stack")
 app.add_typer(stock_commands.app, name="stock")
@@ -212,7 +210,7 @@ def import_(
         raise typer.Exit(EXIT_FAILED)
 
 
-@stock.command("import")
+@stock_commands.app.command("import")
 def stock_import(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
     kind: Annotated[str, typer.Option(help="for example till_sale; see docs/feed-files.md")],
