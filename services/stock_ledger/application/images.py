@@ -53,7 +53,7 @@ class Images:
             balance = then.get((key, before.version, image.occurred_at), before.state.buckets)
             expected = _expected(image, balance, posted[key])
             try:
-                events = await work.handle(STOCK, key, replace(image, expected=expected))
+                events = await work.handle(STOCK, key, _against(image, expected))
             except Rejected as refusal:
                 outcomes.append(Outcome(is_recorded=False, item=None, refusal=refusal))
             else:
@@ -66,6 +66,19 @@ class Images:
 
 def _not_ahead(image: Observe, work: Work) -> Observe:
     return replace(image, occurred_at=work.now) if image.occurred_at > work.now else image
+
+
+def _against(image: Observe, expected: int) -> Observe:
+    """Return the image with what the ledger expects; spelled out, because it is done per row."""
+    return Observe(
+        image.by,
+        image.basis,
+        image.has_picked,
+        image.counted,
+        image.source_id,
+        image.occurred_at,
+        expected,
+    )
 
 
 def _asks_the_past(item: StockItem, image: Observe) -> bool:

@@ -11,13 +11,15 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
 
 from services.kernel.adapters.rebuild import compare
-from services.kernel.domain.errors import Invalid
+from services.kernel.application.runner import UseCase
+from services.kernel.domain.errors import Invalid, Rejected
 from services.kernel.domain.messages import Cause as Why
 from services.kernel.domain.messages import stream_id
 from services.kernel.entrypoints.calls import CALLER, Caller
 from services.stock_ledger.application.handlers import Reservations, record
 from services.stock_ledger.domain.entry import Buckets, EntryPosted
-from services.stock_ledger.domain.stock_item import Movement, Receive, SellAtTill, stock_key
+from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.stock_item import Movement, Pick, Receive, SellAtTill, stock_key
 from services.stock_ledger.entrypoints.grpc_server import StockLedgerGrpc
 from services.stock_ledger.read_models.availability import alternatives
 from services.stock_ledger.read_models.balance_marks import BLOCK, MARKS
@@ -91,9 +93,12 @@ def _caller() -> None:
 
 
 def image(*rows: wire.ImageRow, at: datetime | None = None, **fields: Any) -> Any:
-    shared = {"kind": wire.IMAGE_KIND_IMAGE, "basis": wire.IMAGE_BASIS_PHYSICAL} | fields
+    shared: dict[str, Any] = {
+        "request_id": "image",
+        "kind": wire.IMAGE_KIND_IMAGE,
+        "basis": wire.IMAGE_BASIS_PHYSICAL,
+    } | fields
     return wire.PostImagesRequest(
-        request_id="image",
         is_picked_included=True,
         occurred_at=stamp(at) if at else None,
         rows=rows,
@@ -342,3 +347,43 @@ async def test_a_comparison_says_of_what_and_since_when(ledger: Past) -> None:
     )
     with pytest.raises(Invalid, match="since"):
         await ledger.grpc.ExplainStock(backwards, NOTHING)
+
+
+async def test_every_read_model_of_a_mixed_history_equals_its_replay(
+    ledger: Past, postgres_dsn: str
+) -> None:
+    """Facts late and repeated, promises, picks and images, as they come; then row by row."""
+    rng = random.Random(11)  # noqa: S311 - a test
+    promises = Reservations(timedelta(minutes=15), alternatives)
+    pairs = [("paris", sku) for sku in ("milk", "bread", "tea")]
+    for turn in range(60):
+        site_id, sku = rng.choice(pairs)
+        key, when = stock_key(site_id, sku), minute(turn - rng.choice([0, 0, 30]))
+        lines, one = [Line(site_id, sku, rng.randint(1, 4))], f"R{rng.randint(1, 12)}"
+        unit: UseCase[Any] = rng.choice(
+            [
+                lambda work: record(work, [(key, Receive(9, f"n{turn // 2}", when))]),  # noqa: B023
+                lambda work: record(work, [(key, SellAtTill(2, f"t{turn // 2}", when))]),  # noqa: B023
+                lambda work: promises.reserve_plan(work, one, 1, lines),  # noqa: B023
+                lambda work: promises.confirm(work, one, refuse=False),  # noqa: B023
+                lambda work: promises.end(work, one, "cancelled"),  # noqa: B023
+                lambda work: record(work, [(key, Pick(one, 1, f"p{turn}", when))]),  # noqa: B023
+            ]
+        )
+        if turn % 10 == 9:
+            rows = [seen(sku, rng.randint(0, 20), f"w{turn}", when) for _, sku in pairs]
+            await ledger.grpc.PostImages(image(*rows, request_id=f"image-{turn}"), NOTHING)
+        try:
+            await ledger.host.runner.execute(Why(TENANT, f"turn-{turn}"), unit)
+        except Rejected:
+            continue  # most of what is drawn is out of place
+    await ledger.stack.settle()
+    name = await ledger.sql.fetchval("SELECT current_database()")
+    dsn = postgres_dsn.replace("/postgres?", f"/{name}?")
+    for model in ledger.host.service.read_models:
+        assert await compare(dsn, ledger.host.service.codec, model, lambda _, __: None) == []
+    assert [one async for one in violations(ledger.sql, Clock.at)] == []
+    for _, sku in pairs:
+        key = stock_key("paris", sku)
+        [live] = await balances(ledger.sql, TENANT, [(key, 10_000, minute(10_000))])
+        assert live == fold(await ledger.entries(key), minute(10_000))
