@@ -1,5 +1,6 @@
 """A feed read from its topic, without a group: no offset is committed, nobody is disturbed."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -37,6 +38,8 @@ async def kafka_reader(
     consumer = AIOKafkaConsumer(**reader_arguments(options))
     await consumer.start()
     try:
+        # A task of the client's that was stopped before it had begun would end whoever stops it.
+        await asyncio.sleep(0)
         consumer.assign(places)
         yield KafkaReader(consumer, topic, places, period)
     finally:

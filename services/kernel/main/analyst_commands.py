@@ -31,6 +31,7 @@ from services.kernel.main.export import export as exporting
 from services.kernel.main.feed_directory import feeds, read_model_named, topic_named, topic_settings
 from services.kernel.main.reading import (
     NothingToRead,
+    bus_of,
     moment,
     reading,
     server,
@@ -158,7 +159,7 @@ def export(
         complain(f"no format {chosen!r}: --format {', '.join(FORMATS)}")
         raise typer.Exit(EXIT_USAGE)
     period = settled(output, Period(_moment(since), _moment(until) if until else None))
-    on_bus = BusSettings().bus == "kafka" and not from_store
+    on_bus = bus_of(KernelSettings()).bus == "kafka" and not from_store
     names = _named(event, [topic])
     request = Request(topic, chosen, since, until, tenant, names, "bus" if on_bus else "store")
 

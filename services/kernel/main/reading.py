@@ -19,6 +19,7 @@ from services.kernel.application.feeds import Envelope
 from services.kernel.application.reading import FeedReader, Period, Place, is_at
 from services.kernel.application.tasks import end
 from services.kernel.main.feed_directory import declared
+from services.kernel.main.stack.state import StateFile
 from services.kernel.settings import BusSettings, KernelSettings
 
 type Unreadable = Callable[[str], None]
@@ -58,11 +59,25 @@ def moment(text: str, clock: Clock) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
+def bus_of(settings: KernelSettings) -> BusSettings:
+    """Return how feeds travel: as the environment says, else as the stack of the folder does."""
+    said = BusSettings()
+    if "bus" in said.model_fields_set:
+        return said
+    state = StateFile(settings.data_home).read()
+    if state is None or not state.is_kept():
+        return said
+    told = {name.removeprefix("OMS_").lower(): text for name, text in state.environment.items()}
+    return BusSettings.model_validate(
+        {name: told[name] for name in BusSettings.model_fields if name in told}
+    )
+
+
 @contextlib.asynccontextmanager
 async def reading(
     topics: Sequence[str], period: Period, settings: KernelSettings, *, from_store: bool = False
 ) -> AsyncIterator[list[FeedReader]]:
-    """Open feeds for the block: from Kafka with ``OMS_BUS=kafka``, else from the event stores.
+    """Open feeds for the block: from the broker where there is one, else from the event stores.
 
     Args:
         topics: Which.
@@ -73,7 +88,7 @@ async def reading(
     Raises:
         NothingToRead: Nothing has run here yet, or the broker does not answer.
     """
-    bus = BusSettings()
+    bus = bus_of(settings)
     async with contextlib.AsyncExitStack() as stack:
         if bus.bus == "kafka" and not from_store:
             yield await _from_kafka(stack, topics, period, bus)

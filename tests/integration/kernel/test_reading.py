@@ -1,13 +1,16 @@
 """Reading feeds without being anybody: the same events from store and broker, and nothing moved."""
 
+import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from oms.order.v1.order_events_pb2 import OrderCompleted, OrderEvent
 
 from services.kernel.adapters.database import with_database
@@ -17,10 +20,13 @@ from services.kernel.adapters.kafka_reader import kafka_reader
 from services.kernel.adapters.kafka_topics import ensure_topics
 from services.kernel.adapters.store_reader import StoreReader, read_only
 from services.kernel.application.feeds import Envelope
-from services.kernel.application.reading import FeedReader, Period, is_at
+from services.kernel.application.reading import FeedReader, Gone, Period, Place, is_at
 from services.kernel.application.work import Work
 from services.kernel.domain.errors import NotFound
 from services.kernel.domain.ids import derive
+from services.kernel.main import KernelSettings
+from services.kernel.main.export import Exported, Request, export
+from services.kernel.main.reading import reading
 from tests.support import toy
 from tests.support.stack import Stack, a_cause, running
 
@@ -30,8 +36,8 @@ FEED = "oms.order.v1.events"
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 
 
-async def read_all(reader: FeedReader) -> list[Envelope]:
-    place, end = await reader.beginning(), await reader.end()
+async def read_all(reader: FeedReader, begins: Place | None = None) -> list[Envelope]:
+    place, end = begins or await reader.beginning(), await reader.end()
     found: list[Envelope] = []
     while not is_at(place, end):
         page = await reader.read(place, end)
@@ -157,6 +163,72 @@ async def test_a_topic_that_is_not_there_is_not_made(kafka_bootstrap: str) -> No
         async with kafka_reader(chosen, FEED, Period()):
             raise AssertionError
     assert await ensure_topics(chosen, [FEED]) == [chosen.prefix + FEED]
+
+
+async def test_an_export_from_the_broker_goes_on_after_a_kill(
+    kafka_bootstrap: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the settings, as the command does it; partitions are read in whatever order."""
+    chosen = options(kafka_bootstrap)
+    few = [said(n, key=f"k{n % 7}") for n in range(1, 41)]
+    await _publish(chosen, [*few[:25], *few[10:25]])
+    monkeypatch.setattr("services.kernel.adapters.kafka_reader._PAGE_RECORDS", 4)
+    monkeypatch.setenv("OMS_BUS", "kafka")
+    monkeypatch.setenv("OMS_KAFKA_BOOTSTRAP_SERVERS", kafka_bootstrap)
+    monkeypatch.setenv("OMS_KAFKA_PREFIX", chosen.prefix)
+    target = tmp_path / "order.jsonl"
+    request = Request(FEED, "jsonl", "beginning", "", "", (), "bus")
+
+    async def exporting(progress: Callable[[int, int], None]) -> Exported:
+        async with reading([FEED], Period(), KernelSettings()) as readers:
+            return await export(
+                readers[0], request, Period(), target, progress, lambda _: None, segment_rows=1
+            )
+
+    class Killed(Exception):
+        pass
+
+    def kill(done: int, _total: int) -> None:
+        if done:
+            raise Killed
+
+    with pytest.raises(Killed):
+        await exporting(kill)
+    note = json.loads((tmp_path / "order.jsonl.partial/note.json").read_text())
+    assert 0 < note["rows"] < 25
+    # What is published now is behind the end that the first start settled.
+    await _publish(chosen, few[25:])
+    done = await exporting(lambda *_: None)
+    assert done == Exported(rows=25, unreadable=0, resumed_rows=note["rows"])
+    rows = [json.loads(line) for line in target.read_text().splitlines()]
+    assert sorted(row["log_position"] for row in rows) == list(range(1, 26))
+    by_stream: dict[str, list[int]] = {}
+    for row in rows:
+        by_stream.setdefault(row["stream"], []).append(row["log_position"])
+    assert all(positions == sorted(positions) for positions in by_stream.values())
+
+
+async def test_what_the_broker_no_longer_keeps_is_said_to_be_gone(kafka_bootstrap: str) -> None:
+    chosen = options(kafka_bootstrap)
+    await _publish(chosen, [said(n) for n in range(1, 6)])
+    admin = AIOKafkaAdminClient(**client_arguments(chosen))
+    await admin.start()
+    async with kafka_reader(chosen, FEED, Period()) as reader:
+        place, end = await reader.beginning(), await reader.end()
+        try:
+            await admin.delete_records(
+                {
+                    TopicPartition(chosen.prefix + FEED, int(part)): RecordsToDelete(
+                        before_offset=at
+                    )
+                    for part, (at, _) in end.items()
+                    if at
+                }
+            )
+        finally:
+            await admin.close()
+        with pytest.raises(Gone, match="no longer keeps"):
+            await read_all(reader, place)
 
 
 async def _publish(chosen: KafkaOptions, envelopes: Sequence[Envelope]) -> None:

@@ -29,6 +29,17 @@ def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["demo", "--orders", "0"], "--orders"),
         (["nothing"], "nothing"),
         (["parked", "show"], "Usage: "),
+        (["tail"], "name a feed"),
+        (["tail", "nothing"], "no feed (there are catalog, order"),
+        (["tail", "order"], "nothing has run in"),
+        (["tail", "order", "--since", "yesterday"], "'yesterday' is no time"),
+        (["tail", "order", "--event", "LinePicked"], "no event LinePicked there"),
+        (["export", "order", "-o", "order.xls"], "no format 'xls'"),
+        (["export", "order", "-o", "order.csv"], "nothing has run in"),
+        (["replay", "order"], "--into module:function"),
+        (["replay", "order", "--into", "json:dumps"], "nothing has run in"),
+        (["replay", "order", "--into", "json"], "is not called like module:function"),
+        (["replay", "order.nothing"], "no feed or read model"),
     ],
 )
 def test_what_cannot_be_understood_ends_with_the_code_of_usage(
@@ -39,3 +50,13 @@ def test_what_cannot_be_understood_ends_with_the_code_of_usage(
     assert answer.exit_code == EXIT_USAGE
     assert says in answer.output + captured.err
     assert "Traceback" not in answer.output + captured.err
+
+
+def test_a_broker_that_does_not_answer_is_named(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMS_BUS", "kafka")
+    monkeypatch.setenv("OMS_KAFKA_BOOTSTRAP_SERVERS", "127.0.0.1:1")
+    answer = CliRunner().invoke(app, ["tail", "order"])
+    assert answer.exit_code == EXIT_USAGE
+    assert "no broker answers at 127.0.0.1:1" in answer.output + capfd.readouterr().err
