@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -9,7 +10,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from services.kernel.__main__ import app
 from services.kernel.domain.errors import NotFound
 from services.kernel.domain.messages import Cause
 from services.stock_ledger.adapters.proof_files import entry_proof, write_log
@@ -180,3 +183,23 @@ async def test_days_are_sealed_when_they_are_over(books: Books) -> None:
     assert await sealed(datetime(2026, 3, 6, tzinfo=UTC)) == [*both, (60, "2026-03-04")]
     assert await sealed(datetime(2026, 3, 6, tzinfo=UTC)) == [*both, (60, "2026-03-04")]
     assert await books.faults() == []
+
+
+def test_the_commands_say_what_lacks(
+    postgres_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMS_POSTGRES_DSN", postgres_dsn)
+    monkeypatch.setenv("OMS_DATABASE_PREFIX", f"p{secrets.token_hex(4)}_")
+    monkeypatch.setenv("OMS_DATA_HOME", str(tmp_path))
+    for name in ("PICKUP_CODE_SECRET", "TRACKING_SECRET", "INTERNAL_TOKEN", "DEMO_TENANT"):
+        owner = "DELIVERY" if name.startswith("PICKUP") else "GATEWAY"
+        monkeypatch.setenv(f"OMS_{owner}_{name}", "")  # so that what a command sets is undone
+        monkeypatch.delenv(f"OMS_{owner}_{name}")
+    for arguments, code, says in (
+        (["seal", "--today"], 0, "no day is over yet"),
+        (["log", str(tmp_path / "out")], 1, "oms stock proof seal"),
+        (["entry", "paris", "milk", "1"], 1, "no sealed entry"),
+    ):
+        answer = CliRunner().invoke(app, ["stock", "proof", *arguments])
+        assert answer.exit_code == code, answer.output
+        assert says in answer.output
