@@ -8,6 +8,12 @@ from typing import Any, override
 
 import pytest
 
+from services.kernel.adapters.api_keys import PostgresApiKeys
+from services.kernel.adapters.database import Database, Limits, with_database
+from services.kernel.adapters.installation_secrets import installation_secrets
+from services.kernel.application.clock import SystemClock
+from services.kernel.main.embedded import ALL_SCOPES
+from services.kernel.main.stack.state import StateFile
 from tests.support.embedded import Embedded
 
 _NO_BROKER = "given: "
@@ -29,6 +35,9 @@ class OnStack(Embedded):
             "OMS_HEALTH_PORT": "0",
             # A test machine is shared: what a person would call stuck may only be slow.
             "OMS_STACK_STARTS_WITHIN_S": "240",
+            # So that who sleeps is missed before the test is over.
+            "OMS_KAFKA_SESSION_MS": "10000",
+            "OMS_KAFKA_HEARTBEAT_MS": "1000",
             **self.environment,
         }
 
@@ -53,6 +62,23 @@ class OnStack(Embedded):
     @override
     async def kill(self) -> None:
         raise NotImplementedError("a stack is many processes: kill one of them")
+
+    async def key_of(self, tenant: str) -> str:
+        """Issue an API key of another tenant: tests that share the stack do not share a chain."""
+        state = StateFile(self.data_home).read()
+        assert state is not None
+        dsn = with_database(state.environment["OMS_POSTGRES_DSN"], "oms_access")
+        access = await Database.open(dsn, Limits())
+        try:
+            keys = PostgresApiKeys(
+                access.sql,
+                pepper=installation_secrets(self.data_home)["api_key_pepper"].encode(),
+                environment="dev",
+                clock=SystemClock(),
+            )
+            return (await keys.issue(tenant, ALL_SCOPES)).token
+        finally:
+            await access.close()
 
     async def status(self) -> dict[str, dict[str, Any]]:
         """Return what `oms stack status` knows, by process."""
