@@ -92,19 +92,15 @@ async def _under_load(shop: Shop, name: str, hurt: Hurt) -> None:
 
 async def _kill(system: OnStack, name: str) -> None:
     """Kill a process with -9 and wait until its successor is ready."""
-    pid = (await system.pids()).get(name)
+    pid = system.pids().get(name)
     if pid is None:  # not there at this moment: it is hurt already
         return
     os.kill(pid, signal.SIGKILL)
-    async with asyncio.timeout(180):
-        while (row := (await system.status())[name])["pid"] in (pid, None) or (
-            row["state"] != "ready"
-        ):
-            await asyncio.sleep(0.5)
+    await system.until_replaced(name, pid)
 
 
 async def _kill_often(shop: Shop, name: str, times: int) -> None:
-    names = sorted((await shop.system.pids()).keys() - {"postgres", "broker"})
+    names = sorted(shop.system.pids().keys() - {"postgres", "broker"})
     dice = Dice(SEED, name)
 
     async def hurt() -> None:
@@ -129,7 +125,7 @@ async def test_every_service_is_killed_ten_times(shop: Shop) -> None:
 
 
 async def test_a_broker_that_was_killed_is_survived(shop: Shop) -> None:
-    _need_own_broker(shop.system, await shop.system.pids())
+    _need_own_broker(shop.system, shop.system.pids())
 
     async def hurt() -> None:
         await asyncio.sleep(3)
@@ -140,7 +136,7 @@ async def test_a_broker_that_was_killed_is_survived(shop: Shop) -> None:
 
 
 async def test_a_broker_that_is_away_is_survived(shop: Shop) -> None:
-    _need_own_broker(shop.system, await shop.system.pids())
+    _need_own_broker(shop.system, shop.system.pids())
 
     async def hurt() -> None:
         await asyncio.sleep(2)
@@ -160,7 +156,7 @@ async def _freeze(shop: Shop, name: str, worker: str, for_s: float) -> None:
 
     async def hurt() -> None:
         await asyncio.sleep(2)
-        pid = (await shop.system.pids())[worker]
+        pid = shop.system.pids()[worker]
         os.kill(pid, signal.SIGSTOP)
         try:
             await asyncio.sleep(for_s)
@@ -197,10 +193,10 @@ async def test_a_service_s_workers_come_and_go(shop: Shop) -> None:
     async def hurt() -> None:
         for worker in ("stock_ledger.work.3", "stock_ledger.work"):
             await shop.system.oms("stack", "hold", worker)
-            await shop.system.until(worker, "held", 180)
+            await shop.system.until(worker, "held")
             await asyncio.sleep(2)
         await shop.system.oms("stack", "release")
-        await shop.system.until("stock_ledger.work", within_s=180)
+        await shop.system.until("stock_ledger.work")
         await asyncio.sleep(2)
 
     await _under_load(shop, "stack-rebalances", hurt)

@@ -33,12 +33,9 @@ async def test_one_folder_is_not_run_in_two_ways(system: OnStack) -> None:
 
 
 async def test_a_worker_that_was_killed_is_started_again(system: OnStack) -> None:
-    before = (await system.pids())["picking.work"]
+    before = system.pids()["picking.work"]
     os.kill(before, signal.SIGKILL)
-    async with asyncio.timeout(60):
-        while (await system.pids()).get("picking.work", before) == before:
-            await asyncio.sleep(0.3)
-    await system.until("picking.work")
+    await system.until_replaced("picking.work", before)
     assert (await system.status())["picking.work"]["restarts"] >= 1
 
 
@@ -64,7 +61,7 @@ async def test_each_process_has_a_log(system: OnStack) -> None:
 
 async def test_a_stack_whose_keeper_was_killed_is_found_and_stopped(system: OnStack) -> None:
     """It goes on without its keeper; the next start clears away what is left, and nothing else."""
-    before = await system.pids()
+    before = system.pids()
     keeper = psutil.Process(before["gateway"]).ppid()
     os.kill(keeper, signal.SIGKILL)
     await asyncio.sleep(0.5)
@@ -73,6 +70,6 @@ async def test_a_stack_whose_keeper_was_killed_is_found_and_stopped(system: OnSt
     code, said = await system.oms("stack", "up", "--workers", "stock_ledger=3")
     assert code == 0, said
     assert "gateway ran on without its keeper: stopped" in said
-    after = await system.pids()
+    after = system.pids()
     assert before.keys() == after.keys()
     assert not set(before.values()) - {before["postgres"]} & set(after.values())

@@ -13,7 +13,7 @@ from services.kernel.adapters.database import Database, Limits, with_database
 from services.kernel.adapters.installation_secrets import installation_secrets
 from services.kernel.application.clock import SystemClock
 from services.kernel.main.embedded import ALL_SCOPES
-from services.kernel.main.stack.state import StateFile
+from services.kernel.main.stack.state import ProcessState, StateFile
 from tests.support.embedded import Embedded
 
 _NO_BROKER = "given: "
@@ -86,12 +86,25 @@ class OnStack(Embedded):
         rows = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
         return {row["name"]: row for row in rows}
 
-    async def pids(self) -> dict[str, int]:
-        """Return the pids of what runs, by name."""
-        return {name: row["pid"] for name, row in (await self.status()).items() if row["pid"]}
+    def processes(self) -> dict[str, ProcessState]:
+        """Return what the keeper knows, by name; without a new process for each look."""
+        state = StateFile(self.data_home).read()
+        return state.processes if state is not None else {}
 
-    async def until(self, name: str, state: str = "ready", within_s: float = 90.0) -> None:
+    def pids(self) -> dict[str, int]:
+        """Return the pids of what runs, by name."""
+        found = self.processes().values()
+        return {one.name: one.pid for one in found if one.pid is not None and one.is_alive()}
+
+    async def until(self, name: str, state: str = "ready", within_s: float = 180.0) -> None:
         """Wait until a process is in that state."""
         async with asyncio.timeout(within_s):
-            while (await self.status())[name]["state"] != state:
-                await asyncio.sleep(0.3)
+            while self.processes()[name].state != state:
+                await asyncio.sleep(0.1)
+
+    async def until_replaced(self, name: str, pid: int, within_s: float = 180.0) -> None:
+        """Wait until another process than ``pid`` is ready under that name."""
+        async with asyncio.timeout(within_s):
+            while self.pids().get(name, pid) == pid:
+                await asyncio.sleep(0.1)
+        await self.until(name, within_s=within_s)
