@@ -262,6 +262,7 @@ async def test_an_offset_committed_too_far_loses_nothing(
         await eventually(lambda: holds(stack, {"k0": 7, "k1": 7, "k2": 6}))
 
 
+@pytest.mark.usefixtures("real_broker")
 async def test_two_members_share_the_partitions_and_a_rebalance_loses_nothing(
     on_kafka: tuple[Toys, KafkaOptions],
 ) -> None:
@@ -302,6 +303,7 @@ class Frozen(toy.Sink):
         await super()._hear(event, envelope, work)
 
 
+@pytest.mark.usefixtures("real_broker")
 async def test_a_member_that_slept_through_a_rebalance_changes_nothing_twice(
     kafka_bootstrap: str, postgres_dsn: str
 ) -> None:
@@ -432,6 +434,7 @@ async def speaking(chosen: KafkaOptions) -> AsyncIterator[AIOKafkaProducer]:
         await producer.stop()
 
 
+@pytest.mark.usefixtures("real_broker")
 async def test_topics_are_made_once_and_never_by_themselves(kafka_bootstrap: str) -> None:
     chosen = options(kafka_bootstrap)
     assert await ensure_topics(chosen, [FEED]) == [chosen.prefix + FEED]
@@ -537,6 +540,7 @@ class Processes:
             return [await process.wait() for process in self.running]
 
 
+@pytest.mark.usefixtures("real_broker")
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_services_run_as_processes_of_their_own_and_outlive_one_of_them(
