@@ -1,6 +1,7 @@
 """The past of the stock ledger: one question about a long stream, and a large image."""
 
 import asyncio
+import contextlib
 import gc
 import random  # noqa: TID251 - seeded load
 import time
@@ -30,6 +31,7 @@ _AS_OF_TARGET_MS = 10
 _IMAGE_TARGET_S = 20
 _BATCH = 1_000
 _CLIENTS = 4
+_MOST_WAITS = 20
 _NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 type Ask = Callable[[datetime], Awaitable[object]]
@@ -145,6 +147,7 @@ async def image(postgres_dsn: str) -> AsyncIterator[Result]:
         )
         tell("image: stocking half of the pairs")
         await _all(grpc.ReceiveStock, [_received(n) for n in range(0, PAIRS // 2, _BATCH)])
+        await _settled(stack)
         # As `oms up` does: hardly anything here is part of a cycle.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
@@ -159,6 +162,15 @@ async def image(postgres_dsn: str) -> AsyncIterator[Result]:
             is_less_better=True,
             params={"pairs": PAIRS, "moved_since": PAIRS // 2, "clients": _CLIENTS},
         )
+
+
+async def _settled(stack: Stack) -> None:
+    """Wait until what was posted before has had its effect, however long that takes."""
+    for _ in range(_MOST_WAITS):
+        with contextlib.suppress(TimeoutError):
+            await stack.settle()
+            return
+    raise TimeoutError("the read models do not catch up")
 
 
 async def _all(call: Callable[[Any, Any], Awaitable[Any]], requests: Sequence[Any]) -> None:

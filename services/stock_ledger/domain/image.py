@@ -69,7 +69,9 @@ class Observed:
 
 def measured(buckets: Buckets, basis: str, *, has_picked: bool) -> int:
     """Return what an image of this basis would see of a balance."""
-    return sum(getattr(buckets, account) for account in _ACCOUNTS[basis, has_picked])
+    if basis == Basis.PHYSICAL:
+        return buckets.on_hand if has_picked else buckets.on_hand - buckets.picked
+    return buckets.free + buckets.picked if has_picked else buckets.free
 
 
 def change(entry: EntryPosted, basis: str, *, has_picked: bool) -> int:

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from services.kernel.application.work import Sql
 from services.stock_ledger.application.images import Images
 from services.stock_ledger.domain.entry import Buckets, Cause, EntryPosted, Posting
-from services.stock_ledger.domain.image import Basis, Observed, Seen, including, measured
+from services.stock_ledger.domain.image import (
+    Basis,
+    Observed,
+    Seen,
+    change,
+    including,
+    measured,
+)
 from services.stock_ledger.domain.stock_item import (
     STOCK,
     STOCK_ITEM,
@@ -305,3 +312,16 @@ def test_the_rule_holds_under_every_order_of_arrival(
         assert STOCK_ITEM.fold(store.entries).buckets == balance_at(store.entries, at(2_000))
         balances.add(store.balance)
     assert len(balances) == 1
+
+
+@for_all(st.builds(Buckets, *[st.integers(-9, 9)] * 6), st.sampled_from(Basis), st.booleans())
+def test_what_an_image_sees_is_what_its_movements_change(
+    buckets: Buckets,
+    basis: Basis,
+    has_picked: bool,  # noqa: FBT001 - drawn by name
+) -> None:
+    postings = [Posting(name, getattr(buckets, name)) for name in Buckets.__dataclass_fields__]
+    entry = EntryPosted("image", tuple(postings), buckets, 0, NOON)
+    assert change(entry, basis, has_picked=has_picked) == measured(
+        buckets, basis, has_picked=has_picked
+    )
