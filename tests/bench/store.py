@@ -99,7 +99,7 @@ async def _append(dsn: str, writers: int, count: int) -> float:
 
 
 def _new_event(stream: str) -> NewEvent:
-    return NewEvent(stream, 1, "order.placed.v1", _STATE, derive(stream, 0), "demo", _CAUSE)
+    return NewEvent(stream, 1, "order.placed.v1", _STATE, derive(stream, 0), _CAUSE)
 
 
 async def _copy(dsn: str, count: int) -> float:

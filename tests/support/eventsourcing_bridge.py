@@ -133,6 +133,5 @@ def _new(event: StoredEvent) -> NewEvent:
         topic=event.topic,
         state=event.state,
         event_id=derive(stream, event.originator_version, event.topic),
-        tenant="demo",
         cause=encode_cause(Cause("demo", command)),
     )

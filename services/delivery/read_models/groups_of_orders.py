@@ -7,6 +7,7 @@ Staleness  none
 
 from collections.abc import Sequence
 
+from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 
 
@@ -15,9 +16,9 @@ async def remember(groups: Sequence[tuple[str, str, str, str]], sql: Sql) -> Non
     if groups:
         await sql.execute(
             "INSERT INTO group_of_order (tenant, order_id, group_id, kind)"
-            " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])"
+            f" SELECT * FROM {unnested('text text text text')}"
             " ON CONFLICT DO NOTHING",
-            *(list(column) for column in zip(*groups, strict=True)),
+            *packed(groups),
         )
 
 

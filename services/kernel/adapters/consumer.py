@@ -9,6 +9,7 @@ The same code runs behind every bus. Three things may go wrong, and each has its
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -45,6 +46,7 @@ _APPEND_UNIT = (
 )
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
+_LONGEST_TURN_S = 0.002
 _MOST_RACES = 20
 _RACES_BEFORE_HALVING = 3
 _REDRIVE_MESSAGES = 1_000
@@ -123,7 +125,8 @@ class Consumer:
         self._contended: set[str] = set()
         self._next_redrive = 0.0
         self.topic = subscription.topic
-        self.round_s = subscription.round_s
+        self.is_urgent = subscription.is_urgent
+        self._turn = home.turn if subscription.takes_turns else contextlib.nullcontext()
         self.group = subscription.group
 
     def watermark(self, partition: int) -> int:
@@ -402,7 +405,7 @@ class Consumer:
         waiting = [e for e in batch if partition is not None and e.key in self._blocked]
         decoded = [(self._subscription.read(e), e) for e in free]
         async with (
-            home.turn,
+            self._turn,
             # A batch takes longer than a call, so a stream of calls would make it lose for ever:
             # once it has lost, calls that write to its streams wait until it is through.
             home.locks.hold(self._contended),
@@ -477,7 +480,7 @@ class Consumer:
                 _APPEND_UNIT,
                 *(self.group, self.topic, partition, self._stored[partition], position, bus_offset),
                 *work.timer_columns(),
-                *event_log.columns(work.events),
+                *event_log.unit_columns(work.events),
             )
         except asyncpg.PostgresError as error:
             if error.sqlstate == _WATERMARK_MOVED:
@@ -496,7 +499,12 @@ class Consumer:
             first = decoded[0][1]
             work.begin(_cause(first, self.group, first.traceparent))
             await subscription.prepare(decoded, work)
+        loop = asyncio.get_running_loop()
+        turn_ends_s = loop.time() + _LONGEST_TURN_S
         for message, envelope in decoded:
+            if loop.time() > turn_ends_s:
+                await asyncio.sleep(0)  # a long batch must not keep others from what is urgent
+                turn_ends_s = loop.time() + _LONGEST_TURN_S
             if not envelope.key.startswith(f"{envelope.tenant}/"):
                 raise ValueError(f"stream {envelope.key!r} is not of tenant {envelope.tenant!r}")
             if TELEMETRY.is_tracing:

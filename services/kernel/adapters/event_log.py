@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 
 from services.kernel.adapters.event_codec import EventCodec
+from services.kernel.application.columns import SEPARATOR
 from services.kernel.application.work import Sql, Versioned
 from services.kernel.domain.messages import Cause, Recorded
 
+_SEPARATOR = SEPARATOR.encode()
 _encode_cause = msgspec.json.Encoder().encode
 _decode_cause = msgspec.json.Decoder(Cause).decode
 
@@ -36,9 +38,9 @@ class NewEvent:
         topic: Stored type name.
         state: Stored fields.
         event_id: Derived from the command's id, so that a retry makes the same one.
-        tenant: As in the stream id.
         cause: Encoded ``Cause``.
         why: The same, not encoded.
+        event: What ``state`` holds, not encoded; for those who need not read the log.
     """
 
     stream: str
@@ -46,9 +48,9 @@ class NewEvent:
     topic: str
     state: bytes
     event_id: str
-    tenant: str
     cause: bytes
     why: Cause = NO_CAUSE
+    event: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +73,33 @@ encode_cause = _encode_cause
 
 async def append(sql: Sql, commands: Sequence[Sequence[NewEvent]]) -> Appended:
     """Append a batch of commands in one statement; see ``append_events`` in the migration."""
-    ordinals = [n for n, command in enumerate(commands) for _ in command]
-    events = [event for command in commands for event in command]
+    sizes = map(len, commands)
+    ordinals = SEPARATOR.join([str(n) for n, size in enumerate(sizes) for _ in range(size)])
     row = await sql.fetchrow(
-        "SELECT last_position, at, refused FROM append_events($1, $2, $3, $4, $5, $6, $7, $8)",
+        "SELECT last_position, at, refused FROM append_events($1, $2, $3, $4, $5, $6, $7)",
         ordinals,
-        *columns(events),
+        *columns([event for command in commands for event in command]),
     )
     return Appended(row[0], row[1], row[2])
 
 
-def columns(events: Sequence[NewEvent]) -> tuple[list[Any], ...]:
-    """Return the events as the parallel arrays that the append functions take."""
+def columns(events: Sequence[NewEvent]) -> tuple[str, ...]:
+    """Return the events, at least one, as the packed columns that the append functions take."""
     return (
-        [event.stream for event in events],
-        [event.version for event in events],
-        [event.topic for event in events],
-        [event.state for event in events],
-        [event.event_id for event in events],
-        [event.tenant for event in events],
-        [event.cause for event in events],
+        SEPARATOR.join([event.stream for event in events]),
+        SEPARATOR.join([str(event.version) for event in events]),
+        SEPARATOR.join([event.topic for event in events]),
+        _SEPARATOR.join([event.state for event in events]).decode(),
+        SEPARATOR.join([event.event_id for event in events]),
+        _SEPARATOR.join([event.cause for event in events]).decode(),
     )
+
+
+def unit_columns(events: Sequence[NewEvent]) -> tuple[str | None, ...]:
+    """Return the same for the events of one command, after their ordinals; or nothing, packed."""
+    if not events:
+        return (None,) * 7
+    return (SEPARATOR.join(["0"] * len(events)), *columns(events))
 
 
 async def load_states(
@@ -137,14 +145,11 @@ async def read_log(sql: Sql, after_position: int, limit: int) -> list[Any]:
 type Committed = Callable[[Sequence[NewEvent], int, datetime], None]
 
 
-def decode_new(
-    codec: EventCodec, events: Sequence[NewEvent], last_position: int, at: datetime
-) -> list[Recorded[Any]]:
+def recorded(events: Sequence[NewEvent], last_position: int, at: datetime) -> list[Recorded[Any]]:
     """Return what reading the log would return for events that were just committed."""
     first = last_position - len(events) + 1
-    decode = codec.decode
     return [
-        Recorded(e.stream, e.version, first + n, decode(e.topic, e.state), e.event_id, at, e.why)
+        Recorded(e.stream, e.version, first + n, e.event, e.event_id, at, e.why)
         for n, e in enumerate(events)
     ]
 

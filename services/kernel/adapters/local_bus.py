@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from services.kernel.adapters.backlog import Backlog
 from services.kernel.adapters.consumer import Consumer
 from services.kernel.application.feeds import Envelope
 from services.kernel.application.pace import Pace
@@ -14,8 +15,9 @@ from services.kernel.application.tasks import end
 
 _log = logging.getLogger(__name__)
 
-_QUEUE_BATCHES = 8
+_MOST_WAITING = 4_000
 _BATCH_MESSAGES = 500
+_URGENT_S, _UNHURRIED_S = 0.006, 0.02
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 # The bus has no partitions; watermarks are kept under this one.
@@ -30,23 +32,21 @@ class LocalBus:
     """
 
     def __init__(self) -> None:
-        self._queues: dict[str, list[tuple[Consumer, asyncio.Queue[Sequence[Envelope]]]]] = (
-            defaultdict(list)
-        )
+        self._queues: dict[str, list[tuple[Consumer, Backlog[Envelope]]]] = defaultdict(list)
         self._tasks: list[asyncio.Task[None]] = []
         self._busy: set[Consumer] = set()
 
     def attach(self, consumer: Consumer) -> None:
         """Deliver the consumer's feed to it; before ``start``."""
-        self._queues[consumer.topic].append((consumer, asyncio.Queue(_QUEUE_BATCHES)))
+        self._queues[consumer.topic].append((consumer, Backlog[Envelope](_MOST_WAITING)))
 
     async def start(self) -> None:
         for subscribers in self._queues.values():
-            for consumer, queue in subscribers:
+            for consumer, backlog in subscribers:
                 await consumer.assign(LOCAL_PARTITION)
                 self._tasks.append(
                     asyncio.create_task(
-                        self._deliver(consumer, queue), name=f"{consumer.group} {consumer.topic}"
+                        self._deliver(consumer, backlog), name=f"{consumer.group} {consumer.topic}"
                     )
                 )
 
@@ -62,9 +62,8 @@ class LocalBus:
         self._tasks.clear()
         self._busy.clear()
         for subscribers in self._queues.values():
-            for _, queue in subscribers:
-                while not queue.empty():
-                    queue.get_nowait()
+            for _, backlog in subscribers:
+                backlog.clear()
 
     async def start_position(self, topic: str, published_to: int) -> int:
         marks = [consumer.watermark(LOCAL_PARTITION) for consumer, _ in self._queues[topic]]
@@ -74,42 +73,38 @@ class LocalBus:
         return bool(self._queues[topic])
 
     async def publish(self, topic: str, envelopes: Sequence[Envelope]) -> None:
-        for consumer, queue in self._queues[topic]:
-            if (
-                queue.empty()
-                and consumer not in self._busy
-                and not consumer.is_interested(envelopes)
-            ):
+        for consumer, backlog in self._queues[topic]:
+            if not backlog and consumer not in self._busy and not consumer.is_interested(envelopes):
                 consumer.pass_over(LOCAL_PARTITION, envelopes[-1].position)
             else:
-                await queue.put(envelopes)
+                await backlog.put(envelopes)
 
     def is_idle(self) -> bool:
         """Tell whether nothing waits and nothing is being handled."""
         return not self._busy and self.depth() == 0
 
     def depth(self) -> int:
-        """Return how many batches wait."""
-        return sum(queue.qsize() for queues in self._queues.values() for _, queue in queues)
+        """Return how many messages wait."""
+        return sum(len(waiting) for queues in self._queues.values() for _, waiting in queues)
 
-    async def _deliver(
-        self, consumer: Consumer, queue: "asyncio.Queue[Sequence[Envelope]]"
-    ) -> None:
-        pace = Pace(consumer.round_s)
+    async def _deliver(self, consumer: Consumer, backlog: Backlog[Envelope]) -> None:
+        pace = Pace(_URGENT_S, rests=2) if consumer.is_urgent else Pace(_UNHURRIED_S, rests=3)
         while True:
-            batch: list[Envelope] = []
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(consumer.redrive_poll_s):
-                    batch += await queue.get()
-                    self._busy.add(consumer)
-            if batch:
-                await pace.wait()
-            while not queue.empty() and len(batch) < _BATCH_MESSAGES:
-                batch += queue.get_nowait()
+                    await backlog.wait()
+            batch: list[Envelope] = []
+            if backlog:
+                if len(backlog) < _BATCH_MESSAGES:  # who is far behind does not rest
+                    await pace.wait()
+                batch = backlog.take(_BATCH_MESSAGES)
+                self._busy.add(consumer)
             for start in range(0, len(batch), _BATCH_MESSAGES):
                 await _surely(
                     consumer, consumer.consume, LOCAL_PARTITION, batch[start:][:_BATCH_MESSAGES]
                 )
+            if batch:
+                pace.ended()
             self._busy.discard(consumer)
             await _surely(consumer, consumer.note_watermarks)
             await _surely(consumer, consumer.redrive)

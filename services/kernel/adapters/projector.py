@@ -6,8 +6,11 @@ from typing import Any
 
 from services.kernel.adapters.database import Database
 from services.kernel.adapters.telemetry import METRICS
+from services.kernel.application.pace import Pace
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
+
+_ROUND_S = 0.02
 
 
 class CheckpointMoved(Exception):
@@ -25,8 +28,6 @@ class Projector:
     """
 
     name = "read models"
-    # Read models may be a little behind; several commits a blink make one of theirs.
-    round_s = 0.05
 
     def __init__(
         self,
@@ -43,6 +44,8 @@ class Projector:
             (model.name, memory) for model in models if is_sole for memory in model.memories
         ]
         self.position = 0
+        # Read models may be a little behind: several commits a blink make one of theirs.
+        self.pace = Pace(_ROUND_S, rests=3)
         # Notified after each commit, for those who wait to read their own writes.
         self.moved = asyncio.Condition()
 

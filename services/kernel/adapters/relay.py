@@ -10,6 +10,7 @@ from services.kernel.adapters.database import Database
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.bus import Bus
 from services.kernel.application.feeds import Envelope
+from services.kernel.application.pace import Pace
 from services.kernel.domain.messages import Recorded
 
 _CHECKPOINT = "relay"
@@ -27,7 +28,6 @@ class Relay:
     """
 
     name = "relay"
-    round_s = 0.0
 
     def __init__(
         self,
@@ -42,6 +42,7 @@ class Relay:
         self._bus = bus
         self._next_note_s = 0.0
         self.position = 0
+        self.pace = Pace(0.0)
 
     async def start_position(self) -> int:
         published_to = await self._database.sql.fetchval(

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 
 import asyncpg
 
+from services.kernel.adapters.backlog import Backlog
 from services.kernel.adapters.database import Database, is_outage
 from services.kernel.adapters.event_codec import EventCodec
-from services.kernel.adapters.event_log import NewEvent, decode_new, decode_rows, read_log
+from services.kernel.adapters.event_log import NewEvent, decode_rows, read_log, recorded
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.pace import Pace
 from services.kernel.application.tasks import end
@@ -25,7 +26,7 @@ from services.kernel.domain.messages import Recorded
 _LEADER_LOCK = 7235002
 _ELECTION_PAUSE_S = 0.5
 _BATCH_EVENTS = 1_000
-_QUEUE_BATCHES = 4
+_MOST_WAITING = 4_000
 _ROUND_S = 0.003
 _OFFERED_COMMITS = 1_000
 _FIRST_PAUSE_S = 0.05
@@ -41,8 +42,8 @@ class Follower(Protocol):
     def name(self) -> str: ...
 
     @property
-    def round_s(self) -> float:
-        """Shortest time between two batches under load; what comes meanwhile joins the next."""
+    def pace(self) -> Pace:
+        """How fast one batch may follow another; what comes meanwhile joins the next."""
 
     async def start_position(self) -> int:
         """Return the position after which to begin."""
@@ -154,13 +155,13 @@ class Tail:
             await connection.fetchval("SELECT 1")
 
     async def _lead(self, lock: "asyncio.Task[None]") -> None:
-        queues: list[asyncio.Queue[list[Recorded[Any]]]] = []
+        backlogs: list[Backlog[Recorded[Any]]] = []
         async with asyncio.TaskGroup() as group:
             starts = [await follower.start_position() for follower in self._followers]
             for follower in self._followers:
-                queue: asyncio.Queue[list[Recorded[Any]]] = asyncio.Queue(_QUEUE_BATCHES)
-                queues.append(queue)
-                group.create_task(self._feed(follower, queue), name=f"follow {follower.name}")
+                backlog = Backlog[Recorded[Any]](_MOST_WAITING)
+                backlogs.append(backlog)
+                group.create_task(self._feed(follower, backlog), name=f"follow {follower.name}")
             position = min(starts, default=0)
             pace = Pace(_ROUND_S)
             while True:
@@ -174,9 +175,9 @@ class Tail:
                     has_all = len(rows) < _BATCH_EVENTS
                 if batch:
                     position = self._position = batch[-1].position
-                    for queue, start in zip(queues, starts, strict=True):
+                    for backlog, start in zip(backlogs, starts, strict=True):
                         if position > start:
-                            await queue.put(
+                            await backlog.put(
                                 batch
                                 if batch[0].position > start
                                 else [e for e in batch if e.position > start]
@@ -193,25 +194,26 @@ class Tail:
         batch: list[Recorded[Any]] = []
         while len(batch) < _BATCH_EVENTS and (known := self._offered.pop(position + 1, None)):
             events, position, at = known
-            batch += decode_new(self._codec, events, position, at)
+            batch += recorded(events, position, at)
         if not batch and self._offered:
             # What is offered does not join on: somebody else wrote in between. Read on from here,
             # and forget what the reading covers.
             self._offered = {}
         return batch
 
-    async def _feed(self, follower: Follower, queue: "asyncio.Queue[list[Recorded[Any]]]") -> None:
-        pace = Pace(follower.round_s)
+    async def _feed(self, follower: Follower, backlog: Backlog[Recorded[Any]]) -> None:
+        pace = follower.pace
         while True:
-            batch = await queue.get()
-            await pace.wait()
-            while not queue.empty() and len(batch) < _BATCH_EVENTS:
-                batch = batch + queue.get_nowait()
+            await backlog.wait()
+            if len(backlog) < _BATCH_EVENTS:  # who is far behind does not rest
+                await pace.wait()
+            batch = backlog.take(_BATCH_EVENTS)
             pause_s = _FIRST_PAUSE_S
             while True:
                 try:
                     await follower.follow(batch)
                     follower.note_lag(self._position - batch[-1].position)
+                    pace.ended()
                     break
                 except Exception as error:
                     level = logging.WARNING if is_outage(error) else logging.ERROR

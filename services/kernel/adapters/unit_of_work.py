@@ -6,6 +6,7 @@ from typing import Any
 
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import NewEvent, encode_cause, load_states
+from services.kernel.application.columns import pack, packed, unnested
 from services.kernel.application.state_cache import StateCache
 from services.kernel.application.work import Send, Sql, Versioned
 from services.kernel.domain.decider import Kind
@@ -14,7 +15,7 @@ from services.kernel.domain.ids import derive
 from services.kernel.domain.messages import Cause, stream_id
 from services.kernel.domain.process import ProcessKind
 
-_TIMER_COLUMNS = 8
+_TIMER_TYPES = "text text text text timestamptz text text text"
 
 type Evolve = Callable[[Any, Any], Any]
 
@@ -139,23 +140,25 @@ class UnitOfWork:
     async def cancel_timer(self, timer_id: str) -> None:
         self.timers[f"{self._cause.tenant}/{timer_id}"] = None
 
-    def timer_columns(self) -> tuple[list[Any], ...]:
-        """Return the ids of withdrawn timers, then the columns of those that are set."""
+    def timer_columns(self) -> tuple[str | None, ...]:
+        """Return the ids of withdrawn timers, then the columns of those that are set, packed."""
         rows = [(timer_id, *timer) for timer_id, timer in self.timers.items() if timer is not None]
         withdrawn = [timer_id for timer_id, timer in self.timers.items() if timer is None]
-        return (withdrawn, *([row[n] for row in rows] for n in range(_TIMER_COLUMNS)))
+        return (
+            pack(withdrawn) if withdrawn else None,
+            *(packed(rows) if rows else (None,) * len(_TIMER_TYPES.split())),
+        )
 
     async def flush_timers(self, sql: Sql) -> None:
         """Write the timers; part of the unit's transaction."""
         withdrawn, *rows = self.timer_columns()
-        if withdrawn:
-            await sql.execute("DELETE FROM timers WHERE timer_id = ANY($1)", withdrawn)
-        if rows[0]:
+        if withdrawn is not None:
+            await sql.execute("DELETE FROM timers WHERE timer_id = ANY(unpacked($1))", withdrawn)
+        if rows[0] is not None:
             await sql.execute(
                 "INSERT INTO timers (timer_id, tenant, name, key, due_at,"
                 " correlation_id, causation_id, traceparent)"
-                " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[],"
-                " $5::timestamptz[], $6::text[], $7::text[], $8::text[])"
+                f" SELECT * FROM {unnested(_TIMER_TYPES)}"
                 " ON CONFLICT (timer_id) DO UPDATE SET due_at = excluded.due_at,"
                 " attempts = 0, failed = NULL",
                 *rows,
@@ -226,7 +229,7 @@ class UnitOfWork:
                         data,
                         derive(cause.tenant, cause.command_id, self._ordinal),
                     ),
-                    *(cause.tenant, self._cause_bytes, cause),
+                    *(self._cause_bytes, cause, event),
                 )
             )
             self._ordinal += 1

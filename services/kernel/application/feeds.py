@@ -66,7 +66,8 @@ class Subscription:
         passes_over: Types of events that it does not care for; they are not even decoded.
         hear: Called once per message, in the order of its stream, inside the batch's unit of
             work. Whatever it raises parks the message after the tries are used up.
-        round_s: Shortest time between two batches under load; see ``Pace``.
+        is_urgent: Whether somebody waits for what follows from a message.
+        takes_turns: Whether its batches wait for those of the service's other groups.
         prepare: Called once per batch before ``hear``, to read what the batch needs in bulk.
     """
 
@@ -76,4 +77,5 @@ class Subscription:
     passes_over: frozenset[str]
     hear: Hear
     prepare: Prepare | None
-    round_s: float
+    is_urgent: bool
+    takes_turns: bool

@@ -8,9 +8,6 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from services.kernel.application.feeds import MOST_VALUE_BYTES, Envelope, Subscription, Unheard
 from services.kernel.application.work import Work
 
-URGENT_S = 0.006
-UNHURRIED_S = 0.1
-
 
 def listen[M: Message](
     feed: type[M],
@@ -19,7 +16,8 @@ def listen[M: Message](
     hears: Collection[str],
     hear: Callable[[M, Envelope, Work], Awaitable[None]],
     prepare: Callable[[Sequence[tuple[M, Envelope]], Work], Awaitable[None]] | None = None,
-    round_s: float = UNHURRIED_S,
+    is_urgent: bool = False,
+    takes_turns: bool = True,
 ) -> Subscription:
     """Subscribe ``group`` to the feed whose wrapper message is ``feed``.
 
@@ -36,8 +34,11 @@ def listen[M: Message](
             than this code arrives as ``None``.
         hear: What to do with one message.
         prepare: What to read for a batch.
-        round_s: Under load, the shortest time between two batches: what somebody waits for is
-            ``URGENT_S``; a batch that may grow for longer costs less per message.
+        is_urgent: Whether somebody waits for what follows. Other feeds step back under load: their
+            batches come less often and grow, which costs less per message.
+        takes_turns: Handle one batch of the service at a time. Without, batches of this feed and
+            of others run side by side, and whoever loses a race over a stream decides again: for
+            feeds that mostly fill tables and hardly ever decide anything.
 
     Raises:
         ValueError: The feed has no such case.
@@ -69,7 +70,8 @@ def listen[M: Message](
         passes_over=frozenset(name for case, name in cases.items() if case not in hears),
         hear=hear,
         prepare=prepare,
-        round_s=round_s,
+        is_urgent=is_urgent,
+        takes_turns=takes_turns,
     )
 
 

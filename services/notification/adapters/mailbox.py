@@ -5,6 +5,7 @@ The message's id is its key, so a second arrival is nothing.
 
 from collections.abc import Sequence
 
+from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Work
 from services.notification.application.ports import Delivery
 
@@ -31,8 +32,8 @@ class MailboxTable:
         await work.sql.execute(
             "INSERT INTO mailbox (tenant, order_id, message_id, group_id, step_id, occasion,"
             " fr, en, occurred_at, sequence)"
-            " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],"
-            " $6::text[], $7::text[], $8::text[], $9::timestamptz[], $10::bigint[])"
+            " SELECT * FROM "
+            f"{unnested('text text text text text text text text timestamptz bigint')}"
             " ON CONFLICT (tenant, message_id) DO NOTHING",
-            *(list(column) for column in zip(*rows, strict=True)),
+            *packed(rows),
         )

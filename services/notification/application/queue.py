@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 from services.notification.application.ports import Delivery
 from services.notification.domain.message import Channel, Occasion, QueueMessage, Text
@@ -55,8 +56,8 @@ async def enqueue(messages: Sequence[Queued], now: datetime, sql: Sql) -> None:
         "tenant, message_id, order_id, group_id, step_id, occasion, fr, en, occurred_at, sequence"
     )
     await sql.execute(
-        "WITH n AS (SELECT * FROM unnest($2::text[], $3::text[], $4::text[], $5::text[],"
-        " $6::text[], $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::bigint[])"
+        "WITH n AS (SELECT * FROM "
+        f"{unnested('text text text text text text text text timestamptz bigint', first=2)}"
         f" AS n ({columns}))"
         f" INSERT INTO delivery ({columns}, channel, endpoint_id, queued_at, next_attempt_at)"
         " SELECT n.*, t.channel, t.endpoint_id, $1, $1 FROM n JOIN ("
@@ -65,7 +66,7 @@ async def enqueue(messages: Sequence[Queued], now: datetime, sql: Sql) -> None:
         ") t ON t.tenant IS NULL OR t.tenant = n.tenant"
         " ON CONFLICT (tenant, message_id, channel, endpoint_id) DO NOTHING",
         now,
-        *(list(column) for column in zip(*rows, strict=True)),
+        *packed(rows),
     )
 
 

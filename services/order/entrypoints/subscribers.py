@@ -14,7 +14,7 @@ from oms.stock_ledger.v1.stock_ledger_events_pb2 import StockLedgerEvent
 
 from services.kernel.application.feeds import Envelope, Subscription
 from services.kernel.application.work import Work
-from services.kernel.entrypoints.listen import URGENT_S, listen
+from services.kernel.entrypoints.listen import listen
 from services.order.application.catalog_facts import (
     ModeRow,
     ProductRow,
@@ -58,7 +58,7 @@ def subscriptions() -> tuple[Subscription, ...]:
         listen(
             SourcingEvent,
             group=GROUP,
-            round_s=URGENT_S,
+            is_urgent=True,
             hears=("plan_decided", "plan_rejected"),
             hear=_hear_sourcing,
             prepare=_load_sourcing,
@@ -66,7 +66,7 @@ def subscriptions() -> tuple[Subscription, ...]:
         listen(
             StockLedgerEvent,
             group=GROUP,
-            round_s=URGENT_S,
+            is_urgent=True,
             hears=("reservation_held", "reservation_refused", "reservation_expired"),
             hear=_hear_ledger,
             prepare=_load_ledger,

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql, Versioned
 from services.kernel.domain.messages import Recorded, category_of
 from services.kernel.read_models.read_model import ReadModel
@@ -36,10 +37,10 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
     ]
     await sql.execute(
         "INSERT INTO basket_view AS b (tenant, basket_id, body, version)"
-        " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[])"
+        f" SELECT * FROM {unnested('text text text bigint')}"
         " ON CONFLICT (tenant, basket_id) DO UPDATE"
         " SET body = excluded.body, version = excluded.version WHERE excluded.version > b.version",
-        *map(list, zip(*rows, strict=True)),
+        *packed(rows),
     )
 
 

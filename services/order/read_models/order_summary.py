@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded, category_of
 from services.kernel.read_models.read_model import ReadModel
@@ -18,6 +19,8 @@ from services.order.domain import order
 PLACED, ACCEPTED, REFUSED = "placed", "accepted", "refused"
 CANCELLED, COMPLETED = "cancelled", "completed"
 STATUSES = (PLACED, ACCEPTED, REFUSED, CANCELLED, COMPLETED)
+
+_ROW = "text text text text text text bigint bigint bigint integer timestamptz timestamptz bigint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +106,9 @@ async def _insert(changes: Sequence[_Change], sql: Sql) -> None:
         await sql.execute(
             "INSERT INTO order_summary (tenant, order_id, customer_id, status, reason, currency,"
             " total_minor, captured_minor, refunded_minor, line_count, placed_at, updated_at,"
-            " version) SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[],"
-            " $5::text[], $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], $10::integer[],"
-            " $11::timestamptz[], $12::timestamptz[], $13::bigint[]) ON CONFLICT DO NOTHING",
-            *map(list, zip(*rows, strict=True)),
+            f" version) SELECT * FROM {unnested(_ROW)}"
+            " ON CONFLICT DO NOTHING",
+            *packed(rows),
         )
 
 
@@ -125,11 +127,11 @@ async def _update(changes: Sequence[_Change], sql: Sql) -> None:
             " captured_minor = coalesce(n.captured_minor, o.captured_minor),"
             " refunded_minor = coalesce(n.refunded_minor, o.refunded_minor),"
             " updated_at = n.updated_at, version = n.version"
-            " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[],"
-            " $6::bigint[], $7::timestamptz[], $8::bigint[]) AS n (tenant, order_id, status,"
+            f" FROM {unnested('text text text text bigint bigint timestamptz bigint')}"
+            " AS n (tenant, order_id, status,"
             " reason, captured_minor, refunded_minor, updated_at, version)"
             " WHERE o.tenant = n.tenant AND o.order_id = n.order_id AND n.version > o.version",
-            *map(list, zip(*rows, strict=True)),
+            *packed(rows),
         )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded, category_of
 from services.kernel.read_models.read_model import ReadModel
@@ -68,10 +69,10 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
     if rows:
         await sql.execute(
             "INSERT INTO order_timeline (tenant, order_id, version, kind, recorded_at, actor,"
-            " causation_id, body) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[],"
-            " $4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::text[])"
+            " causation_id, body) SELECT * FROM "
+            f"{unnested('text text bigint text timestamptz text text text')}"
             " ON CONFLICT DO NOTHING",
-            *map(list, zip(*rows, strict=True)),
+            *packed(rows),
         )
 
 

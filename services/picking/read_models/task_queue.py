@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
+from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
@@ -28,6 +29,8 @@ from services.picking.domain.pick_task import (
 OPEN, CLAIMED, COMPLETED = "open", "claimed", "completed"
 PUTTING_BACK, CANCELLED = "putting_back", "cancelled"
 STATUSES = (OPEN, CLAIMED, COMPLETED, PUTTING_BACK, CANCELLED)
+
+_TASK = "text text text text text text text integer integer timestamptz bigint timestamptz bigint"
 
 
 @dataclass(slots=True)
@@ -237,49 +240,61 @@ async def _write(tasks: Sequence[TaskRow], lines: Sequence[LineRow], sql: Sql) -
             "INSERT INTO task_queue AS t (tenant, task_id, order_id, site_id, status, picker_id,"
             " claim_id, line_count, accounted_line_count, released_at, released_position,"
             " promised_at, version)"
-            " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[],"
-            " $6::text[], $7::text[], $8::integer[], $9::integer[], $10::timestamptz[],"
-            " $11::bigint[], $12::timestamptz[], $13::bigint[])"
+            f" SELECT * FROM {unnested(_TASK)}"
             " ON CONFLICT (tenant, task_id) DO UPDATE SET status = excluded.status,"
             " picker_id = excluded.picker_id, claim_id = excluded.claim_id,"
             " accounted_line_count = excluded.accounted_line_count, version = excluded.version"
             " WHERE excluded.version > t.version",
-            [t.tenant for t in tasks],
-            [t.task_id for t in tasks],
-            [t.order_id for t in tasks],
-            [t.site_id for t in tasks],
-            [t.status for t in tasks],
-            [t.picker_id for t in tasks],
-            [t.claim_id for t in tasks],
-            [t.line_count for t in tasks],
-            [t.accounted_line_count for t in tasks],
-            [t.released_at for t in tasks],
-            [t.released_position for t in tasks],
-            [t.promised_at for t in tasks],
-            [t.version for t in tasks],
+            *packed(
+                [
+                    (
+                        t.tenant,
+                        t.task_id,
+                        t.order_id,
+                        t.site_id,
+                        t.status,
+                        t.picker_id,
+                        t.claim_id,
+                        t.line_count,
+                        t.accounted_line_count,
+                        t.released_at,
+                        t.released_position,
+                        t.promised_at,
+                        t.version,
+                    )
+                    for t in tasks
+                ]
+            ),
         )
     if lines:
         await sql.execute(
             "INSERT INTO pick_list AS l (tenant, task_id, line_id, sku, ordered_quantity,"
             " picked_quantity, short_quantity, put_back_quantity, short_reason, version)"
-            " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[],"
-            " $6::bigint[], $7::bigint[], $8::bigint[], $9::text[], $10::bigint[])"
+            " SELECT * FROM "
+            f"{unnested('text text text text bigint bigint bigint bigint text bigint')}"
             " ON CONFLICT (tenant, task_id, line_id) DO UPDATE SET"
             " picked_quantity = excluded.picked_quantity,"
             " short_quantity = excluded.short_quantity,"
             " put_back_quantity = excluded.put_back_quantity,"
             " short_reason = excluded.short_reason, version = excluded.version"
             " WHERE excluded.version > l.version",
-            [line.tenant for line in lines],
-            [line.task_id for line in lines],
-            [line.line_id for line in lines],
-            [line.sku for line in lines],
-            [line.ordered_quantity for line in lines],
-            [line.picked_quantity for line in lines],
-            [line.short_quantity for line in lines],
-            [line.put_back_quantity for line in lines],
-            [line.short_reason for line in lines],
-            [line.version for line in lines],
+            *packed(
+                [
+                    (
+                        line.tenant,
+                        line.task_id,
+                        line.line_id,
+                        line.sku,
+                        line.ordered_quantity,
+                        line.picked_quantity,
+                        line.short_quantity,
+                        line.put_back_quantity,
+                        line.short_reason,
+                        line.version,
+                    )
+                    for line in lines
+                ]
+            ),
         )
 
 

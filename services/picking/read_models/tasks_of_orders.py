@@ -7,6 +7,7 @@ Staleness  none
 
 from collections.abc import Sequence
 
+from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 
 
@@ -15,8 +16,8 @@ async def remember(tasks: Sequence[tuple[str, str, str]], sql: Sql) -> None:
     if tasks:
         await sql.execute(
             "INSERT INTO task_of_order (tenant, order_id, task_id)"
-            " SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING",
-            *(list(column) for column in zip(*tasks, strict=True)),
+            f" SELECT * FROM {unnested('text text text')} ON CONFLICT DO NOTHING",
+            *packed(tasks),
         )
 
 

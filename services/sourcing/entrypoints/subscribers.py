@@ -1,10 +1,11 @@
 """What sourcing hears: orders to plan, stock and its refusals, and the network's changes.
 
-``prepare`` reads and writes for the whole batch; ``hear`` decides message by message. One unit of
-work runs at a time in a service, so what ``prepare`` read is still there when ``hear`` runs.
+``prepare`` reads and writes for the whole batch; ``hear`` decides message by message, on what was
+read for its unit of work. Stock comes in beside orders: planning must not wait for it.
 """
 
 from collections.abc import Sequence
+from weakref import WeakKeyDictionary
 
 from oms.catalog.v1.catalog_events_pb2 import CatalogEvent
 from oms.order.v1.order_events_pb2 import OrderEvent
@@ -16,7 +17,7 @@ from oms.stock_ledger.v1.stock_ledger_events_pb2 import (
 
 from services.kernel.application.feeds import Envelope, Subscription
 from services.kernel.application.work import Work
-from services.kernel.entrypoints.listen import URGENT_S, listen
+from services.kernel.entrypoints.listen import listen
 from services.sourcing.application.handlers import Decisions
 from services.sourcing.domain.network import Network, NetworkFacts
 from services.sourcing.domain.sourcing_decision import DECISION, Cause, Correction, View
@@ -35,14 +36,15 @@ class Subscribers:
     def __init__(self, decisions: Decisions, networks: NetworkView) -> None:
         self._decisions = decisions
         self._networks = networks
-        self._views: dict[str, View] = {}
+        # What the batches under way read, by tenant; it goes when the batch is done.
+        self._views: WeakKeyDictionary[Work, dict[str, View]] = WeakKeyDictionary()
 
     def all(self) -> tuple[Subscription, ...]:
         return (
             listen(
                 OrderEvent,
                 group=_GROUP,
-                round_s=URGENT_S,
+                is_urgent=True,
                 hears=("order_placed", "order_accepted", "order_cancelled", "order_refused"),
                 hear=self.hear_order,
                 prepare=self.prepare_orders,
@@ -58,6 +60,7 @@ class Subscribers:
                 ),
                 hear=self.hear_stock,
                 prepare=self.prepare_stock,
+                takes_turns=False,
             ),
             listen(
                 CatalogEvent,
@@ -109,7 +112,7 @@ class Subscribers:
                     placed.order_id,
                     translation.lines(placed),
                     placed.currency,
-                    self._views[envelope.tenant],
+                    self._views[work][envelope.tenant],
                 )
             case "order_accepted":
                 await self._decisions.close(work, event.order_accepted.order_id, "accepted")
@@ -187,7 +190,7 @@ class Subscribers:
         if decision.is_closed or decision.revision != said.plan_revision:
             return  # accepted, over, or an answer to a plan that no longer stands
         skus = {line.sku for line in decision.lines}
-        if not skus <= self._views.get(tenant, View(_NOWHERE)).stock.keys():
+        if not skus <= self._views[work].get(tenant, View(_NOWHERE)).stock.keys():
             await self._look({tenant: skus}, work)  # another tenant's message led this batch
         await self._decisions.replan(
             work,
@@ -195,7 +198,7 @@ class Subscribers:
             said.plan_revision,
             cause,
             corrections,
-            view=self._views[tenant],
+            view=self._views[work][tenant],
         )
 
     async def prepare_catalog(
@@ -232,8 +235,8 @@ class Subscribers:
 
     async def _look(self, skus: dict[str, set[str]], work: Work) -> None:
         """Read what planning needs for these products: two queries per tenant."""
-        self._views = {}
+        views = self._views.setdefault(work, {})
         for tenant in sorted(skus):
             network = await self._networks.load(tenant, work.sql, is_recorded=True)
             found = await shelves(tenant, skus[tenant], work.sql)
-            self._views[tenant] = View(network, found.products, found.stock, found.positions)
+            views[tenant] = View(network, found.products, found.stock, found.positions)

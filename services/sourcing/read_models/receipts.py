@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
@@ -52,20 +53,21 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
         await sql.execute(
             "INSERT INTO decision_request (tenant, order_id, body, version)"
             " SELECT tenant, order_id, body::json, version FROM"
-            " unnest($1::text[], $2::text[], $3::text[], $4::bigint[])"
+            " "
+            f"{unnested('text text text bigint')}"
             " AS n (tenant, order_id, body, version) ON CONFLICT DO NOTHING",
-            *(list(column) for column in zip(*requests, strict=True)),
+            *packed(requests),
         )
     if receipts:
         await sql.execute(
             "INSERT INTO decision_receipt"
             " (tenant, decision_id, order_id, revision, is_decided, body, version)"
             " SELECT tenant, decision_id, order_id, revision, is_decided, body::json, version FROM"
-            " unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::boolean[], $6::text[],"
-            " $7::bigint[]) AS n"
+            " "
+            f"{unnested('text text text int boolean text bigint')} AS n"
             " (tenant, decision_id, order_id, revision, is_decided, body, version)"
             " ON CONFLICT DO NOTHING",
-            *(list(column) for column in zip(*receipts, strict=True)),
+            *packed(receipts),
         )
 
 

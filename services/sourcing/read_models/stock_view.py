@@ -8,6 +8,7 @@ Staleness  the lag of those feeds; the ledger refuses what is no longer so
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 from services.sourcing.domain.wishes import Product
 
@@ -45,16 +46,16 @@ async def keep_stock(rows: Iterable[StockRow], sql: Sql) -> None:
     kept = [latest[key] for key in sorted(latest)]
     await sql.execute(
         "INSERT INTO stock_view AS t (tenant, sku, site_id, free, version, position)"
-        " SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[],"
-        " $6::bigint[]) ON CONFLICT (tenant, sku, site_id) DO UPDATE SET free = excluded.free,"
+        f" SELECT * FROM {unnested('text text text bigint bigint bigint')}"
+        " ON CONFLICT (tenant, sku, site_id) DO UPDATE SET free = excluded.free,"
         " version = excluded.version, position = excluded.position"
         " WHERE excluded.version > t.version",
-        [row.tenant for row in kept],
-        [row.sku for row in kept],
-        [row.site_id for row in kept],
-        [row.free for row in kept],
-        [row.version for row in kept],
-        [row.position for row in kept],
+        *packed(
+            [
+                (row.tenant, row.sku, row.site_id, row.free, row.version, row.position)
+                for row in kept
+            ]
+        ),
     )
 
 
@@ -70,15 +71,16 @@ async def keep_products(rows: Iterable[tuple[str, Product, int]], sql: Sql) -> N
     kept = [latest[key] for key in sorted(latest)]
     await sql.execute(
         "INSERT INTO product_view AS t (tenant, sku, weight_g, temperature, version)"
-        " SELECT * FROM unnest($1::text[], $2::text[], $3::int[], $4::text[], $5::bigint[])"
+        f" SELECT * FROM {unnested('text text int text bigint')}"
         " ON CONFLICT (tenant, sku) DO UPDATE SET weight_g = excluded.weight_g,"
         " temperature = excluded.temperature, version = excluded.version"
         " WHERE excluded.version > t.version",
-        [tenant for tenant, _, _ in kept],
-        [product.sku for _, product, _ in kept],
-        [product.weight_g for _, product, _ in kept],
-        [product.temperature for _, product, _ in kept],
-        [version for _, _, version in kept],
+        *packed(
+            [
+                (tenant, product.sku, product.weight_g, product.temperature, version)
+                for tenant, product, version in kept
+            ]
+        ),
     )
 
 

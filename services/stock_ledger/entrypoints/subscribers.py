@@ -22,7 +22,7 @@ from oms.sourcing.v1.sourcing_events_pb2 import PlanDecided, SourcingEvent
 from services.kernel.application.feeds import Envelope, Subscription
 from services.kernel.application.work import Work
 from services.kernel.domain.errors import Rejected
-from services.kernel.entrypoints.listen import URGENT_S, listen
+from services.kernel.entrypoints.listen import listen
 from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.handlers import Reservations, load_plans, load_reserved
 from services.stock_ledger.domain.reservation import Line
@@ -55,7 +55,7 @@ def subscriptions(promises: Reservations) -> tuple[Subscription, ...]:
         listen(
             SourcingEvent,
             group=GROUP,
-            round_s=URGENT_S,
+            is_urgent=True,
             hears=("plan_decided",),
             hear=plans.hear,
             prepare=plans.prepare,

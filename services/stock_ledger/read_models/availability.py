@@ -11,6 +11,7 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Any
 
+from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
@@ -60,14 +61,13 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
     rows.sort(key=lambda row: row[:3])  # one order of locks for every writer
     await sql.execute(
         "INSERT INTO availability AS t (tenant, site_id, sku, free, held, allocated, picked,"
-        " on_hand, version, updated_at) SELECT * FROM unnest($1::text[], $2::text[], $3::text[],"
-        " $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::int[],"
-        " $10::timestamptz[])"
+        " on_hand, version, updated_at) SELECT * FROM "
+        f"{unnested('text text text bigint bigint bigint bigint bigint int timestamptz')}"
         " ON CONFLICT (tenant, site_id, sku) DO UPDATE SET free = excluded.free,"
         " held = excluded.held, allocated = excluded.allocated, picked = excluded.picked,"
         " on_hand = excluded.on_hand, version = excluded.version,"
         " updated_at = excluded.updated_at WHERE excluded.version > t.version",
-        *(list(column) for column in zip(*rows, strict=True)),
+        *packed(rows),
     )
 
 

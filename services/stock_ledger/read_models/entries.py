@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
 from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.stock_item import site_and_sku
+
+_ENTRY = "text text text int text text text text text timestamptz timestamptz bigint bigint"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +63,10 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
         " SELECT tenant, site_id, sku, version, cause, string_to_array(accounts, ','),"
         " string_to_array(quantities, ',')::bigint[], source_id, reservation_id, occurred_at,"
         " recorded_at, free_after, on_hand_after"
-        " FROM unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[], $6::text[],"
-        " $7::text[], $8::text[], $9::text[], $10::timestamptz[], $11::timestamptz[],"
-        " $12::bigint[], $13::bigint[]) AS e (tenant, site_id, sku, version, cause, accounts,"
+        f" FROM {unnested(_ENTRY)} AS e (tenant, site_id, sku, version, cause, accounts,"
         " quantities, source_id, reservation_id, occurred_at, recorded_at, free_after,"
         " on_hand_after) ON CONFLICT DO NOTHING",
-        *(list(column) for column in zip(*rows, strict=True)),
+        *packed(rows),
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
 
+from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
@@ -79,26 +80,26 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
     if headers:
         await sql.execute(
             "INSERT INTO reservation AS t (tenant, reservation_id, order_id, status,"
-            " plan_revision, expires_at, version) SELECT * FROM unnest($1::text[], $2::text[],"
-            " $3::text[], $4::text[], $5::int[], $6::timestamptz[], $7::int[])"
+            " plan_revision, expires_at, version) SELECT * FROM "
+            f"{unnested('text text text text int timestamptz int')}"
             " ON CONFLICT (tenant, reservation_id) DO UPDATE SET status = excluded.status,"
             " order_id = coalesce(nullif(excluded.order_id, ''), t.order_id),"
             " plan_revision = greatest(excluded.plan_revision, t.plan_revision),"
             " expires_at = coalesce(excluded.expires_at, t.expires_at),"
             " version = excluded.version WHERE excluded.version > t.version",
-            *(list(column) for column in zip(*sorted(headers.values()), strict=True)),
+            *packed(sorted(headers.values())),
         )
     if lines:
         rows = sorted(lines.values())
         await sql.execute(
             "INSERT INTO reserved_stock AS t (tenant, reservation_id, site_id, sku, held,"
-            " allocated, picked, transit, version) SELECT * FROM unnest($1::text[], $2::text[],"
-            " $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[],"
-            " $9::int[]) ON CONFLICT (tenant, reservation_id, site_id, sku) DO UPDATE SET"
+            " allocated, picked, transit, version) SELECT * FROM "
+            f"{unnested('text text text text bigint bigint bigint bigint int')}"
+            " ON CONFLICT (tenant, reservation_id, site_id, sku) DO UPDATE SET"
             " held = excluded.held, allocated = excluded.allocated, picked = excluded.picked,"
             " transit = excluded.transit, version = excluded.version"
             " WHERE excluded.version > t.version",
-            *(list(column) for column in zip(*rows, strict=True)),
+            *packed(rows),
         )
 
 

@@ -32,7 +32,6 @@ def an_event(key: str, version: int = 1) -> NewEvent:
         topic="counter.added.v1",
         state=b'{"amount":1}',
         event_id=derive(key, version),
-        tenant="demo",
         cause=encode_cause(Cause("demo", key)),
     )
 

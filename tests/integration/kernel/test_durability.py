@@ -15,7 +15,7 @@ from tests.support.stack import a_database, eventually
 
 
 def _event(stream: str) -> NewEvent:
-    return NewEvent(stream, 1, "order.placed.v1", b"{}", derive(stream), "demo", b"{}")
+    return NewEvent(stream, 1, "order.placed.v1", b"{}", derive(stream), b"{}")
 
 
 async def test_what_was_committed_lazily_is_flushed_when_the_session_says_so(

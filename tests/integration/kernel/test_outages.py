@@ -44,7 +44,7 @@ class _Stumbling(Consumer):
     def __init__(self) -> None:
         self.topic = self.group = "toy"
         self.redrive_poll_s = 0.05
-        self.round_s = 0.0
+        self.is_urgent = True
         self.failures = 2
         self.heard: list[int] = []
 
