@@ -12,6 +12,7 @@ from services.kernel.adapters import event_log
 from services.kernel.adapters.database import Database, Limits
 from services.kernel.adapters.event_log import NewEvent, encode_cause
 from services.kernel.adapters.tail import Tail
+from services.kernel.application.pace import Pace
 from services.kernel.domain.ids import derive
 from services.kernel.domain.messages import Cause, Recorded
 from tests.support import toy
@@ -24,9 +25,9 @@ class Relay:
     """Notes what it is given to publish."""
 
     name = "relay"
-    round_s = 0.0
 
     def __init__(self) -> None:
+        self.pace = Pace(0.0)
         self.published: list[int] = []
 
     def is_at(self, position: int) -> bool:
@@ -50,7 +51,6 @@ def some_events(writer: str, count: int) -> list[NewEvent]:
             topic="counter.added.v1",
             state=b'{"amount":1}',
             event_id=derive(writer, n),
-            tenant="demo",
             cause=encode_cause(Cause("demo", writer)),
             why=Cause("demo", writer),
         )

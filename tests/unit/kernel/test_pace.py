@@ -1,6 +1,5 @@
 """Rounds that come thick and fast are kept apart; one after a pause goes on at once."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -69,7 +68,3 @@ async def test_a_rest_is_as_many_times_as_long_as_the_round_within_a_bound(clock
     await _round(pace, clock, 5.0)
     await _round(pace, clock, 0.0)
     assert clock.slept_s == [0.15, 0.3]
-
-
-def test_it_is_asyncio_that_is_replaced_above() -> None:
-    assert paces.asyncio is asyncio
