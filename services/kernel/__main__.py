@@ -40,16 +40,17 @@ from services.kernel.main.console import (
     EXIT_USAGE,
     AsJson,
     bar,
+    complain,
     errors,
     print_rows,
     say,
 )
 from services.kernel.main.embedded import (
-    AlreadyRunning,
     Embedded,
     open_databases,
     running,
 )
+from services.kernel.main.failures import sentence_of
 from services.kernel.main.stack.commands import stack_app
 
 _SEED = 20_260_101
@@ -74,8 +75,11 @@ def main() -> None:
     """Run the command line; every failure that is not a bug ends in one sentence and a code."""
     try:
         app()
-    except AlreadyRunning as error:
-        errors.print(f"oms: {error}")
+    except Exception as error:
+        sentence = sentence_of(error)
+        if sentence is None:
+            raise
+        complain(sentence)
         sys.exit(EXIT_FAILED)
 
 
