@@ -3,7 +3,6 @@
 import errno
 
 import asyncpg
-from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
@@ -27,7 +26,7 @@ def sentence_of(error: BaseException) -> str | None:  # noqa: PLR0911 - one fail
             )
         case asyncpg.InvalidAuthorizationSpecificationError():
             return f"the database refuses the login ({error}): check OMS_POSTGRES_DSN"
-        case KafkaError():
+        case _ if type(error).__module__.startswith("aiokafka."):
             return (
                 f"Kafka cannot be reached ({error!r}): check OMS_KAFKA_BOOTSTRAP_SERVERS,"
                 " or see what is wrong with: oms doctor"
