@@ -29,7 +29,7 @@ from services.stock_ledger.read_models.discrepancies import DISCREPANCIES, unexp
 from services.stock_ledger.read_models.entries import ENTRIES
 from services.stock_ledger.read_models.inbound import INBOUND_EXPECTED
 from services.stock_ledger.read_models.known_levels import KnownLevels
-from services.stock_ledger.read_models.reservations import RESERVATIONS
+from services.stock_ledger.read_models.reservations import RESERVATIONS, kept_for
 from services.stock_ledger.read_models.sightings import SIGHTINGS
 from services.stock_ledger.read_models.stock_rules import STOCK_RULES
 from services.stock_ledger.read_models.verification import violations
@@ -92,5 +92,6 @@ def build(kernel: Kernel) -> Service:
             "I2: what is below zero has a discrepancy": negative,
             "what was sealed is unchanged": seals,
         },
+        open_stock=kept_for,
         tasks=(Sealer(kernel.runner, kernel.clock).work,),
     )

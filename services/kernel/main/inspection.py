@@ -13,6 +13,7 @@ from services.kernel.adapters.rebuild import Progress, compare, rebuild
 from services.kernel.application.clock import SystemClock
 from services.kernel.application.feeds import Envelope
 from services.kernel.domain.errors import NotFound
+from services.kernel.main.agreement import agreements
 from services.kernel.main.embedded import Databases, hand_over_secrets, open_databases
 from services.kernel.main.host import ServiceHost
 from services.kernel.main.runtime import SERVICES
@@ -108,7 +109,7 @@ async def verify(
     progress: Callable[[str, int, int], None],
     services: Collection[str] = SERVICES,
 ) -> AsyncIterator[Finding]:
-    """Check every invariant of these services; yield one finding for each."""
+    """Check every invariant of these services, and that all agree; yield one finding for each."""
     for name, host in inspection.hosts.items():
         if name not in services:
             continue
@@ -135,6 +136,9 @@ async def verify(
         for invariant, check in host.service.checks.items():
             yield Finding(name, invariant, tuple(await check(sql)))
         yield Finding(name, "I11: nothing is parked or given up", tuple(await unfinished(sql)))
+    if set(services) >= set(SERVICES):
+        async for rule, sentences in agreements(inspection.hosts, progress):
+            yield Finding("agreement", rule, sentences)
 
 
 async def rebuild_read_model(inspection: Inspection, name: str, progress: Progress) -> int:

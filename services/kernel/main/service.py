@@ -20,6 +20,9 @@ from services.kernel.read_models.read_model import ReadModel
 type Publish = Callable[[Recorded[Any]], Message | None]
 type Register = Callable[[grpc.aio.Server], None]
 type Check = Callable[[Sql], Awaitable[Sequence[str]]]
+# (tenant, order id) of some orders to rows (tenant, order id, site, product, held, allocated,
+# picked) of what the service still keeps for them.
+type KeptStock = Callable[[Sql, Sequence[tuple[str, str]]], Awaitable[Sequence[Sequence[Any]]]]
 type Wake = Callable[[str, Work], Awaitable[None]]
 
 
@@ -58,6 +61,8 @@ class Service:
         tasks: Long-running coroutines of the worker (senders); cancelled on shutdown.
         checks: Invariants of the service's own, by name, for ``oms verify``: each reads what it
             needs and returns one sentence per violation, a bounded number.
+        open_stock: What a service that keeps stock for orders still keeps, for the comparison of
+            services in ``oms verify``.
     """
 
     name: str
@@ -70,6 +75,7 @@ class Service:
     scopes: Mapping[str, str] = field(default_factory=dict[str, str])
     tasks: tuple[Callable[[], Awaitable[None]], ...] = ()
     checks: Mapping[str, Check] = field(default_factory=dict[str, Check])
+    open_stock: KeptStock | None = None
 
     @property
     def topic(self) -> str:

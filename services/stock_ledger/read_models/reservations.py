@@ -171,3 +171,14 @@ async def open_at(
         *(tenant, site_id, sku, *after, limit),
     )
     return [ReservedLine(*row) for row in rows]
+
+
+async def kept_for(sql: Sql, orders: Sequence[tuple[str, str]]) -> list[Any]:
+    """Return what is kept for some orders, by (tenant, order id), of each product at each site."""
+    return await sql.fetch(
+        "SELECT tenant, reservation_id, site_id, sku, held, allocated, picked FROM reserved_stock"
+        " JOIN unnest($1::text[], $2::text[]) AS u (tenant, reservation_id)"
+        " USING (tenant, reservation_id)",
+        [tenant for tenant, _ in orders],
+        [order_id for _, order_id in orders],
+    )
