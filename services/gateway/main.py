@@ -21,6 +21,7 @@ from services.gateway.entrypoints.pages.links import Links
 from services.gateway.entrypoints.pages.site import Acting, Site
 from services.gateway.settings import GatewaySettings
 from services.kernel.application.authenticator import Authenticator
+from services.kernel.application.telemetry import RequestTelemetry
 
 __all__ = ["POOL_SETTINGS", "Gateway", "build_app", "build_gateway", "serve"]
 
@@ -54,6 +55,7 @@ def build_gateway(
     pool: asyncpg.Pool,
     authenticator: Authenticator,
     settings: GatewaySettings,
+    telemetry: RequestTelemetry | None = None,
 ) -> Gateway:
     """Return the gateway.
 
@@ -63,10 +65,12 @@ def build_gateway(
             connections.
         authenticator: Says whose token it is; the services check it again.
         settings: What differs per environment.
+        telemetry: Gets a span per request, where anybody collects them.
     """
     keys = PostgresKeys(pool)
     remote = Remote(target)
     app, edge, track = build_app(remote, keys, authenticator, settings)
+    app.telemetry = telemetry
 
     async def forget() -> None:
         while True:

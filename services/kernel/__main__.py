@@ -97,8 +97,12 @@ def up(
     settings = KernelSettings()
     settings.data_home.mkdir(parents=True, exist_ok=True)
     log_json("oms", EdgeSettings().log_level, (settings.data_home / "oms.log").open("a"))
-    TELEMETRY.start_tracing("so-oms", endpoint=EdgeSettings().otlp_endpoint)
-    _run(_up(settings, demo_orders))
+    edge = EdgeSettings()
+    TELEMETRY.start("so-oms", edge.otlp_endpoint, edge.otlp_every_s)
+    try:
+        _run(_up(settings, demo_orders))
+    finally:
+        TELEMETRY.stop()
 
 
 async def _up(settings: KernelSettings, demo_orders: int) -> None:
@@ -294,7 +298,7 @@ def _run_process(kind: str, service: str) -> None:
     log_json(f"{service}.{kind}", edge.log_level)
     # Whoever wonders why it hangs may ask, as `oms stack` does before it kills.
     faulthandler.register(signal.SIGUSR1, sys.__stderr__ or sys.stderr, all_threads=True)
-    TELEMETRY.start_tracing(service, endpoint=edge.otlp_endpoint)
+    TELEMETRY.start(service, edge.otlp_endpoint, edge.otlp_every_s)
 
     async def run() -> None:
         stop = asyncio.Event()
@@ -312,6 +316,8 @@ def _run_process(kind: str, service: str) -> None:
     except process.Misconfigured as error:
         errors.print(f"oms: {error}", markup=False)
         raise typer.Exit(EXIT_USAGE) from None
+    finally:
+        TELEMETRY.stop()
 
 
 @app.command()

@@ -170,7 +170,10 @@ class EdgeSettings(BaseSettings):
     otlp_endpoint: str = Field(
         default="",
         validation_alias=AliasChoices("OMS_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"),
-        description="OTLP over gRPC, for example http://localhost:4317; empty: no spans",
+        description="OTLP over gRPC, for example http://localhost:4317; empty: nothing is exported",
+    )
+    otlp_every_s: float = Field(
+        default=15.0, gt=0, le=3_600, description="How often metrics are sent, where they are"
     )
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
 

@@ -212,6 +212,7 @@ class Consumer:
                     await self._try_again_or_park(partition, batch[0], bus_offset)
             else:
                 METRICS.consumed.labels(self.group).inc(len(batch))
+                METRICS.consume_batch_size.labels(self.group).observe(len(batch))
                 lag = self._home.clock.now() - batch[-1].recorded_at
                 METRICS.watermark_lag_seconds.labels(self.group, self.topic).set(
                     lag.total_seconds()
@@ -291,7 +292,7 @@ class Consumer:
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
         _log.error("%s parked an unreadable message: %s", self.group, reason)
         self._blocked.add(envelope.key)
-        METRICS.parked.labels(self.group).set(len(self._blocked))
+        METRICS.parked.labels(self.group, self.topic).set(len(self._blocked))
 
     async def redrive(self) -> None:
         """Try parked streams again that someone asked for; at most once per poll interval."""
@@ -394,7 +395,7 @@ class Consumer:
             await self._insert_parked(connection, [envelope], _reason(failure), self._tries)
         self._watermarks[partition] = self._stored[partition] = envelope.position
         self._blocked.add(envelope.key)
-        METRICS.parked.labels(self.group).set(len(self._blocked))
+        METRICS.parked.labels(self.group, self.topic).set(len(self._blocked))
 
     async def _unit(
         self, partition: int | None, batch: Sequence[Envelope], bus_offset: int
@@ -583,7 +584,7 @@ class Consumer:
             *(self.group, self.topic),
         )
         self._blocked = {row[0] for row in rows}
-        METRICS.parked.labels(self.group).set(len(self._blocked))
+        METRICS.parked.labels(self.group, self.topic).set(len(self._blocked))
 
 
 def _cause(envelope: Envelope, group: str, traceparent: str) -> Cause:

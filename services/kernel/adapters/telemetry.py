@@ -1,8 +1,9 @@
 """Metrics and spans: every name we use, in one place.
 
-Metrics are always on and read at ``/metrics``. Spans are recorded only once ``start_tracing`` was
-given an endpoint; without one a span costs a random number, because the trace context is
-accepted, made and passed on all the same: events carry it, whoever collects traces later.
+Metrics are always on and read at ``/metrics``; with an endpoint they are sent there too. Spans are
+recorded only once ``start_tracing`` was given an endpoint; without one a span costs a random
+number, because the trace context is accepted, made and passed on all the same: events carry it,
+whoever collects traces later.
 
     with span("sourcing.hear", envelope.traceparent, age, messaging_batch=12) as hearing:
         ... record events with hearing.traceparent ...
@@ -26,6 +27,7 @@ from services.kernel.application.telemetry import Span, accepted_traceparent, ch
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import SpanProcessor
 
+    from services.kernel.adapters.metrics_export import MetricsExport
     from services.kernel.adapters.tracing import Tracing
 
 __all__ = ["METRICS", "TELEMETRY", "Metrics", "ProcessTelemetry", "child_traceparent", "span"]
@@ -101,10 +103,18 @@ class Metrics:
             namespace=_NAMESPACE,
             registry=self.registry,
         )
+        self.consume_batch_size = Histogram(
+            "consume_batch_messages",
+            "Messages in one batch of a group that had effect",
+            ["group"],
+            buckets=_SIZES,
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
         self.parked = Gauge(
             "parked_streams",
             "Streams that wait for a redrive",
-            ["group"],
+            ["group", "topic"],
             namespace=_NAMESPACE,
             registry=self.registry,
         )
@@ -214,6 +224,21 @@ class ProcessTelemetry:
     def __init__(self, metrics: Metrics) -> None:
         self.metrics = metrics
         self._tracing: Tracing | None = None
+        self._export: MetricsExport | None = None
+
+    def start(self, service: str, endpoint: str, every_s: float) -> None:
+        """Send spans, and metrics now and then, to ``endpoint``; nothing when it is empty.
+
+        Args:
+            service: Name of this process.
+            endpoint: For example ``http://localhost:4317``.
+            every_s: How often metrics are sent.
+        """
+        self.start_tracing(service, endpoint=endpoint)
+        if endpoint:
+            from services.kernel.adapters.metrics_export import MetricsExport  # noqa: PLC0415
+
+            self._export = MetricsExport(service, endpoint, self.metrics.registry, every_s)
 
     def start_tracing(
         self, service: str, *, endpoint: str = "", processor: "SpanProcessor | None" = None
@@ -234,8 +259,11 @@ class ProcessTelemetry:
     def stop(self) -> None:
         """Send what is left and record no more. Blocks for some seconds at worst."""
         tracing, self._tracing = self._tracing, None
+        export, self._export = self._export, None
         if tracing is not None:
             tracing.stop()
+        if export is not None:
+            export.stop()
 
     @property
     def is_tracing(self) -> bool:
@@ -247,6 +275,13 @@ class ProcessTelemetry:
         if self._tracing is None:
             return _Unrecorded(traceparent)
         return self._tracing.served(name, traceparent)
+
+    def request(self, verb: str, traceparent: str = "") -> AbstractContextManager[Span]:
+        """Begin the span of a served HTTP request below ``traceparent``."""
+        parent = accepted_traceparent(traceparent)
+        if self._tracing is None:
+            return _Unrecorded(parent)
+        return self._tracing.request(verb, parent)
 
     def work(
         self, name: str, traceparent: str = "", age: timedelta = _NO_AGE, **attributes: Any

@@ -77,6 +77,10 @@ class Tracing:
         attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": name}
         return self._begin(method, traceparent, SpanKind.SERVER, attributes)
 
+    def request(self, verb: str, traceparent: str) -> _Block:
+        attributes = {"http.request.method": verb}
+        return self._begin(f"HTTP {verb}", traceparent, SpanKind.SERVER, attributes)
+
     def work(
         self, name: str, traceparent: str, attributes: Mapping[str, Any], *, is_linked: bool
     ) -> _Block:

@@ -58,3 +58,14 @@ class Telemetry(Protocol):
 
     def call_ended(self, method: str, code: str, duration_s: float) -> None:
         """Count one served gRPC call by method and status."""
+
+
+class RequestTelemetry(Protocol):
+    """The same for HTTP."""
+
+    @property
+    def is_tracing(self) -> bool:
+        """Whether anybody collects spans."""
+
+    def request(self, verb: str, traceparent: str = "") -> AbstractContextManager[Span]:
+        """Begin the span of a served HTTP request below ``traceparent`` (or a new trace)."""

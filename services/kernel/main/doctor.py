@@ -50,7 +50,7 @@ async def examine(settings: KernelSettings) -> list[Examined]:
         ],
         *await _kafka(settings),
         *_stack(settings),
-        _traces(),
+        _export(),
     ]
 
 
@@ -154,11 +154,13 @@ def _stack(settings: KernelSettings) -> list[Examined]:
     return [Examined("stack", "fine", f"{len(state.processes)} processes, all ready")]
 
 
-def _traces() -> Examined:
+def _export() -> Examined:
     settings = EdgeSettings()
     if not settings.otlp_endpoint:
-        return Examined("traces", "absent", "not exported; set OMS_OTLP_ENDPOINT to send them")
-    return Examined("traces", "fine", f"exported to {settings.otlp_endpoint}")
+        return Examined(
+            "export", "absent", "no traces or metrics; set OMS_OTLP_ENDPOINT to send them"
+        )
+    return Examined("export", "fine", f"traces and metrics go to {settings.otlp_endpoint}")
 
 
 async def _try(what: str, ask: Callable[[], Awaitable[str]], mend: str) -> Examined:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import asyncpg
 
 from services.kernel.adapters import database as databases
+from services.kernel.adapters.telemetry import TELEMETRY
 from services.kernel.application.authenticator import Authenticator
 from services.kernel.settings import KernelSettings
 
@@ -42,7 +43,7 @@ async def open_gateway(
         server_settings=main.POOL_SETTINGS,
     )
     stack.push_async_callback(pool.close)
-    gateway = main.build_gateway(targets, pool, keys, main.GatewaySettings())
+    gateway = main.build_gateway(targets, pool, keys, main.GatewaySettings(), TELEMETRY)
     stack.push_async_callback(gateway.close)
     draining = asyncio.Event()
     door = asyncio.create_task(

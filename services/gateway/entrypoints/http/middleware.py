@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import grpc
 from fastapi.exceptions import RequestValidationError
@@ -9,12 +10,13 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.gateway.entrypoints.http.bounded_head import MAX_HEAD_BYTES
-from services.gateway.entrypoints.http.incoming import incoming
+from services.gateway.entrypoints.http.incoming import SCOPE_KEY, incoming
 from services.gateway.entrypoints.http.parameters import problem_of_parameters
 from services.gateway.entrypoints.http.problems import Problem, answer, problem, problem_for
 from services.gateway.entrypoints.http.wire import Malformed
 from services.kernel.application.authenticator import Unauthenticated
 from services.kernel.application.runner import Overloaded
+from services.kernel.application.telemetry import RequestTelemetry
 
 MAX_BODY_BYTES = 1024 * 1024
 SECURITY_HEADERS = {
@@ -38,16 +40,40 @@ class Around:
 
     Attributes:
         drain: Ends what would never end by itself; called when the server is to stop.
+        telemetry: Gets a span per request while anybody collects them; may be nobody.
     """
 
     def __init__(self, app: ASGIApp, drain: Callable[[], None]) -> None:
         self._app = app
         self.drain = drain
+        self.telemetry: RequestTelemetry | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-            return
+        elif self.telemetry is not None and self.telemetry.is_tracing:
+            await self._traced(self.telemetry, scope, receive, send)
+        else:
+            await self._served(scope, receive, send)
+
+    async def _traced(
+        self, telemetry: RequestTelemetry, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Serve it within a span; the services' spans hang below that one."""
+        brought = incoming(scope)
+        with telemetry.request(scope["method"], brought.traceparent) as span:
+
+            async def send_noting(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    span.note("http.response.status_code", message["status"])
+                await send(message)
+
+            scope[SCOPE_KEY] = replace(brought, traceparent=span.traceparent)
+            await self._served(scope, receive, send_noting)
+            # The template, never the path: that one holds ids.
+            span.note("http.route", getattr(scope.get("route"), "path", ""))
+
+    async def _served(self, scope: Scope, receive: Receive, send: Send) -> None:
         begun = False
         correlation_id = incoming(scope).correlation_id
 
