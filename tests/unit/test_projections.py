@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import pytest
 from services.kernel.domain.messages import Cause, Recorded
 from services.kernel.main import SERVICES
 from services.kernel.read_models.read_model import ReadModel
+from services.stock_ledger.domain.entry import Cause as StockCause
+from services.stock_ledger.domain.entry import EntryPosted
 from tests.support.built import built
 
 GOLDEN = Path(__file__).parents[1] / "contract" / "golden"
@@ -111,8 +114,16 @@ def stored_events(service: str) -> list[Recorded[Any]]:
             version, key = 1 + _moment(name)[0], "B1"
         cause = Cause("demo", f"c{position}", correlation_id=f"r{position}")
         stream = f"demo/{category}-{key}"
-        recorded.append(Recorded(stream, version, position, event, f"e{position}", AT, cause))
+        for n, one in enumerate(_of_every_cause(event), start=1):
+            recorded.append(Recorded(stream, version * n, position, one, f"e{n}", AT, cause))
     return recorded
+
+
+def _of_every_cause(event: Any) -> list[Any]:
+    """Some look at a stock entry of one cause only: give it for each."""
+    if not isinstance(event, EntryPosted):
+        return [event]
+    return [replace(event, cause=cause) for cause in StockCause]
 
 
 def _moment(name: str) -> tuple[int, str]:

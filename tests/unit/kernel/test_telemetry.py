@@ -143,7 +143,8 @@ def test_every_metric_is_exposed_under_our_name() -> None:
     assert 'oms_rpc_seconds_count{code="OK",method="/oms.order.v1.OrderService/PlaceOrder"}' in text
     for name in ("append_seconds", "append_batch_commands", "append_queue_commands",
                  "relay_lag_events", "watermark_lag_seconds", "parked_streams",
-                 "kafka_rebalances_total", "kafka_partitions_held", "consume_batch_messages"):  # fmt: skip
+                 "kafka_rebalances_total", "kafka_partitions_held",
+                 "consume_batch_messages"):  # fmt: skip
         assert f"# HELP oms_{name} " in text
 
 
