@@ -255,6 +255,9 @@ def stock_import(
     except importing.WrongFile as error:
         errors.print(f"oms: {file}: {error}", markup=False)
         raise typer.Exit(EXIT_USAGE) from None
+    except importing.Stopped as error:
+        errors.print(f"oms: {file}: {error}", markup=False)
+        raise typer.Exit(EXIT_FAILED) from None
     except importing.PutAside as error:
         errors.print(str(error), markup=False)
         raise typer.Exit(EXIT_FAILED) from None

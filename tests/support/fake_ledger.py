@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from oms.stock_ledger.v1 import promise_service_pb2 as promises
 from oms.stock_ledger.v1 import stock_feed_service_pb2 as wire
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as ledger
 
@@ -35,6 +36,9 @@ class FakeLedger:
             if (site, product) == (site_id, sku)
         )
 
+    def unary_stream(self, path: str, **_: Any) -> None:
+        """No import watches anything."""
+
     def unary_unary(self, path: str, **_: Any) -> Callable[..., Any]:
         name = path.rpartition("/")[2]
 
@@ -45,6 +49,9 @@ class FakeLedger:
             if name == "ReportUnreadableRows":
                 self.unreadable |= {row.line: row for row in request.rows}
                 return wire.ReportUnreadableRowsResponse(kept=len(request.rows))
+            if name == "PutInbound":
+                changed = sum(self._is_new(row) for row in request.rows)
+                return promises.PutInboundResponse(changed=changed)
             if name == "PostImages":
                 return ledger.PostImagesResponse(
                     results=[

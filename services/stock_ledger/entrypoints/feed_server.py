@@ -28,7 +28,7 @@ _MOST_TEXT = 500
 _KINDS = frozenset(
     {
         *("receipt", "shrinkage", "till_sale", "online", "reservation", "return", "transport"),
-        *("image", "count"),
+        *("image", "count", "in_transit"),
     }
 )
 

@@ -122,6 +122,7 @@ async def test_another_file_under_the_same_name_begins_anew(tmp_path: Path) -> N
         ("return", ",disposition", ",quarantine", "PostReturns"),
         ("transport", ",stage", ",shipped", "PostTransport"),
         ("reservation", ",reservation_id,action", ",R-1,reserve", "PostReservations"),
+        ("in_transit", ",due_at", ",2026-03-05T08:00:00Z", "PutInbound"),
         ("image", "", "", "PostImages"),
         ("count", "", "", "PostImages"),
     ],
@@ -231,6 +232,7 @@ async def test_malformed_csv_rows_are_put_aside_each_for_its_own_reason(tmp_path
         ("transport", "stage", ["", "lost at sea"]),
         ("transport", "stage,reservation_id", ["shipped,a b"]),
         ("reservation", "reservation_id,action", [",reserve", "R,", "R,take"]),
+        ("in_transit", "due_at", ["", "soon", "2026-02-30"]),
         ("reservation", "reservation_id,action,hold_seconds", ["R,reserve,0", "R,reserve,86401"]),
     ],
 )

@@ -10,7 +10,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from services.kernel.domain.errors import Rejected
-from services.stock_ledger.domain.entry import FACTS, Buckets, Cause, EntryPosted, Posting, Reserved
+from services.stock_ledger.domain.entry import (
+    FACTS,
+    Buckets,
+    Cause,
+    EntryPosted,
+    Posting,
+    Report,
+    Reserved,
+)
+from services.stock_ledger.domain.postings import RULES, WRITABLE_BUCKETS, Post
 from services.stock_ledger.domain.stock_item import (
     STOCK_ITEM,
     Adjust,
@@ -24,6 +33,7 @@ from services.stock_ledger.domain.stock_item import (
     HandOver,
     Hold,
     Pick,
+    PromiseOnline,
     PutBack,
     Receive,
     Refusal,
@@ -245,6 +255,23 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Ship, whose, quantities, sources, at),
     st.builds(Deliver, whose, quantities, sources, at),
     st.builds(TakeBack, quantities, st.booleans(), sources, at),
+    st.builds(
+        Post,
+        # Transfers move transit that belongs to no reservation.
+        st.sampled_from([cause for cause in RULES if "transit" not in RULES[cause]]),
+        st.lists(st.builds(Report, sources, st.integers(-3, 9).filter(bool), at), min_size=1).map(
+            tuple
+        ),
+        st.sampled_from(WRITABLE_BUCKETS),
+    ),
+    st.builds(
+        PromiseOnline,
+        st.sampled_from([Cause.HOLD, Cause.CONFIRM, Cause.RELEASE]),
+        whose,
+        quantities,
+        sources,
+        at,
+    ),
 )
 
 

@@ -6,8 +6,10 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
+from oms.stock_ledger.v1 import promise_service_pb2 as promises
 from oms.stock_ledger.v1 import stock_feed_service_pb2 as wire
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as ledger
+from oms.stock_ledger.v1.promise_service_pb2_grpc import PromiseServiceStub
 from oms.stock_ledger.v1.stock_feed_service_pb2_grpc import StockFeedServiceStub
 from oms.stock_ledger.v1.stock_ledger_service_pb2_grpc import StockLedgerServiceStub
 
@@ -78,18 +80,21 @@ class Calls:
     def __init__(self, channel: Any, kind: Kind, source: str, basis: Basis) -> None:
         self._feeds = StockFeedServiceStub(channel)
         self._ledger = StockLedgerServiceStub(channel)
+        self._promises = PromiseServiceStub(channel)
         self._kind = kind.name
         self._source = source
         self._basis = basis
 
     @property
     def most_rows(self) -> int:
-        return 1_000 if self._kind in ("image", "count") else 5_000
+        return {"image": 1_000, "count": 1_000, "in_transit": 500}.get(self._kind, 5_000)
 
     async def send(self, rows: Sequence[Row], request_id: str, **how: Any) -> Answer:
         """Make one call; ``how`` is gRPC's metadata and timeout."""
         if self._kind in ("image", "count"):
             return await self._send_image(rows, request_id, how)
+        if self._kind == "in_transit":
+            return await self._expect(rows, request_id, how)
         if self._kind == "reservation":
             made = [_reservation(row) for row in rows]
             request: Any = wire.PostReservationsRequest(rows=made)
@@ -124,6 +129,17 @@ class Calls:
             ),
             **how,
         )
+
+    async def _expect(self, rows: Sequence[Row], request_id: str, how: dict[str, Any]) -> Answer:
+        request = promises.PutInboundRequest(request_id=request_id)
+        for row in rows:
+            made = request.rows.add(
+                site_id=row.site_id, sku=row.sku, quantity=row.quantity, source_id=row.source_id
+            )
+            made.due_at.seconds, microseconds = divmod(row.extras[0], _MICROSECONDS)
+            made.due_at.nanos = microseconds * 1_000
+        changed = (await self._promises.PutInbound(request, **how)).changed
+        return Answer(changed, len(rows) - changed, ())
 
     async def _send_image(
         self, rows: Sequence[Row], request_id: str, how: dict[str, Any]

@@ -79,6 +79,13 @@ def _hold_seconds(field: str, cell: Any) -> int:
     return seconds
 
 
+def _due_at(field: str, cell: Any) -> int:
+    due_us = as_at_us(cell)
+    if due_us is None:
+        raise BadCell(field, "is missing", "give when it is due, as 2026-03-02T12:00:00+01:00")
+    return due_us
+
+
 _REASON = choice(wire.ShrinkageReason, "SHRINKAGE_REASON")
 _BUCKET = optional(choice(wire.ShrinkageBucket, "SHRINKAGE_BUCKET"), 1)
 _STEP = choice(wire.OnlineStep, "ONLINE_STEP")
@@ -101,6 +108,7 @@ KINDS: Mapping[str, Kind] = {
             {"reservation_id": as_identifier, "action": _ACTION},
             {"hold_seconds": optional(_hold_seconds, 0)},
         ),
+        Kind("in_transit", 0, {"due_at": _due_at}),
         Kind("image", 0),
         Kind("count", 0),
     )
@@ -162,6 +170,8 @@ class Reader:
         at_us = None if self._at is None else as_at_us(cells[self._at])
         if at_us is None:
             at_us = self._default_at_us
+        if not source_id and self._kind.name == "in_transit":
+            raise BadCell("source_id", "is missing", "give the id that its receipt will carry")
         if not source_id and at_us is None and self._kind.name != "reservation":
             raise BadCell(
                 "source_id",

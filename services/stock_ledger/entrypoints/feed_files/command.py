@@ -12,13 +12,17 @@ from services.stock_ledger.entrypoints.feed_files.cells import WrongFile
 from services.stock_ledger.entrypoints.feed_files.columns import KINDS
 from services.stock_ledger.entrypoints.feed_files.importing import Options, Progress, import_file
 
-__all__ = ["Asked", "PutAside", "WrongFile", "run"]
+__all__ = ["Asked", "PutAside", "Stopped", "WrongFile", "run"]
 
 _MOST_CODES = 2_000_000
 
 
 class PutAside(Exception):
     """The import is through, and some rows are in quarantine."""
+
+
+class Stopped(Exception):
+    """The service refused a call, or stayed away; the next run goes on from there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ async def run(asked: Asked, address: str, key: str, progress: Progress) -> str:
     Raises:
         WrongFile: The file, or an option, cannot be understood.
         PutAside: All is done but for the rows in quarantine.
+        Stopped: It could not be finished.
     """
     if asked.kind not in KINDS:
         raise WrongFile(f"there is no kind {asked.kind!r}; there are {', '.join(KINDS)}")
@@ -51,7 +56,13 @@ async def run(asked: Asked, address: str, key: str, progress: Progress) -> str:
         metadata=(("authorization", f"Bearer {key}"),),
     )
     async with grpc.aio.insecure_channel(address) as channel:
-        report = await import_file(asked.file, asked.kind, channel, options, progress)
+        try:
+            report = await import_file(asked.file, asked.kind, channel, options, progress)
+        except grpc.aio.AioRpcError as error:
+            raise Stopped(
+                f"the stock ledger answered {error.code().name}: {error.details()}; import the file"
+                " again, and it goes on where it was"
+            ) from None
     told = f"{report.rows} rows: {report.recorded} recorded, {report.duplicates} known already"
     if report.skipped:
         told += f", {report.skipped} sent by the run before"
