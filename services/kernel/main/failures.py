@@ -37,8 +37,8 @@ def sentence_of(error: BaseException) -> str | None:  # noqa: PLR0911 - one fail
             return f"a port is taken ({error.strerror}): choose others, for example OMS_HTTP_PORT"
         case _ if is_outage(error):
             return (
-                f"the database is away ({str(error) or type(error).__name__}): check that it runs and"
-                " OMS_POSTGRES_DSN, or see what is wrong with: oms doctor"
+                f"the database is away ({str(error) or type(error).__name__}): check that it runs,"
+                " and OMS_POSTGRES_DSN, or see what is wrong with: oms doctor"
             )
         case _:
             return None

@@ -14,7 +14,12 @@ from services.stock_ledger.adapters.publications import publish
 ROOT = Path(__file__).parents[3]
 STORED = sorted((ROOT / "tests/contract/golden/stock_ledger").glob("*.json"))
 EXAMPLES = ROOT / "contracts/examples/oms/stock_ledger/v1"
-PRIVATE = {"reservation.closed.v1"}
+PRIVATE = {
+    "inbound.expected.v1",
+    "reservation.closed.v1",
+    "rule.set.v1",
+    "rule.withdrawn.v1",
+}
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: str(path.stem))
