@@ -17,9 +17,12 @@ from services.stock_ledger.domain.reservation import Line, Status
 from services.stock_ledger.domain.stock_item import STOCK, Command, Refusal, sort_out, stock_key
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Told:
-    """A row that may share an entry with others of its cause and bucket."""
+    """A row that may share an entry with others of its cause and bucket.
+
+    Never changed once made; not frozen, because half a million are made per import.
+    """
 
     index: int
     key: str

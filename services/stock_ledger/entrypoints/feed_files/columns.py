@@ -28,9 +28,12 @@ _MOST_HOLD_SECONDS = 86_400
 _MOST_REMEMBERED = 200_000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     """A row that can be sent.
+
+    Never changed once made; not frozen, because a frozen one costs four times as much to make,
+    and one is made per line.
 
     Attributes:
         line: Where it stands in its file.
