@@ -31,6 +31,7 @@ from services.stock_ledger.read_models.inbound import INBOUND_EXPECTED
 from services.stock_ledger.read_models.known_levels import KnownLevels
 from services.stock_ledger.read_models.reservations import RESERVATIONS, kept_for
 from services.stock_ledger.read_models.sightings import SIGHTINGS
+from services.stock_ledger.read_models.stock_board import DAILY_LEVELS
 from services.stock_ledger.read_models.stock_rules import STOCK_RULES
 from services.stock_ledger.read_models.verification import violations
 from services.stock_ledger.settings import StockLedgerSettings
@@ -77,7 +78,7 @@ def build(kernel: Kernel) -> Service:
         read_models=(
             replace(AVAILABILITY, memories=(levels,)),
             *(ENTRIES, RESERVATIONS, MARKS, DISCREPANCIES),
-            *(STOCK_RULES, INBOUND_EXPECTED, SIGHTINGS),
+            *(STOCK_RULES, INBOUND_EXPECTED, SIGHTINGS, DAILY_LEVELS),
         ),
         subscriptions=subscriptions(promises),
         timers={EXPIRY_TIMER: promises.expire},

@@ -19,7 +19,7 @@ from services.stock_ledger.domain.inbound import Expect
 from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.domain.stock_rule import PutRule, RuleKind, Scope
 from services.stock_ledger.entrypoints import translation as to
-from services.stock_ledger.read_models import promises, stock_rules
+from services.stock_ledger.read_models import promises, stock_board, stock_rules
 from services.stock_ledger.read_models.promises import Promise
 
 MOST_ROWS = 500
@@ -28,6 +28,9 @@ MOST_WATCHED = 500
 MOST_SITES = 1_000
 MOST_COVERAGE = 5_000
 MOST_WATCH_S = 240
+MOST_PRODUCTS = 20
+_PRODUCTS = 10
+_MOST_SOUGHT = 64
 _MOST_CATEGORIES = 10
 _MOST_TEXT = 128
 _HEARTBEAT_S = 15.0
@@ -38,7 +41,10 @@ SCOPES = {
     f"/oms.stock_ledger.v1.PromiseService/{method}": scope
     for scope, methods in {
         "stock:write": ("PutStockRules", "PutInbound"),
-        "stock:read": ("ListStockRules", "GetPromises", "GetBasketPromises", "WatchPromises"),
+        "stock:read": (
+            *("ListStockRules", "GetPromises", "GetBasketPromises", "WatchPromises"),
+            "GetStockBoard",
+        ),
     }.items()
     for method in methods
 }
@@ -137,6 +143,40 @@ class PromiseGrpc(rpc.PromiseServiceServicer):
                 )
                 for one in found
             ],
+            answered_at=to.timestamp(now),
+        )
+
+    @override
+    async def GetStockBoard(
+        self, request: wire.GetStockBoardRequest, context: Any
+    ) -> wire.GetStockBoardResponse:
+        if not 0 <= request.page_size <= MOST_PRODUCTS:
+            raise Invalid(("page_size", f"must be 0 to {MOST_PRODUCTS}"))
+        if len(request.text) > _MOST_SOUGHT:
+            raise Invalid(("text", f"must have at most {_MOST_SOUGHT} characters"))
+        size = request.page_size or _PRODUCTS
+        [after] = to.page_start(request.page_token)
+        now = self._clock.now()
+        found = await stock_board.page(
+            *(self._reader.sql, caller().tenant, request.text),
+            identifier(request.site_id, "site_id") if request.site_id else "",
+            *(after, now, size + 1),
+        )
+        return wire.GetStockBoardResponse(
+            products=[
+                wire.StockBoardProduct(
+                    sku=one.sku,
+                    name=one.name,
+                    rows=[
+                        wire.StockBoardRow(
+                            promise=_promise(row.promise), on_hand_by_day=row.on_hand_by_day
+                        )
+                        for row in one.rows
+                    ],
+                )
+                for one in found[:size]
+            ],
+            next_page_token=to.page_token(found[size - 1].sku) if len(found) > size else "",
             answered_at=to.timestamp(now),
         )
 
@@ -263,4 +303,5 @@ def _promise(one: Promise) -> wire.Promise:
         updated_at=to.timestamp(one.updated_at),
         seen_at=to.timestamp(one.seen_at),
         version=one.version,
+        reserved=one.reserved,
     )

@@ -40,6 +40,7 @@ class Promise:
     updated_at: datetime | None
     seen_at: datetime | None
     version: int
+    reserved: int = 0
 
     @property
     def available_to_promise(self) -> int:
@@ -82,7 +83,8 @@ async def of_pairs(
     rules = await stock_rules.concerning(sql, tenant, sorted(set(site_ids)), sorted(set(skus)))
     rows = await sql.fetch(
         "SELECT a.on_hand, a.free, coalesce(i.expected, 0), a.updated_at, s.seen_at,"
-        " coalesce(a.version, 0), p.category_path, d.sku IS NOT NULL AS is_in_doubt"
+        " coalesce(a.version, 0), p.category_path, d.sku IS NOT NULL AS is_in_doubt,"
+        " coalesce(a.held + a.allocated + a.picked, 0)"
         " FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS asked (site_id, sku, place)"
         " LEFT JOIN availability a ON (a.tenant, a.site_id, a.sku)"
         " = ($1, asked.site_id, asked.sku)"
@@ -98,7 +100,8 @@ async def of_pairs(
     )
     promises = []
     for (site_id, sku), row in zip(pairs, rows, strict=True):
-        on_hand, free, expected, updated_at, seen_at, version, category_path, is_in_doubt = row
+        on_hand, free, expected, updated_at, seen_at, version, category_path = row[:7]
+        is_in_doubt, reserved = row[7:]
         safety, buffer, fenced = rules.kept_back(channel, site_id, sku, category_path or ())
         is_known = version > 0 and (free or 0) >= 0 and not is_in_doubt
         is_seen = seen_at is not None and seen_at > now - UNSEEN_AFTER
@@ -107,6 +110,7 @@ async def of_pairs(
             Promise(
                 *(site_id, sku, on_hand or 0, free or 0, safety, int(expected), buffer, fenced),
                 *(confidence if is_known else Confidence.LOW, updated_at, seen_at, version),
+                reserved,
             )
         )
     return promises

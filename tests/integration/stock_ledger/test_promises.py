@@ -207,6 +207,32 @@ async def test_a_watch_tells_what_changes_and_nothing_else(promises: Promises) -
     await watch.aclose()
 
 
+async def test_the_board_shows_products_with_sites_and_how_they_went(promises: Promises) -> None:
+    product = Product(sku="tea", name="Thé vert", category_path=["Épicerie"])
+    event = CatalogEvent(product_upserted=ProductUpserted(product=product))
+    await promises.stack.publish(event, "product-tea")
+    await promises.receive("tea", 5, "note-1")
+    await promises.receive("jam", 3, "note-2")
+    today = datetime.now(UTC)  # noqa: TID251 - the database says when it recorded
+    promises.grpc = PromiseGrpc(
+        promises.host.runner, promises.host.reader, type("Now", (), {"now": lambda _: today})()
+    )
+
+    async def board(**asked: Any) -> wire.GetStockBoardResponse:
+        return await promises.grpc.GetStockBoard(wire.GetStockBoardRequest(**asked), NOTHING)
+
+    first = await board(page_size=1)
+    assert [one.sku for one in first.products] == ["jam"]
+    second = await board(page_size=1, page_token=first.next_page_token)
+    [tea] = second.products
+    assert (tea.sku, tea.name, second.next_page_token) == ("tea", "Thé vert", "")
+    assert tea.rows[0].promise.on_hand == 5
+    assert list(tea.rows[0].on_hand_by_day) == [0] * 29 + [5]
+    assert [one.sku for one in (await board(text="VERT")).products] == ["tea"]
+    assert [one.sku for one in (await board(text="ja")).products] == ["jam"]
+    assert not (await board(site_id="lyon")).products
+
+
 async def test_another_tenant_sees_and_changes_nothing_of_it(promises: Promises) -> None:
     await promises.receive("tea", 5, "note-1")
     await promises.put("r1", ("safety", 1, {"sku": "tea"}))

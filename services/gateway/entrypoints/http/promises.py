@@ -33,6 +33,12 @@ ROUTES = (
         PROMISES["PutStockRules"],
         "Set or withdraw safety stocks, buffers and ring-fences",
     ),
+    Route(
+        "GET",
+        "/v1/stock/board",
+        PROMISES["GetStockBoard"],
+        "Show products with their sites, as people look at stock",
+    ),
     Route("GET", "/v1/stock/rules", PROMISES["ListStockRules"], "Show the rules in force"),
     Route(
         "POST",

@@ -363,6 +363,7 @@ class Promise(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     SEEN_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
     site_id: _builtins.str
     sku: _builtins.str
     on_hand: _builtins.int
@@ -380,6 +381,8 @@ class Promise(_message.Message):
     confidence: Global___Confidence.ValueType
     version: _builtins.int
     """Version of the stock item; 0 when nothing was ever recorded."""
+    reserved: _builtins.int
+    """Held, allocated and picked together."""
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp:
         """When the last entry was recorded; absent when none ever was."""
@@ -405,10 +408,11 @@ class Promise(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         seen_at: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
+        reserved: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["seen_at", b"seen_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_to_promise", b"available_to_promise", "available_to_sell", b"available_to_sell", "buffer", b"buffer", "confidence", b"confidence", "free", b"free", "inbound", b"inbound", "on_hand", b"on_hand", "ring_fenced", b"ring_fenced", "safety", b"safety", "seen_at", b"seen_at", "site_id", b"site_id", "sku", b"sku", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available_to_promise", b"available_to_promise", "available_to_sell", b"available_to_sell", "buffer", b"buffer", "confidence", b"confidence", "free", b"free", "inbound", b"inbound", "on_hand", b"on_hand", "reserved", b"reserved", "ring_fenced", b"ring_fenced", "safety", b"safety", "seen_at", b"seen_at", "site_id", b"site_id", "sku", b"sku", "updated_at", b"updated_at", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -622,3 +626,127 @@ class WatchPromisesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchPromisesResponse: _TypeAlias = WatchPromisesResponse  # noqa: Y015
+
+@_typing.final
+class GetStockBoardRequest(_message.Message):
+    """Ask for a page of products."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    SITE_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """Only products whose sku begins with it, or whose name holds it; at most 64 characters."""
+    site_id: _builtins.str
+    """Only this site."""
+    page_size: _builtins.int
+    """At most 20; 0 means 10."""
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        site_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "site_id", b"site_id", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStockBoardRequest: _TypeAlias = GetStockBoardRequest  # noqa: Y015
+
+@_typing.final
+class StockBoardRow(_message.Message):
+    """A product at a site, as people look at it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMISE_FIELD_NUMBER: _builtins.int
+    ON_HAND_BY_DAY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def promise(self) -> Global___Promise:
+        """Inbound is what is due within thirty days."""
+
+    @_builtins.property
+    def on_hand_by_day(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Base units there at the end of each of the last thirty days (UTC), oldest first; the last one
+        is today so far.
+        """
+
+    def __init__(
+        self,
+        *,
+        promise: Global___Promise | None = ...,
+        on_hand_by_day: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["promise", b"promise"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["on_hand_by_day", b"on_hand_by_day", "promise", b"promise"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StockBoardRow: _TypeAlias = StockBoardRow  # noqa: Y015
+
+@_typing.final
+class StockBoardProduct(_message.Message):
+    """A product and its sites, at most 50, most units first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    name: _builtins.str
+    """Empty while the catalog has not told it."""
+    @_builtins.property
+    def rows(self) -> _containers.RepeatedCompositeFieldContainer[Global___StockBoardRow]: ...
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        name: _builtins.str = ...,
+        rows: _abc.Iterable[Global___StockBoardRow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "rows", b"rows", "sku", b"sku"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StockBoardProduct: _TypeAlias = StockBoardProduct  # noqa: Y015
+
+@_typing.final
+class GetStockBoardResponse(_message.Message):
+    """A page, by sku."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ANSWERED_AT_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def products(self) -> _containers.RepeatedCompositeFieldContainer[Global___StockBoardProduct]: ...
+    @_builtins.property
+    def answered_at(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        products: _abc.Iterable[Global___StockBoardProduct] | None = ...,
+        next_page_token: _builtins.str = ...,
+        answered_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_at", b"answered_at", "next_page_token", b"next_page_token", "products", b"products"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStockBoardResponse: _TypeAlias = GetStockBoardResponse  # noqa: Y015

@@ -64,6 +64,11 @@ class PromiseServiceStub:
                 request_serializer=oms_dot_stock__ledger_dot_v1_dot_promise__service__pb2.GetBasketPromisesRequest.SerializeToString,
                 response_deserializer=oms_dot_stock__ledger_dot_v1_dot_promise__service__pb2.GetBasketPromisesResponse.FromString,
                 _registered_method=True)
+        self.GetStockBoard = channel.unary_unary(
+                '/oms.stock_ledger.v1.PromiseService/GetStockBoard',
+                request_serializer=oms_dot_stock__ledger_dot_v1_dot_promise__service__pb2.GetStockBoardRequest.SerializeToString,
+                response_deserializer=oms_dot_stock__ledger_dot_v1_dot_promise__service__pb2.GetStockBoardResponse.FromString,
+                _registered_method=True)
         self.WatchPromises = channel.unary_stream(
                 '/oms.stock_ledger.v1.PromiseService/WatchPromises',
                 request_serializer=oms_dot_stock__ledger_dot_v1_dot_promise__service__pb2.WatchPromisesRequest.SerializeToString,
@@ -115,6 +120,13 @@ class PromiseServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetStockBoard(self, request, context):
+        """Products with their sites, for people who look at stock: a page of products, by sku.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchPromises(self, request, context):
         """The promises of many pairs, then each one that changes, until the client or the time ends it.
         """
@@ -149,6 +161,11 @@ def add_PromiseServiceServicer_to_server(servicer, server):
                     servicer.GetBasketPromises,
                     request_deserializer=oms_dot_stock__ledger_dot_v1_dot_promise__service__pb2.GetBasketPromisesRequest.FromString,
                     response_serializer=oms_dot_stock__ledger_dot_v1_dot_promise__service__pb2.GetBasketPromisesResponse.SerializeToString,
+            ),
+            'GetStockBoard': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStockBoard,
+                    request_deserializer=oms_dot_stock__ledger_dot_v1_dot_promise__service__pb2.GetStockBoardRequest.FromString,
+                    response_serializer=oms_dot_stock__ledger_dot_v1_dot_promise__service__pb2.GetStockBoardResponse.SerializeToString,
             ),
             'WatchPromises': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchPromises,
@@ -296,6 +313,33 @@ class PromiseService:
             '/oms.stock_ledger.v1.PromiseService/GetBasketPromises',
             oms_dot_stock__ledger_dot_v1_dot_promise__service__pb2.GetBasketPromisesRequest.SerializeToString,
             oms_dot_stock__ledger_dot_v1_dot_promise__service__pb2.GetBasketPromisesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStockBoard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oms.stock_ledger.v1.PromiseService/GetStockBoard',
+            oms_dot_stock__ledger_dot_v1_dot_promise__service__pb2.GetStockBoardRequest.SerializeToString,
+            oms_dot_stock__ledger_dot_v1_dot_promise__service__pb2.GetStockBoardResponse.FromString,
             options,
             channel_credentials,
             insecure,

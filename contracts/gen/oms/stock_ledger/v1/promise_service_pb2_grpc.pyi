@@ -50,6 +50,8 @@ class PromiseServiceStub:
     """What may be promised of many (site, product) pairs, in the order asked."""
     GetBasketPromises: _grpc.UnaryUnaryMultiCallable[_promise_service_pb2.GetBasketPromisesRequest, _promise_service_pb2.GetBasketPromisesResponse]
     """One basket against many sites: which of them could carry it out alone, for this channel."""
+    GetStockBoard: _grpc.UnaryUnaryMultiCallable[_promise_service_pb2.GetStockBoardRequest, _promise_service_pb2.GetStockBoardResponse]
+    """Products with their sites, for people who look at stock: a page of products, by sku."""
     WatchPromises: _grpc.UnaryStreamMultiCallable[_promise_service_pb2.WatchPromisesRequest, _promise_service_pb2.WatchPromisesResponse]
     """The promises of many pairs, then each one that changes, until the client or the time ends it."""
 
@@ -75,6 +77,8 @@ class PromiseServiceAsyncStub(PromiseServiceStub):
     """What may be promised of many (site, product) pairs, in the order asked."""
     GetBasketPromises: _aio.UnaryUnaryMultiCallable[_promise_service_pb2.GetBasketPromisesRequest, _promise_service_pb2.GetBasketPromisesResponse]  # type: ignore[assignment]
     """One basket against many sites: which of them could carry it out alone, for this channel."""
+    GetStockBoard: _aio.UnaryUnaryMultiCallable[_promise_service_pb2.GetStockBoardRequest, _promise_service_pb2.GetStockBoardResponse]  # type: ignore[assignment]
+    """Products with their sites, for people who look at stock: a page of products, by sku."""
     WatchPromises: _aio.UnaryStreamMultiCallable[_promise_service_pb2.WatchPromisesRequest, _promise_service_pb2.WatchPromisesResponse]  # type: ignore[assignment]
     """The promises of many pairs, then each one that changes, until the client or the time ends it."""
 
@@ -127,6 +131,14 @@ class PromiseServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_promise_service_pb2.GetBasketPromisesResponse, _abc.Awaitable[_promise_service_pb2.GetBasketPromisesResponse]]:
         """One basket against many sites: which of them could carry it out alone, for this channel."""
+
+    @_abc_1.abstractmethod
+    def GetStockBoard(
+        self,
+        request: _promise_service_pb2.GetStockBoardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_promise_service_pb2.GetStockBoardResponse, _abc.Awaitable[_promise_service_pb2.GetStockBoardResponse]]:
+        """Products with their sites, for people who look at stock: a page of products, by sku."""
 
     @_abc_1.abstractmethod
     def WatchPromises(
