@@ -23,12 +23,13 @@ from services.gateway.entrypoints.http.streams import Streams, changed_bytes
 from services.gateway.entrypoints.http.wire import enum_names
 from services.gateway.entrypoints.pages.links import Links
 from services.gateway.entrypoints.pages.order_page import Reader, awaits_collection, order_page
+from services.gateway.entrypoints.pages.stock_site import StockSite
 from services.gateway.entrypoints.pages.texts import TEXTS, amount, language_of
 
 _HERE = Path(__file__).parent
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'",
     "Vary": "Accept-Language",
 }
@@ -38,6 +39,7 @@ _DOCS_POLICY = _HEADERS["Content-Security-Policy"].replace(
 )
 _ASSETS = {
     "page.css": "text/css",
+    "stock.css": "text/css",
     "track.js": "text/javascript",
     "docs.css": "text/css",
     "docs.js": "text/javascript",
@@ -87,6 +89,15 @@ class Site:
             ("/problems/{slug}", self.problem_type),
         ):
             pages.add_api_route(path, page, response_model=None)
+        StockSite(
+            self._remote,
+            self._streams,
+            self._links,
+            self._acting.demo_tenant,
+            self._reader,
+            self._metadata,
+            self._page,
+        ).add_to(pages)
         return pages
 
     async def track(self, request: Request, token: str) -> Response:
@@ -222,6 +233,7 @@ class Site:
             "language": language,
             "other": "en" if language == "fr" else "fr",
             "text": TEXTS[language],
+            "query": "",
             **shown,
         }
         html = self._templates.get_template(template).render(given)

@@ -1,0 +1,152 @@
+"""The stock pages: products by site, the ledger with its two clocks, live, in two languages."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from oms.stock_ledger.v1 import promise_service_pb2 as promise
+from oms.stock_ledger.v1 import stock_ledger_service_pb2 as ledger
+
+from services.gateway.entrypoints.pages.links import Links
+from services.gateway.entrypoints.pages.stock_page import points
+from services.gateway.entrypoints.pages.stock_site import STOCK_SUBJECT
+from services.kernel.application.runner import Overloaded
+from services.kernel.domain.errors import Invalid
+from tests.unit.gateway.fakes import SECRET, Fakes, gateway
+
+LINKS = Links([SECRET.encode()])
+TOKEN = LINKS.token("demo", STOCK_SUBJECT)
+PAGE = f"/stock/{TOKEN}"
+
+
+def at(hour: int) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(datetime(2026, 3, 2, hour, tzinfo=UTC))
+    return stamp
+
+
+def a_board() -> promise.GetStockBoardResponse:
+    one = promise.Promise(
+        site_id="paris",
+        sku="tea",
+        on_hand=12,
+        reserved=3,
+        inbound=20,
+        available_to_promise=27,
+        confidence=promise.CONFIDENCE_LOW,
+        updated_at=at(9),
+    )
+    row = promise.StockBoardRow(promise=one, on_hand_by_day=[0] * 29 + [12])
+    product = promise.StockBoardProduct(sku="tea", name="Thé <vert>", rows=[row])
+    return promise.GetStockBoardResponse(products=[product], next_page_token="bmV4dA==")
+
+
+def some_entries() -> ledger.ListEntriesResponse:
+    def entry(version: int, cause: str, **fields: Any) -> ledger.Entry:
+        return ledger.Entry(
+            version=version,
+            cause=cause,
+            occurred_at=at(8),
+            recorded_at=at(9),
+            free_after=9,
+            on_hand_after=12,
+            postings=[
+                ledger.Posting(account="held", quantity=3),
+                ledger.Posting(account="free", quantity=-3),
+            ],
+            **fields,
+        )
+
+    return ledger.ListEntriesResponse(
+        entries=[
+            entry(2, "hold", reservation_id="O-1"),
+            entry(1, "goods_receipt", source_id="note-1"),
+        ]
+    )
+
+
+async def test_the_board_shows_each_product_at_each_site() -> None:
+    fakes = Fakes({"GetStockBoard": a_board()})
+    async with gateway(fakes) as http:
+        page = await http.get(PAGE, params={"lang": "fr", "q": "thé", "site_id": "paris"})
+    assert page.status_code == 200
+    assert fakes.calls[0].request.text == "thé"
+    assert fakes.calls[0].metadata["x-oms-tenant"] == "demo"
+    assert "Thé &lt;vert&gt;" in page.text
+    for shown in ('data-label="En stock">12<', ">3<", '"strong">7<', ">20<", "à compter"):
+        assert shown in page.text
+    assert "<polyline points=" in page.text
+    assert f"{PAGE}/stream?pair=paris%7Ctea" in page.text
+    assert "page_token=bmV4dA%3D%3D" in page.text
+
+
+async def test_the_ledger_shows_causes_and_both_clocks() -> None:
+    fakes = Fakes({"ListEntries": some_entries()})
+    pair = {"site_id": "paris", "sku": "tea"}
+    async with gateway(fakes) as http:
+        every = await http.get(f"{PAGE}/ledger", params={**pair, "lang": "fr"})
+        held = await http.get(f"{PAGE}/ledger", params={**pair, "lang": "en", "cause": "hold"})
+        then = await http.get(f"{PAGE}/ledger", params={**pair, "as_of": "2026-03-01T10:00"})
+        wrong = await http.get(f"{PAGE}/ledger", params={**pair, "known_at": "yesterday"})
+    assert "Réception" in every.text
+    assert "Retenue" in every.text
+    assert "held +3" in every.text
+    assert 'datetime="2026-03-02T08:00:00+00:00"' in every.text
+    assert 'datetime="2026-03-02T09:00:00+00:00"' in every.text
+    assert "O-1" in held.text
+    assert "note-1" not in held.text
+    assert fakes.calls[2].request.as_of.ToDatetime(UTC) == datetime(2026, 3, 1, 10, tzinfo=UTC)
+    assert then.status_code == 200
+    assert 'data-live="no"' in then.text, "the past does not move"
+    assert wrong.status_code == 400
+
+
+async def test_the_page_is_told_when_to_read_itself_again() -> None:
+    told = [
+        promise.WatchPromisesResponse(promises=[promise.Promise(site_id="paris", sku="tea")]),
+        promise.WatchPromisesResponse(),
+    ]
+    fakes = Fakes({"WatchPromises": lambda _: told})
+    async with gateway(fakes) as http:
+        stream = await http.get(f"{PAGE}/stream", params={"pair": "paris|tea"})
+    assert "event: changed\n" in stream.text
+    [pair] = fakes.calls[1].request.pairs
+    assert (pair.site_id, pair.sku) == ("paris", "tea")
+
+
+async def test_an_orders_address_does_not_open_the_stock_nor_the_other_way_round() -> None:
+    order = LINKS.token("demo", "O-1")
+    fakes = Fakes({})
+    async with gateway(fakes) as http:
+        answers = [
+            await http.get(f"/stock/{order}"),
+            await http.get(f"/stock/{order}/ledger", params={"site_id": "paris", "sku": "tea"}),
+            await http.get(f"/stock/{order}/stream", params={"pair": "paris|tea"}),
+            await http.get("/stock/nonsense"),
+            await http.get("/stock"),
+        ]
+    assert [answer.status_code for answer in answers] == [404] * 5
+    assert fakes.calls == []
+
+
+async def test_the_demo_tenants_stock_is_found_without_a_link() -> None:
+    async with gateway(Fakes({}), demo_tenant="demo") as http:
+        answer = await http.get("/stock", params={"lang": "en"}, follow_redirects=False)
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"{PAGE}?lang=en"
+
+
+async def test_what_the_service_refuses_or_cannot_answer_is_said() -> None:
+    fakes = Fakes({"GetStockBoard": Overloaded("busy", 100)})
+    async with gateway(fakes) as http:
+        away = await http.get(PAGE)
+        fakes.replies["GetStockBoard"] = Invalid(("site_id", "must be an id"))
+        invalid = await http.get(PAGE, params={"site_id": "p a"})
+    assert (away.status_code, invalid.status_code) == (503, 400)
+    assert "secret" not in away.text
+
+
+def test_a_line_that_never_moves_lies_flat() -> None:
+    assert points([4, 4]) == "0.0,1.0 120.0,1.0"
+    assert points([]) == ""
+    assert points([-2, 2]) == "0.0,27.0 120.0,1.0"
