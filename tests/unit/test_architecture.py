@@ -52,6 +52,7 @@ _LONG = {
     "order/entrypoints/grpc_server.py": "one method per rpc",
     "picking/entrypoints/grpc_server.py": "one method per rpc",
     "stock_ledger/entrypoints/grpc_server.py": "one method per rpc",
+    "stock_ledger/entrypoints/promise_server.py": "one method per rpc",
     "stock_ledger/entrypoints/subscribers.py": "one function per event that is heard",
     "stock_ledger/entrypoints/feed_server.py": "one method per rpc",
     "order/entrypoints/answers.py": "one function per message that is shown",
