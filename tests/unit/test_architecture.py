@@ -39,6 +39,7 @@ _LONG = {
     "order/domain/order.py": "one aggregate: its events, commands, decide and evolve",
     "order/domain/basket.py": "one aggregate",
     "stock_ledger/domain/stock_item.py": "one aggregate",
+    "stock_ledger/domain/reservation.py": "one aggregate",
     "picking/domain/pick_task.py": "one aggregate",
     "sourcing/domain/plan.py": "one algorithm, from candidates to the cheapest plan",
     "sourcing/domain/options.py": "one algorithm, from a line to its options",

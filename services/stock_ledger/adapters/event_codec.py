@@ -9,6 +9,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationConfirmed,
     ReservationEndangered,
     ReservationExpired,
+    ReservationExtended,
     ReservationHeld,
     ReservationRefused,
     ReservationReleased,
@@ -32,6 +33,7 @@ def event_codec() -> EventCodec:
             "reservation.released.v1": ReservationReleased,
             "reservation.expired.v1": ReservationExpired,
             "reservation.endangered.v1": ReservationEndangered,
+            "reservation.extended.v1": ReservationExtended,
             "reservation.closed.v1": ReservationClosed,
         }
     )

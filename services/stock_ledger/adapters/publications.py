@@ -18,6 +18,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationConfirmed,
     ReservationEndangered,
     ReservationExpired,
+    ReservationExtended,
     ReservationHeld,
     ReservationRefused,
     ReservationReleased,
@@ -44,7 +45,9 @@ def publish(recorded: Recorded[Event]) -> feed.StockLedgerEvent | None:
             return feed.StockLedgerEvent(stock_changed=_stock_changed(recorded, event))
         case DiscrepancyOpened() | DiscrepancyClosed():
             return _discrepancy(recorded, event)
-        case ReservationClosed() | InboundExpected() | RuleSet() | RuleWithdrawn():
+        case ReservationClosed() | ReservationExtended():
+            return None
+        case InboundExpected() | RuleSet() | RuleWithdrawn():
             return None
         case _:
             return _of_reservation(recorded.key, event)

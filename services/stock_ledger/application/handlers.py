@@ -206,6 +206,25 @@ class Reservations:
         if (await surely(work, order_id)).status is not Status.NEW:
             await work.handle(RESERVATION, order_id, promise.Close("completed"))
 
+    async def extend(
+        self, work: Work, reservation_id: str, hold_for: timedelta | None
+    ) -> Versioned[Reservation]:
+        """Let a hold last longer, from now on; it never gets shorter.
+
+        Raises:
+            NotFound: There never was such a reservation.
+            Rejected: It has run out, or is no hold any more.
+        """
+        known = await surely(work, reservation_id)
+        if known.status is Status.NEW:
+            raise NotFound("reservation", reservation_id)
+        expires_at = work.now + (hold_for or self.hold_for)
+        if await work.handle(RESERVATION, reservation_id, promise.Extend(expires_at, work.now)):
+            await work.set_timer(
+                hold_timer(reservation_id), expires_at, EXPIRY_TIMER, reservation_id
+            )
+        return await work.state(RESERVATION, reservation_id)
+
     async def expire(self, reservation_id: str, work: Work) -> None:
         """Let a hold that nobody confirmed run out. Called by its timer, perhaps early or late."""
         known = await surely(work, reservation_id)

@@ -76,6 +76,13 @@ class ReservationEndangered:
 
 
 @dataclass(frozen=True, slots=True)
+class ReservationExtended:
+    """The hold lasts longer."""
+
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ReservationClosed:
     reason: str
 
@@ -87,6 +94,7 @@ type Event = (
     | ReservationReleased
     | ReservationExpired
     | ReservationEndangered
+    | ReservationExtended
     | ReservationClosed
 )
 
@@ -125,6 +133,14 @@ class Expire:
 
 
 @dataclass(frozen=True, slots=True)
+class Extend:
+    """Let the hold last until then; it never gets shorter."""
+
+    expires_at: datetime
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Withdraw:
     """What was promised may not be there: a hold ends, whoever has an allocation is told.
 
@@ -144,7 +160,7 @@ class Look:
     """Decide nothing. The kernel reads the stream again before it believes such a silence."""
 
 
-type Command = Look | Hold | Confirm | Release | Expire | Withdraw | Close
+type Command = Look | Hold | Confirm | Release | Expire | Extend | Withdraw | Close
 
 
 class Refusal(StrEnum):
@@ -196,12 +212,30 @@ def decide(command: Command, reservation: Reservation) -> Sequence[Event]:
             return []
         case Hold():
             return _hold(command, reservation)
+        case Extend():
+            return _extend(command, reservation)
         case Confirm():
             return _confirm(command, reservation)
         case Release() | Expire() | Withdraw() | Close():
             return _end(command, reservation)
         case _:
             assert_never(command)
+
+
+def _extend(command: Extend, reservation: Reservation) -> Sequence[Event]:
+    if reservation.status is Status.EXPIRED or (
+        reservation.status is Status.HELD and command.now >= reservation.expires_at
+    ):
+        raise Rejected(
+            Refusal.RESERVATION_EXPIRED, "the hold has run out; reserve under another id"
+        )
+    if reservation.status is not Status.HELD:
+        raise Rejected(
+            Refusal.STEP_CONFLICT,
+            f"a {reservation.status.value} reservation has no hold to extend; reserve first",
+        )
+    is_longer = command.expires_at > reservation.expires_at
+    return [ReservationExtended(command.expires_at)] if is_longer else []
 
 
 def _end(command: Release | Expire | Withdraw | Close, reservation: Reservation) -> Sequence[Event]:
@@ -279,6 +313,8 @@ def evolve(reservation: Reservation, event: Event) -> Reservation:  # noqa: PLR0
             return Reservation(Status.HELD, order_id, plan_revision, lines, expires_at)
         case ReservationRefused(order_id, plan_revision, _):
             return Reservation(Status.REFUSED, order_id, plan_revision)
+        case ReservationExtended(expires_at):
+            return replace(reservation, expires_at=expires_at)
         case ReservationConfirmed():
             return replace(reservation, status=Status.CONFIRMED)
         case ReservationReleased():

@@ -37,7 +37,7 @@ SCOPES = {
     for scope, methods in {
         "stock:write": (
             *("ReceiveStock", "AdjustStock", "RecordTillSales", "PostImages"),
-            *("Reserve", "ConfirmReservation", "ReleaseReservation"),
+            *("Reserve", "ConfirmReservation", "ExtendReservation", "ReleaseReservation"),
         ),
         "stock:read": (
             *("GetReservation", "ListOpenReservations", "GetAvailability", "GetSkuAvailability"),
@@ -171,6 +171,22 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
             lambda work: self._promises.confirm(work, reservation_id, refuse=True),
         )
         return wire.ConfirmReservationResponse(version=version)
+
+    @override
+    async def ExtendReservation(
+        self, request: wire.ExtendReservationRequest, context: Any
+    ) -> wire.ExtendReservationResponse:
+        reservation_id = identifier(request.reservation_id, "reservation_id")
+        if not 0 <= request.hold_seconds <= MOST_HOLD_SECONDS:
+            raise Invalid(("hold_seconds", f"must be 0 to {MOST_HOLD_SECONDS}"))
+        hold_for = timedelta(seconds=request.hold_seconds) if request.hold_seconds else None
+        held = await self._runner.execute(
+            cause(request.request_id),
+            lambda work: self._promises.extend(work, reservation_id, hold_for),
+        )
+        return wire.ExtendReservationResponse(
+            expires_at=to.timestamp(held.state.expires_at), version=held.version
+        )
 
     @override
     async def ReleaseReservation(

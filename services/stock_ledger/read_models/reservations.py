@@ -18,6 +18,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationClosed,
     ReservationConfirmed,
     ReservationExpired,
+    ReservationExtended,
     ReservationHeld,
     ReservationRefused,
     ReservationReleased,
@@ -55,11 +56,12 @@ type _Shown = (
     | ReservationConfirmed
     | ReservationReleased
     | ReservationExpired
+    | ReservationExtended
     | ReservationClosed
 )
 _OF_A_RESERVATION = (
     *(ReservationHeld, ReservationRefused, ReservationConfirmed),
-    *(ReservationReleased, ReservationExpired, ReservationClosed),
+    *(ReservationReleased, ReservationExpired, ReservationExtended, ReservationClosed),
 )
 
 
@@ -113,6 +115,8 @@ def _after(
             status = Status.HELD
         case ReservationRefused(order_id, plan_revision, _):
             status = Status.REFUSED
+        case ReservationExtended(expires_at):
+            status = Status.HELD
         case ReservationConfirmed():
             status = Status.CONFIRMED
         case ReservationReleased():

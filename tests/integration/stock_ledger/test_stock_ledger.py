@@ -608,3 +608,27 @@ async def test_nothing_is_remembered_beyond_the_loss_of_what_follows_the_log(
     assert len(ledger.levels) == 0
     assert (await ledger.level("milk"))[0] == 5
     assert len(ledger.levels) == 0, "nobody tells it of commits"
+
+
+async def test_an_extended_hold_outlives_its_first_end(ledger: Ledger) -> None:
+    await ledger.receive("milk", 5)
+    first = (await ledger.reserve("R1", ("paris", "milk", 2))).expires_at
+
+    request = wire.ExtendReservationRequest(
+        request_id="extend-R1", reservation_id="R1", hold_seconds=3_600
+    )
+    extended = await ledger.grpc.ExtendReservation(request, NOTHING)
+    again = await ledger.grpc.ExtendReservation(request, NOTHING)
+
+    assert extended.expires_at.seconds > first.seconds
+    assert again == extended
+    await ledger.stack.settle()
+    shown = await ledger.grpc.GetReservation(
+        wire.GetReservationRequest(reservation_id="R1"), NOTHING
+    )
+    assert shown.reservation.expires_at == extended.expires_at
+    assert await ledger.status("R1") == "held"
+    with pytest.raises(NotFound):
+        await ledger.grpc.ExtendReservation(
+            wire.ExtendReservationRequest(request_id="extend-R2", reservation_id="R2"), NOTHING
+        )

@@ -17,6 +17,7 @@ EXAMPLES = ROOT / "contracts/examples/oms/stock_ledger/v1"
 PRIVATE = {
     "inbound.expected.v1",
     "reservation.closed.v1",
+    "reservation.extended.v1",
     "rule.set.v1",
     "rule.withdrawn.v1",
 }

@@ -14,6 +14,7 @@ from services.stock_ledger.domain.reservation import (
     Confirm,
     Event,
     Expire,
+    Extend,
     Hold,
     Line,
     Look,
@@ -23,6 +24,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationConfirmed,
     ReservationEndangered,
     ReservationExpired,
+    ReservationExtended,
     ReservationHeld,
     ReservationRefused,
     ReservationReleased,
@@ -152,3 +154,23 @@ def test_a_hold_whose_stock_was_sold_meanwhile_ends_and_an_allocation_is_told() 
         ReservationEndangered("O-1", 1, lacking)
     )
     given(RULE).when(Withdraw(lacking)).then_nothing()
+
+
+def test_a_hold_may_last_longer_but_never_shorter() -> None:
+    longer = LATER + timedelta(minutes=15)
+    given(RULE, HELD).when(Extend(longer, NOON)).then(ReservationExtended(longer))
+    given(RULE, HELD).when(Extend(LATER, NOON)).then_nothing()
+    given(RULE, HELD).when(Extend(NOON, NOON)).then_nothing()
+    extended = given(RULE, HELD, ReservationExtended(longer))
+    extended.when(Expire(LATER)).then_nothing()
+    extended.when(Expire(longer)).then(EXPIRED)
+
+
+def test_what_is_not_held_cannot_be_extended() -> None:
+    longer = LATER + timedelta(minutes=15)
+    given(RULE, HELD).when(Extend(longer, LATER)).then_rejected(Refusal.RESERVATION_EXPIRED)
+    given(RULE, HELD, EXPIRED).when(Extend(longer, NOON)).then_rejected(Refusal.RESERVATION_EXPIRED)
+    given(RULE, HELD, ReservationConfirmed("O-1")).when(Extend(longer, NOON)).then_rejected(
+        Refusal.STEP_CONFLICT
+    )
+    given(RULE).when(Extend(longer, NOON)).then_rejected(Refusal.STEP_CONFLICT)

@@ -201,6 +201,12 @@ ROUTES = (
         "Show a reservation",
         shows="reservation",
     ),
+    Route(
+        "POST",
+        f"{_RESERVATION}:extend",
+        STOCK["ExtendReservation"],
+        "Let a hold last longer, counted from now",
+    ),
     Route("POST", f"{_RESERVATION}:confirm", STOCK["ConfirmReservation"], "Confirm a hold"),
     Route("POST", f"{_RESERVATION}:release", STOCK["ReleaseReservation"], "Release a reservation"),
 )

@@ -68,6 +68,11 @@ class StockLedgerServiceStub:
                 request_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ConfirmReservationRequest.SerializeToString,
                 response_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ConfirmReservationResponse.FromString,
                 _registered_method=True)
+        self.ExtendReservation = channel.unary_unary(
+                '/oms.stock_ledger.v1.StockLedgerService/ExtendReservation',
+                request_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExtendReservationRequest.SerializeToString,
+                response_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExtendReservationResponse.FromString,
+                _registered_method=True)
         self.ReleaseReservation = channel.unary_unary(
                 '/oms.stock_ledger.v1.StockLedgerService/ReleaseReservation',
                 request_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ReleaseReservationRequest.SerializeToString,
@@ -167,6 +172,14 @@ class StockLedgerServiceServicer:
     def ConfirmReservation(self, request, context):
         """Turn a hold into an allocation, which does not expire. After expiry it holds anew if there
         is still enough, else it is refused with RESERVATION_EXPIRED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExtendReservation(self, request, context):
+        """Let a hold last longer, counted from now; it never gets shorter. One that has run out is
+        refused with RESERVATION_EXPIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -274,6 +287,11 @@ def add_StockLedgerServiceServicer_to_server(servicer, server):
                     servicer.ConfirmReservation,
                     request_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ConfirmReservationRequest.FromString,
                     response_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ConfirmReservationResponse.SerializeToString,
+            ),
+            'ExtendReservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExtendReservation,
+                    request_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExtendReservationRequest.FromString,
+                    response_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExtendReservationResponse.SerializeToString,
             ),
             'ReleaseReservation': grpc.unary_unary_rpc_method_handler(
                     servicer.ReleaseReservation,
@@ -492,6 +510,33 @@ class StockLedgerService:
             '/oms.stock_ledger.v1.StockLedgerService/ConfirmReservation',
             oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ConfirmReservationRequest.SerializeToString,
             oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ConfirmReservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExtendReservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oms.stock_ledger.v1.StockLedgerService/ExtendReservation',
+            oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExtendReservationRequest.SerializeToString,
+            oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExtendReservationResponse.FromString,
             options,
             channel_credentials,
             insecure,

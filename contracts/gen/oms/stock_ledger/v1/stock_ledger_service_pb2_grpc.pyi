@@ -55,6 +55,10 @@ class StockLedgerServiceStub:
     """Turn a hold into an allocation, which does not expire. After expiry it holds anew if there
     is still enough, else it is refused with RESERVATION_EXPIRED.
     """
+    ExtendReservation: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ExtendReservationRequest, _stock_ledger_service_pb2.ExtendReservationResponse]
+    """Let a hold last longer, counted from now; it never gets shorter. One that has run out is
+    refused with RESERVATION_EXPIRED.
+    """
     ReleaseReservation: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ReleaseReservationRequest, _stock_ledger_service_pb2.ReleaseReservationResponse]
     """Give back what is held or allocated; what is picked stays picked until it is put back."""
     GetReservation: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.GetReservationRequest, _stock_ledger_service_pb2.GetReservationResponse]
@@ -102,6 +106,10 @@ class StockLedgerServiceAsyncStub(StockLedgerServiceStub):
     ConfirmReservation: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ConfirmReservationRequest, _stock_ledger_service_pb2.ConfirmReservationResponse]  # type: ignore[assignment]
     """Turn a hold into an allocation, which does not expire. After expiry it holds anew if there
     is still enough, else it is refused with RESERVATION_EXPIRED.
+    """
+    ExtendReservation: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ExtendReservationRequest, _stock_ledger_service_pb2.ExtendReservationResponse]  # type: ignore[assignment]
+    """Let a hold last longer, counted from now; it never gets shorter. One that has run out is
+    refused with RESERVATION_EXPIRED.
     """
     ReleaseReservation: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ReleaseReservationRequest, _stock_ledger_service_pb2.ReleaseReservationResponse]  # type: ignore[assignment]
     """Give back what is held or allocated; what is picked stays picked until it is put back."""
@@ -183,6 +191,16 @@ class StockLedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_stock_ledger_service_pb2.ConfirmReservationResponse, _abc.Awaitable[_stock_ledger_service_pb2.ConfirmReservationResponse]]:
         """Turn a hold into an allocation, which does not expire. After expiry it holds anew if there
         is still enough, else it is refused with RESERVATION_EXPIRED.
+        """
+
+    @_abc_1.abstractmethod
+    def ExtendReservation(
+        self,
+        request: _stock_ledger_service_pb2.ExtendReservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_ledger_service_pb2.ExtendReservationResponse, _abc.Awaitable[_stock_ledger_service_pb2.ExtendReservationResponse]]:
+        """Let a hold last longer, counted from now; it never gets shorter. One that has run out is
+        refused with RESERVATION_EXPIRED.
         """
 
     @_abc_1.abstractmethod
