@@ -128,11 +128,14 @@ def main(arguments):
     if len(arguments) != 3 or arguments[0] not in ("log", "entry"):
         sys.exit(__doc__)
     kind, subject, seals = arguments
-    found = list(
-        faults_of_log(Path(subject), lines(seals))
-        if kind == "log"
-        else faults_of_entry(json.loads(Path(subject).read_text("utf-8")), lines(seals))
-    )
+    try:
+        found = list(
+            faults_of_log(Path(subject), lines(seals))
+            if kind == "log"
+            else faults_of_entry(json.loads(Path(subject).read_text("utf-8")), lines(seals))
+        )
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        found = [f"cannot be read as a proof: {error!r}"]
     sys.stdout.write("".join(f"{fault}\n" for fault in found) or "nothing was changed\n")
     sys.exit(1 if found else 0)
 

@@ -105,6 +105,15 @@ async def test_an_untouched_log_is_proved(books: Books, tmp_path: Path) -> None:
     assert (code, "is not what was sealed" in said) == (1, True)
 
 
+@pytest.mark.parametrize("content", ["", "{}", "[]", "null", '{"size": 1, "root": "x", "path": 3}'])
+async def test_what_is_no_proof_proves_nothing(tmp_path: Path, content: str) -> None:
+    file, none = tmp_path / "proof.json", tmp_path / "seals.jsonl"
+    file.write_text(content)
+    none.write_text("")
+    code, said = await _verify("entry", file, none)
+    assert (code, "Traceback" in said, said.count("\n") > 0) == (1, False, True)
+
+
 async def test_what_is_not_sealed_cannot_be_proved(books: Books) -> None:
     await books.post("four")
     with pytest.raises(NotFound):
