@@ -38,9 +38,11 @@ def test_every_package_is_where_its_import_says() -> None:
         assert Path(file) == ROOT / "services" / name / "__init__.py"
 
 
-def test_the_analysts_extra_is_what_is_pinned_for_them() -> None:
-    pinned = (ROOT / "requirements/analyst.in").read_text().split()
-    assert PROJECT["project"]["optional-dependencies"]["analyst"] == pinned
+def test_the_extras_are_what_is_pinned_for_them() -> None:
+    extras = PROJECT["tool"]["setuptools"]["dynamic"]["optional-dependencies"]
+    assert extras == {name: {"file": [f"requirements/{name}.in"]} for name in ("analyst", "broker")}
+    for name in extras:
+        assert f"-r {name}.in" in (ROOT / "requirements/dev.in").read_text().splitlines()
 
 
 @pytest.mark.parametrize("file", ["run.txt", "dev.txt", "analyst.txt"])
