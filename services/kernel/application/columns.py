@@ -27,7 +27,8 @@ def unnested(types: str, *, first: int = 1) -> str:
         first: Number of the parameter that holds the first column.
     """
     columns = [
-        f"unpacked(${n})" if name == "text" else f"unpacked(${n})::{name}[]"
+        # Named in full: a read model that is replayed sees no schema but its own.
+        f"public.unpacked(${n})" + ("" if name == "text" else f"::{name}[]")
         for n, name in enumerate(types.split(), first)
     ]
     return f"unnest({', '.join(columns)})"

@@ -27,4 +27,7 @@ def test_rows_become_columns() -> None:
 
 
 def test_every_column_is_a_parameter_with_its_type() -> None:
-    assert unnested("text bigint", first=2) == "unnest(unpacked($2), unpacked($3)::bigint[])"
+    assert (
+        unnested("text bigint", first=2)
+        == "unnest(public.unpacked($2), public.unpacked($3)::bigint[])"
+    )
