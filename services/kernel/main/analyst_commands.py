@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from services.kernel.adapters.database import is_outage, with_database
+from services.kernel.adapters.database import with_database
 from services.kernel.adapters.store_reader import StoreReader
 from services.kernel.application.clock import SystemClock
 from services.kernel.application.reading import Gone, Period
@@ -287,11 +287,4 @@ def _run[T](work: Coroutine[Any, Any, T]) -> T:
         raise typer.Exit(EXIT_USAGE) from None
     except Gone as error:
         complain(error)
-        raise typer.Exit(EXIT_FAILED) from None
-    except BrokenPipeError:
-        raise
-    except Exception as error:
-        if not is_outage(error):
-            raise
-        complain(f"reading failed: {error!r}")
         raise typer.Exit(EXIT_FAILED) from None
