@@ -406,10 +406,13 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
     def _note_lag(self) -> None:
         """Say how much of what is held waits; what was never read from is not known yet."""
         waiting = 0
-        with contextlib.suppress(IllegalStateError, KafkaError):
-            for partition, handled in self._handled.items():
-                end = self._client.highwater(TopicPartition(self._topic, partition))
-                waiting += max(0, (end or 0) - handled - 1)
+        with contextlib.suppress(IllegalStateError):
+            # A partition that was taken away while its batch was in flight is still in the list
+            # of what was handled, and asking the client for its end is an assertion that fails.
+            for place in self._client.assignment():
+                handled = self._handled.get(place.partition)
+                if handled is not None:
+                    waiting += max(0, (self._client.highwater(place) or 0) - handled - 1)
         self._lag.set(waiting)
 
     @property
