@@ -10,6 +10,7 @@ import pytest
 
 from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
 from tests.support.kafka import any_broker, kafka_bootstrap, own_broker, real_broker
+from tests.support.stack import forget_power_cuts
 
 # A machine that is busy with something else does not make a rule wrong.
 hypothesis.settings.register_profile(
@@ -30,5 +31,7 @@ def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         return
     folder: Path = tmp_path_factory.mktemp("postgres")
     server = EmbeddedPostgres(folder / "data")
-    yield asyncio.run(server.start())
+    dsn = asyncio.run(server.start())
+    asyncio.run(forget_power_cuts(dsn))
+    yield dsn
     server.stop()
