@@ -52,7 +52,9 @@ async def first[Found](found: AsyncIterator[Found], most: int) -> AsyncIterator[
 def build(kernel: Kernel) -> Service:
     """Wire the service."""
     settings = StockLedgerSettings()
-    promises = Reservations(timedelta(seconds=settings.hold_seconds), alternatives)
+    promises = Reservations(
+        timedelta(seconds=settings.hold_seconds), alternatives, settings.most_holds_per_customer
+    )
     levels = KnownLevels(lambda: kernel.reader.sql, level_in_answer, time.monotonic)
     servicer = StockLedgerGrpc(kernel.runner, kernel.reader, kernel.clock, promises, levels)
     selling = PromiseGrpc(kernel.runner, kernel.reader, kernel.clock)

@@ -11,3 +11,6 @@ class StockLedgerSettings(BaseSettings):
 
     hold_seconds: int = Field(default=900, ge=1, le=86_400)
     """How long a hold waits for its order, unless the caller says otherwise."""
+
+    most_holds_per_customer: int = Field(default=20, ge=0, le=1_000)
+    """How many reservations may be held, unpaid, for one customer or session; 0: no limit."""

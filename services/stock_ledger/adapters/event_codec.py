@@ -3,6 +3,7 @@
 from services.kernel.adapters.event_codec import EventCodec
 from services.stock_ledger.domain.discrepancy import DiscrepancyClosed, DiscrepancyOpened
 from services.stock_ledger.domain.entry import EntryPosted
+from services.stock_ledger.domain.holder import HoldCounted, HoldUncounted
 from services.stock_ledger.domain.inbound import InboundExpected
 from services.stock_ledger.domain.reservation import (
     ReservationClosed,
@@ -11,6 +12,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationExpired,
     ReservationExtended,
     ReservationHeld,
+    ReservationMoved,
     ReservationRefused,
     ReservationReleased,
 )
@@ -34,6 +36,9 @@ def event_codec() -> EventCodec:
             "reservation.expired.v1": ReservationExpired,
             "reservation.endangered.v1": ReservationEndangered,
             "reservation.extended.v1": ReservationExtended,
+            "reservation.moved.v1": ReservationMoved,
+            "holder.counted.v1": HoldCounted,
+            "holder.uncounted.v1": HoldUncounted,
             "reservation.closed.v1": ReservationClosed,
         }
     )

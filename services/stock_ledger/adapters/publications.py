@@ -8,6 +8,7 @@ from oms.stock_ledger.v1 import stock_ledger_events_pb2 as feed
 from services.kernel.domain.messages import Recorded
 from services.stock_ledger.domain.discrepancy import DiscrepancyClosed, DiscrepancyOpened
 from services.stock_ledger.domain.entry import EntryPosted
+from services.stock_ledger.domain.holder import HoldCounted, HoldUncounted
 from services.stock_ledger.domain.inbound import InboundExpected
 from services.stock_ledger.domain.reservation import (
     Event as ReservationEvent,
@@ -20,6 +21,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationExpired,
     ReservationExtended,
     ReservationHeld,
+    ReservationMoved,
     ReservationRefused,
     ReservationReleased,
 )
@@ -33,6 +35,8 @@ type Event = (
     | InboundExpected
     | RuleSet
     | RuleWithdrawn
+    | HoldCounted
+    | HoldUncounted
     | ReservationEvent
 )
 
@@ -47,7 +51,7 @@ def publish(recorded: Recorded[Event]) -> feed.StockLedgerEvent | None:
             return _discrepancy(recorded, event)
         case ReservationClosed() | ReservationExtended():
             return None
-        case InboundExpected() | RuleSet() | RuleWithdrawn():
+        case InboundExpected() | RuleSet() | RuleWithdrawn() | HoldCounted() | HoldUncounted():
             return None
         case _:
             return _of_reservation(recorded.key, event)
@@ -91,14 +95,15 @@ def _discrepancy(
             )
 
 
-def _of_reservation(
+def _of_reservation(  # noqa: PLR0911 - one per event
     reservation_id: str,
     event: ReservationHeld
     | ReservationRefused
     | ReservationConfirmed
     | ReservationReleased
     | ReservationExpired
-    | ReservationEndangered,
+    | ReservationEndangered
+    | ReservationMoved,
 ) -> feed.StockLedgerEvent:
     match event:
         case ReservationHeld():
@@ -111,6 +116,7 @@ def _of_reservation(
                     plan_revision=event.plan_revision,
                     lines=_lines(event.lines),
                     expires_at=expires_at,
+                    lacking=_lines(event.lacking),
                 )
             )
         case ReservationRefused():
@@ -142,6 +148,16 @@ def _of_reservation(
                     reservation_id=reservation_id,
                     order_id=event.order_id,
                     plan_revision=event.plan_revision,
+                )
+            )
+        case ReservationMoved():
+            return feed.StockLedgerEvent(
+                reservation_moved=feed.ReservationMoved(
+                    reservation_id=reservation_id,
+                    order_id=event.order_id,
+                    plan_revision=event.plan_revision,
+                    left=_lines(event.left),
+                    came=_lines(event.came),
                 )
             )
         case ReservationEndangered():

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from services.kernel.application.work import Work
 from services.stock_ledger.application.discrepancies import note
-from services.stock_ledger.application.giving_back import give_back, hold_timer, surely
+from services.stock_ledger.application.giving_back import give_back, hold_timer, surely, uncount
 from services.stock_ledger.application.ports import NewestPromises
 from services.stock_ledger.domain import reservation as promise
 from services.stock_ledger.domain.entry import EntryPosted
@@ -41,3 +41,4 @@ async def watch(
         if any(isinstance(event, promise.ReservationExpired) for event in events):
             await work.cancel_timer(hold_timer(reservation_id))
             await give_back(work, reservation_id, known.lines, is_expiry=True)
+            await uncount(work, reservation_id, known)

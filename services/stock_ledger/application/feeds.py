@@ -9,11 +9,11 @@ from services.kernel.application.work import Work
 from services.kernel.domain.errors import NotFound, Rejected
 from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.giving_back import surely
-from services.stock_ledger.application.handlers import Reservations, load_reserved, summed
+from services.stock_ledger.application.handlers import Reservations, load_reserved
 from services.stock_ledger.application.ports import NewestPromises
 from services.stock_ledger.domain.entry import FREE, Cause, EntryPosted, Report
 from services.stock_ledger.domain.postings import Post
-from services.stock_ledger.domain.reservation import Line, Status
+from services.stock_ledger.domain.reservation import Line, Status, summed
 from services.stock_ledger.domain.stock_item import STOCK, Command, Refusal, sort_out, stock_key
 
 
@@ -195,7 +195,7 @@ async def _carry_out(
     match action:
         case Action.RESERVE:
             lines = [row.line for row in asked]
-            if known.status is not Status.NEW and summed(lines) == summed(known.lines):
+            if known.status is not Status.NEW and summed(lines) == summed(known.asked):
                 return False  # held before, whatever became of it since
             seconds = max(row.hold_seconds for row in asked)
             hold_for = timedelta(seconds=seconds) if seconds else None

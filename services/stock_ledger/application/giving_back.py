@@ -6,6 +6,7 @@ from services.kernel.application.work import Work
 from services.stock_ledger.application.discrepancies import note
 from services.stock_ledger.domain import reservation as promise
 from services.stock_ledger.domain import stock_item as stock
+from services.stock_ledger.domain.holder import HOLDER, UncountHold
 from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status
 from services.stock_ledger.domain.stock_item import STOCK, stock_key
 
@@ -39,6 +40,12 @@ async def give_back(
         freed += [Line(line.site_id, line.sku, event.quantity) for event in events]
         await note(work, {stock_key(line.site_id, line.sku): events})
     return tuple(freed)
+
+
+async def uncount(work: Work, reservation_id: str, known: Reservation) -> None:
+    """Let the holder have another hold: this one is paid for, or none any more."""
+    if known.holder_id:
+        await work.handle(HOLDER, known.holder_id, UncountHold(reservation_id))
 
 
 def hold_timer(reservation_id: str) -> str:

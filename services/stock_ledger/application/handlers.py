@@ -11,12 +11,21 @@ from services.stock_ledger.application.giving_back import (
     give_back,
     hold_timer,
     surely,
+    uncount,
 )
 from services.stock_ledger.application.ports import Alternatives
+from services.stock_ledger.application.shortages import out_of_stock, shortages_of
 from services.stock_ledger.domain import reservation as promise
 from services.stock_ledger.domain import stock_item as stock
 from services.stock_ledger.domain.entry import EntryPosted
-from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status
+from services.stock_ledger.domain.holder import HOLDER, CountHold
+from services.stock_ledger.domain.reservation import (
+    RESERVATION,
+    Line,
+    Reservation,
+    Status,
+    summed,
+)
 from services.stock_ledger.domain.stock_item import STOCK, StockItem, stock_key
 
 
@@ -54,25 +63,49 @@ async def record(work: Work, movements: Sequence[tuple[str, stock.Movement]]) ->
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """How a caller wants his lines held.
+
+    Attributes:
+        takes_what_there_is: Hold what can be held; else all lines or none.
+        holder_id: Whom it counts for, an opaque id; empty: nobody.
+    """
+
+    takes_what_there_is: bool = False
+    holder_id: str = ""
+
+
+WHOLE = Terms()
+
+
+@dataclass(frozen=True, slots=True)
 class Reservations:
     """Promises over several stock items, kept whole.
 
     Attributes:
         hold_for: How long a hold lasts unless the caller says otherwise.
         alternatives: Finds other sites for what is refused.
+        most_holds: Most reservations that are held, unpaid, for one holder; 0: no limit.
     """
 
     hold_for: timedelta
     alternatives: Alternatives
+    most_holds: int = 0
 
     async def reserve(
-        self, work: Work, reservation_id: str, lines: Sequence[Line], hold_for: timedelta | None
+        self,
+        work: Work,
+        reservation_id: str,
+        lines: Sequence[Line],
+        hold_for: timedelta | None,
+        terms: Terms = WHOLE,
     ) -> Versioned[Reservation]:
-        """Hold all lines for a caller that waits for the answer.
+        """Hold lines for a caller that waits for the answer.
 
         Raises:
-            Rejected: ``OUT_OF_STOCK`` with alternatives, and nothing is recorded; or the id was
-                used before, for other lines or for a reservation that has ended.
+            Rejected: ``OUT_OF_STOCK`` with alternatives, and nothing is recorded; or the holder
+                has too many; or the id was used before, for other lines or for a reservation that
+                has ended.
         """
         lines = summed(lines)
         await work.load(STOCK, [stock_key(line.site_id, line.sku) for line in lines])
@@ -87,9 +120,13 @@ class Reservations:
                 promise.Refusal.STEP_CONFLICT,
                 f"reservation {reservation_id} has ended; reserve under another id",
             )
-        if not known.is_promised and (shortages := await _shortages(work, lines)):
-            raise await self._out_of_stock(work, lines, shortages)
-        await self._hold(work, reservation_id, "", known.plan_revision or 1, lines, hold_for)
+        if not known.is_promised and (shortages := await shortages_of(work, lines)):
+            is_nothing_there = len(shortages) == len(lines) and not any(
+                line.quantity for line in shortages
+            )
+            if is_nothing_there or not terms.takes_what_there_is:
+                raise await out_of_stock(work, self.alternatives, lines, shortages)
+        await self._hold(work, reservation_id, "", known.plan_revision or 1, lines, hold_for, terms)
         return await work.state(RESERVATION, reservation_id)
 
     async def reserve_plan(
@@ -110,18 +147,25 @@ class Reservations:
         plan_revision: int,
         lines: tuple[Line, ...],
         hold_for: timedelta | None,
+        terms: Terms = WHOLE,
     ) -> None:
         known = (await work.state(RESERVATION, reservation_id)).state
-        shortages = () if known.is_promised else await _shortages(work, lines)
+        shortages = () if known.is_promised else await shortages_of(work, lines)
         expires_at = work.now + (hold_for or self.hold_for)
         events = await work.handle(
             RESERVATION,
             reservation_id,
-            promise.Hold(order_id, plan_revision, lines, expires_at, shortages),
+            promise.Hold(
+                *(order_id, plan_revision, lines, expires_at, shortages),
+                *(terms.takes_what_there_is, terms.holder_id),
+            ),
         )
-        if not any(isinstance(event, promise.ReservationHeld) for event in events):
+        held = [event for event in events if isinstance(event, promise.ReservationHeld)]
+        if not held:
             return
-        for line in lines:
+        if terms.holder_id and self.most_holds:
+            await work.handle(HOLDER, terms.holder_id, CountHold(reservation_id, self.most_holds))
+        for line in held[0].lines:
             await work.handle(
                 STOCK,
                 stock_key(line.site_id, line.sku),
@@ -152,7 +196,7 @@ class Reservations:
         await work.load(STOCK, keys)
         shortages: tuple[Line, ...] = ()
         if known.status is Status.EXPIRED:
-            shortages = await _shortages(work, known.lines)
+            shortages = await shortages_of(work, known.lines)
             if shortages and refuse:
                 raise Rejected(
                     promise.Refusal.RESERVATION_EXPIRED,
@@ -172,6 +216,7 @@ class Reservations:
                         else stock.Confirm(reservation_id, work.now),
                     )
                 await work.cancel_timer(hold_timer(reservation_id))
+                await uncount(work, reservation_id, known)
             case _:
                 pass  # confirmed before, or refused
         return (await work.state(RESERVATION, reservation_id)).version
@@ -190,6 +235,7 @@ class Reservations:
             released = await give_back(work, reservation_id, known.lines, is_expiry=False)
             await work.handle(RESERVATION, reservation_id, promise.Release(released))
             await work.cancel_timer(hold_timer(reservation_id))
+            await uncount(work, reservation_id, known)
         return (await work.state(RESERVATION, reservation_id)).version, released
 
     async def end(self, work: Work, order_id: str, reason: str) -> None:
@@ -231,23 +277,11 @@ class Reservations:
         events = await work.handle(RESERVATION, reservation_id, promise.Expire(work.now))
         if events:
             await give_back(work, reservation_id, known.lines, is_expiry=True)
+            await uncount(work, reservation_id, known)
         elif known.status is Status.HELD:
             await work.set_timer(
                 hold_timer(reservation_id), known.expires_at, EXPIRY_TIMER, reservation_id
             )
-
-    async def _out_of_stock(
-        self, work: Work, lines: Sequence[Line], shortages: Sequence[Line]
-    ) -> Rejected:
-        wanted = {(line.site_id, line.sku): line for line in lines}
-        lacking = [wanted[short.site_id, short.sku] for short in shortages]
-        first, free = lacking[0], shortages[0].quantity
-        return Rejected(
-            stock.Refusal.OUT_OF_STOCK,
-            f"{len(lacking)} of {len(lines)} lines lack stock: {first.sku} at {first.site_id} has"
-            f" {free} free of {first.quantity}; ask for less, or at one of the alternatives",
-            await self.alternatives(work.sql, work.cause.tenant, lacking),
-        )
 
 
 async def load_plans(work: Work, plans: Mapping[str, Iterable[Line]]) -> None:
@@ -264,27 +298,3 @@ async def load_reserved(work: Work, reservation_ids: Iterable[str]) -> None:
     await work.load(RESERVATION, ids)
     lines = [line for each in ids for line in (await work.state(RESERVATION, each)).state.lines]
     await work.load(STOCK, {stock_key(line.site_id, line.sku) for line in lines})
-
-
-def summed(lines: Iterable[Line]) -> tuple[Line, ...]:
-    """Return one line per site and product, in a settled order."""
-    needs: dict[tuple[str, str], int] = {}
-    for line in lines:
-        place = (line.site_id, line.sku)
-        needs[place] = needs.get(place, 0) + line.quantity
-    return tuple(Line(site_id, sku, needs[site_id, sku]) for site_id, sku in sorted(needs))
-
-
-async def _shortages(work: Work, lines: Iterable[Line]) -> tuple[Line, ...]:
-    """Return the lines that lack stock, with the quantity that is free."""
-    short = []
-    for line in lines:
-        key = stock_key(line.site_id, line.sku)
-        if (await work.state(STOCK, key)).state.buckets.free >= line.quantity:
-            continue
-        try:  # a state at hand may be behind the log; a refused check never is
-            await work.handle(STOCK, key, stock.Check(line.quantity))
-        except Rejected:
-            free = (await work.state(STOCK, key)).state.buckets.free
-            short.append(Line(line.site_id, line.sku, max(free, 0)))
-    return tuple(short)

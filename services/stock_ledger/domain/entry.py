@@ -44,6 +44,8 @@ class Cause(StrEnum):
     CONFIRM = "confirm"
     RELEASE = "release"
     HOLD_EXPIRED = "hold_expired"
+    MOVED_AWAY = "moved_away"
+    MOVED_HERE = "moved_here"
     PICK = "pick"
     SHORT_NOT_FOUND = "short_not_found"
     SHORT_DAMAGED = "short_damaged"

@@ -1,12 +1,14 @@
-"""A promise of several lines, all or nothing, that expires unless it is confirmed.
+"""A promise of several lines that expires unless it is confirmed.
 
 Stream  ``reservation-{reservation_id}``; the reservation of an order has the order's id
-Rule    a closed reservation never holds again; a newer plan replaces only what holds nothing.
+Rule    all lines or none, unless the caller asked for what there is; a closed reservation never
+        holds again; a newer plan replaces only what holds nothing; what is promised changes its
+        place as one, and at most so often.
 
 What each line still has lives with the stock items; here is what was promised, and until when.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -29,10 +31,17 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class ReservationHeld:
+    """Lacking: what was asked for beyond what there was, where the caller takes what there is.
+
+    The holder is whom the caller counts it for, by an opaque id; empty for nobody.
+    """
+
     order_id: str
     plan_revision: int
     lines: tuple[Line, ...]
     expires_at: datetime
+    lacking: tuple[Line, ...] = ()
+    holder_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,17 @@ class ReservationExtended:
 
 
 @dataclass(frozen=True, slots=True)
+class ReservationMoved:
+    """What it had in one place it has in another, or no longer where ``came`` is empty."""
+
+    order_id: str
+    plan_revision: int
+    move_id: str
+    left: tuple[Line, ...]
+    came: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReservationClosed:
     reason: str
 
@@ -95,6 +115,7 @@ type Event = (
     | ReservationExpired
     | ReservationEndangered
     | ReservationExtended
+    | ReservationMoved
     | ReservationClosed
 )
 
@@ -104,13 +125,18 @@ type Event = (
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Shortages: the lines that lack stock; with one of them nothing is held."""
+    """Shortages: the lines that lack stock, with the quantity that is free.
+
+    With one of them nothing is held, unless the caller takes what there is.
+    """
 
     order_id: str
     plan_revision: int
     lines: tuple[Line, ...]
     expires_at: datetime
     shortages: tuple[Line, ...] = ()
+    takes_what_there_is: bool = False
+    holder_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +167,17 @@ class Extend:
 
 
 @dataclass(frozen=True, slots=True)
+class Move:
+    """Have in other places what is left in these, as one; the stock items say whether they can."""
+
+    move_id: str
+    left: tuple[Line, ...]
+    came: tuple[Line, ...]
+    now: datetime
+    plan_revision: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Withdraw:
     """What was promised may not be there: a hold ends, whoever has an allocation is told.
 
@@ -160,7 +197,7 @@ class Look:
     """Decide nothing. The kernel reads the stream again before it believes such a silence."""
 
 
-type Command = Look | Hold | Confirm | Release | Expire | Extend | Withdraw | Close
+type Command = Look | Hold | Confirm | Release | Expire | Extend | Move | Withdraw | Close
 
 
 class Refusal(StrEnum):
@@ -182,20 +219,38 @@ class Status(StrEnum):
     CLOSED = "closed"
 
 
+MOST_MOVES = 50
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
+    """State: what is promised, and what was asked for, by which a repeat is known.
+
+    Attributes:
+        lines: What it was promised, where it is now.
+        lacking: What was asked for beyond it.
+        asked: What was asked for, and where, whatever became of it.
+        moves: Every change of place, oldest first.
+    """
+
     status: Status = Status.NEW
     order_id: str = ""
     plan_revision: int = 0
     lines: tuple[Line, ...] = ()
     expires_at: datetime = _NEVER
+    lacking: tuple[Line, ...] = ()
+    holder_id: str = ""
+    asked: tuple[Line, ...] = ()
+    moves: tuple[ReservationMoved, ...] = ()
 
     @property
     def is_promised(self) -> bool:
         return self.status in (Status.HELD, Status.CONFIRMED)
+
+    def moved(self, move_id: str) -> ReservationMoved | None:
+        """Return what was moved under this id, if anything was."""
+        return next((one for one in self.moves if one.move_id == move_id), None)
 
     def awaits(self, plan_revision: int) -> bool:
         """Say whether a plan of this revision is news that may still be held."""
@@ -214,6 +269,8 @@ def decide(command: Command, reservation: Reservation) -> Sequence[Event]:
             return _hold(command, reservation)
         case Extend():
             return _extend(command, reservation)
+        case Move():
+            return _move(command, reservation)
         case Confirm():
             return _confirm(command, reservation)
         case Release() | Expire() | Withdraw() | Close():
@@ -222,13 +279,17 @@ def decide(command: Command, reservation: Reservation) -> Sequence[Event]:
             assert_never(command)
 
 
-def _extend(command: Extend, reservation: Reservation) -> Sequence[Event]:
+def _expect_time(reservation: Reservation, now: datetime) -> None:
     if reservation.status is Status.EXPIRED or (
-        reservation.status is Status.HELD and command.now >= reservation.expires_at
+        reservation.status is Status.HELD and now >= reservation.expires_at
     ):
         raise Rejected(
             Refusal.RESERVATION_EXPIRED, "the hold has run out; reserve under another id"
         )
+
+
+def _extend(command: Extend, reservation: Reservation) -> Sequence[Event]:
+    _expect_time(reservation, command.now)
     if reservation.status is not Status.HELD:
         raise Rejected(
             Refusal.STEP_CONFLICT,
@@ -236,6 +297,57 @@ def _extend(command: Extend, reservation: Reservation) -> Sequence[Event]:
         )
     is_longer = command.expires_at > reservation.expires_at
     return [ReservationExtended(command.expires_at)] if is_longer else []
+
+
+def _move(command: Move, reservation: Reservation) -> Sequence[Event]:
+    if reservation.moved(command.move_id) is not None:
+        return []
+    _expect_time(reservation, command.now)
+    if not reservation.is_promised:
+        raise Rejected(
+            Refusal.STEP_CONFLICT,
+            f"a {reservation.status.value} reservation has nothing to move; reserve first",
+        )
+    if len(reservation.moves) == MOST_MOVES:
+        raise Rejected(
+            Refusal.STEP_CONFLICT,
+            f"the reservation has moved {MOST_MOVES} times; release it and reserve anew",
+        )
+    promised = _by_place(reservation.lines)
+    for line in command.left:
+        there = promised.get((line.site_id, line.sku), 0)
+        if line.quantity > there:
+            raise Rejected(
+                Refusal.STEP_CONFLICT,
+                f"{there} of {line.sku} at {line.site_id} are promised, not {line.quantity};"
+                " move at most what is there",
+            )
+    return [
+        ReservationMoved(
+            reservation.order_id,
+            command.plan_revision or reservation.plan_revision,
+            *(command.move_id, command.left, command.came),
+        )
+    ]
+
+
+def _by_place(lines: Iterable[Line]) -> dict[tuple[str, str], int]:
+    needs: dict[tuple[str, str], int] = {}
+    for line in lines:
+        place = (line.site_id, line.sku)
+        needs[place] = needs.get(place, 0) + line.quantity
+    return needs
+
+
+def summed(lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Return one line per site and product, in a settled order."""
+    return tuple(
+        Line(*place, quantity) for place, quantity in sorted(_by_place(lines).items()) if quantity
+    )
+
+
+def _less(lines: Iterable[Line], taken: Iterable[Line]) -> tuple[Line, ...]:
+    return summed([*lines, *(Line(one.site_id, one.sku, -one.quantity) for one in taken)])
 
 
 def _end(command: Release | Expire | Withdraw | Close, reservation: Reservation) -> Sequence[Event]:
@@ -270,18 +382,42 @@ def _hold(command: Hold, reservation: Reservation) -> Sequence[Event]:
             f"revision {reservation.plan_revision} is still {reservation.status.value};"
             " release it first",
         )
+    lines = command.lines
     if command.shortages:
-        return [ReservationRefused(command.order_id, command.plan_revision, command.shortages)]
+        lines = _there(command) if command.takes_what_there_is else ()
+        if not lines:
+            return [ReservationRefused(command.order_id, command.plan_revision, command.shortages)]
     return [
-        ReservationHeld(command.order_id, command.plan_revision, command.lines, command.expires_at)
+        ReservationHeld(
+            command.order_id,
+            command.plan_revision,
+            lines,
+            command.expires_at,
+            _less(command.lines, lines) if command.shortages else (),
+            command.holder_id,
+        )
     ]
 
 
+def _there(command: Hold) -> tuple[Line, ...]:
+    """Return what can be held of what is asked for."""
+    free = _by_place(command.shortages)
+    return summed(
+        [
+            replace(
+                line, quantity=min(line.quantity, free.get((line.site_id, line.sku), line.quantity))
+            )
+            for line in command.lines
+        ]
+    )
+
+
 def _same_lines(command: Hold, reservation: Reservation) -> None:
-    if set(command.lines) != set(reservation.lines):
+    if set(command.lines) != set(reservation.asked) or command.holder_id != reservation.holder_id:
         raise Rejected(
             Refusal.IDEMPOTENCY_MISMATCH,
-            "the reservation id was used for other lines; reserve under another id",
+            "the reservation id was used for other lines or somebody else;"
+            " reserve under another id",
         )
 
 
@@ -309,12 +445,23 @@ def evolve(reservation: Reservation, event: Event) -> Reservation:  # noqa: PLR0
     if isinstance(event, ReservationEndangered):
         return reservation  # it stands
     match event:
-        case ReservationHeld(order_id, plan_revision, lines, expires_at):
-            return Reservation(Status.HELD, order_id, plan_revision, lines, expires_at)
+        case ReservationHeld(order_id, plan_revision, lines, expires_at, lacking, holder_id):
+            asked = summed([*lines, *lacking]) if lacking else lines
+            return Reservation(
+                *(Status.HELD, order_id, plan_revision, lines, expires_at),
+                *(lacking, holder_id, asked),
+            )
         case ReservationRefused(order_id, plan_revision, _):
             return Reservation(Status.REFUSED, order_id, plan_revision)
         case ReservationExtended(expires_at):
             return replace(reservation, expires_at=expires_at)
+        case ReservationMoved(_, plan_revision, _, left, came):
+            return replace(
+                reservation,
+                lines=summed([*_less(reservation.lines, left), *came]),
+                moves=(*reservation.moves, event),
+                plan_revision=max(plan_revision, reservation.plan_revision),
+            )
         case ReservationConfirmed():
             return replace(reservation, status=Status.CONFIRMED)
         case ReservationReleased():

@@ -143,6 +143,25 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class MoveAway:
+    """The reservation has it elsewhere from now on. Its stream tells a repeat."""
+
+    reservation_id: str
+    quantity: int
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class MoveHere:
+    """The reservation had it elsewhere; allocated where it is confirmed."""
+
+    reservation_id: str
+    quantity: int
+    is_allocated: bool
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Pick:
     """May exceed what was reserved: weighed goods seldom weigh what was ordered."""
 
@@ -254,7 +273,19 @@ type Movement = (
     | Ship
     | Deliver
 )
-type Command = Movement | Observe | Check | Hold | Allocate | Confirm | Release | Short | TakeBack
+type Command = (
+    Movement
+    | Observe
+    | Check
+    | Hold
+    | Allocate
+    | Confirm
+    | Release
+    | MoveAway
+    | MoveHere
+    | Short
+    | TakeBack
+)
 
 
 class Refusal(StrEnum):
@@ -301,7 +332,7 @@ _SHRINK: Mapping[AdjustmentReason, str] = {
 }
 
 
-def decide(command: Command, item: StockItem) -> Sequence[Event]:
+def decide(command: Command, item: StockItem) -> Sequence[Event]:  # noqa: PLR0911 - one per kind
     match command:
         case Check(quantity):
             _expect_free(quantity, item)
@@ -310,6 +341,8 @@ def decide(command: Command, item: StockItem) -> Sequence[Event]:
             return _promise(command, item)
         case Confirm() | Release():
             return _settle(command, item)
+        case MoveAway() | MoveHere():
+            return _change_place(command, item)
         case Observe():
             return _observe(command, item)
         case Post():
@@ -391,6 +424,26 @@ def _settle(command: Confirm | Release, item: StockItem) -> Sequence[Event]:
             reservation_id=command.reservation_id,
         )
     ]
+
+
+def _change_place(command: MoveAway | MoveHere, item: StockItem) -> Sequence[Event]:
+    reservation_id, quantity = command.reservation_id, command.quantity
+    if isinstance(command, MoveHere):
+        _expect_free(quantity, item)
+        account = ALLOCATED if command.is_allocated else HELD
+        cause, changes = Cause.MOVED_HERE, {account: quantity, FREE: -quantity}
+    else:
+        reserved = item.open.get(reservation_id) or _NOTHING
+        taken, lacking = _take(reserved, (HELD, ALLOCATED), quantity)
+        if lacking:
+            raise Rejected(
+                Refusal.STEP_CONFLICT,
+                f"reservation {reservation_id} has {quantity - lacking} left here that nobody has"
+                f" picked, not {quantity}; move at most that",
+            )
+        cause, changes = Cause.MOVED_AWAY, {FREE: quantity, **taken}
+    at = moment_after(item.observed, command.occurred_at)
+    return [_entry(item, cause, changes, quantity, at, reservation_id=reservation_id)]
 
 
 type _Reserved = PromiseOnline | Pick | Short | PutBack | HandOver | Ship | Deliver

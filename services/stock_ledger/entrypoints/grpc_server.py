@@ -16,8 +16,9 @@ from services.kernel.domain.ids import identifier
 from services.kernel.domain.messages import stream_id
 from services.kernel.entrypoints.calls import Encoded, caller, cause
 from services.stock_ledger.application.endangered import watch
-from services.stock_ledger.application.handlers import Outcome, Reservations, record
+from services.stock_ledger.application.handlers import Outcome, Reservations, Terms, record
 from services.stock_ledger.application.images import Images
+from services.stock_ledger.application.moving import move_to
 from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.stock_item import site_and_sku, stock_key
 from services.stock_ledger.entrypoints import past_answers
@@ -38,6 +39,7 @@ SCOPES = {
         "stock:write": (
             *("ReceiveStock", "AdjustStock", "RecordTillSales", "PostImages"),
             *("Reserve", "ConfirmReservation", "ExtendReservation", "ReleaseReservation"),
+            "MoveReservation",
         ),
         "stock:read": (
             *("GetReservation", "ListOpenReservations", "GetAvailability", "GetSkuAvailability"),
@@ -151,14 +153,19 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
         if not 0 <= request.hold_seconds <= MOST_HOLD_SECONDS:
             raise Invalid(("hold_seconds", f"must be 0 to {MOST_HOLD_SECONDS}"))
         hold_for = timedelta(seconds=request.hold_seconds) if request.hold_seconds else None
+        terms = Terms(
+            request.takes_what_there_is,
+            identifier(request.holder_id, "holder_id") if request.holder_id else "",
+        )
         held = await self._runner.execute(
             cause(request.request_id),
-            lambda work: self._promises.reserve(work, reservation_id, lines, hold_for),
+            lambda work: self._promises.reserve(work, reservation_id, lines, hold_for, terms),
         )
         return wire.ReserveResponse(
             reservation_id=reservation_id,
             expires_at=to.timestamp(held.state.expires_at),
             version=held.version,
+            lines=to.held_lines(held.state),
         )
 
     @override
@@ -187,6 +194,29 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
         return wire.ExtendReservationResponse(
             expires_at=to.timestamp(held.state.expires_at), version=held.version
         )
+
+    @override
+    async def MoveReservation(
+        self, request: wire.MoveReservationRequest, context: Any
+    ) -> wire.MoveReservationResponse:
+        reservation_id = identifier(request.reservation_id, "reservation_id")
+        from_site_id = identifier(request.from_site_id, "from_site_id")
+        to_site_id = identifier(request.to_site_id, "to_site_id")
+        if from_site_id == to_site_id:
+            raise Invalid(("to_site_id", "must be another site"))
+        to.count(len(request.lines), MOST_LINES, "lines", least=0)
+        wanted = to.basket(request.lines)
+        moved, came = await self._runner.execute(
+            cause(request.request_id),
+            lambda work: move_to(
+                work,
+                reservation_id,
+                (from_site_id, to_site_id),
+                wanted,
+                self._promises.alternatives,
+            ),
+        )
+        return wire.MoveReservationResponse(version=moved.version, moved=to.stock_lines(came))
 
     @override
     async def ReleaseReservation(
@@ -285,11 +315,7 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
         self, request: wire.GetBasketAvailabilityRequest, context: Any
     ) -> wire.GetBasketAvailabilityResponse:
         to.count(len(request.lines), MOST_LINES, "lines")
-        basket: dict[str, int] = {}
-        for n, line in enumerate(request.lines):
-            sku = identifier(line.sku, f"lines[{n}].sku")
-            wanted = to.quantity(line.quantity, f"lines[{n}].quantity")
-            basket[sku] = basket.get(sku, 0) + wanted
+        basket = to.basket(request.lines)
         sites = _sites(request.site_ids)
         if len(basket) * len(sites) > MOST_COVERAGE:
             raise Invalid(("site_ids", f"lines times sites must be at most {MOST_COVERAGE}"))

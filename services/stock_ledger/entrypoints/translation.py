@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from oms.common.v1.common_pb2 import SkuQuantity
 from oms.stock_ledger.v1 import stock_ledger_events_pb2 as feed
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
 
 from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
 from services.stock_ledger.domain.image import Basis, Seen
-from services.stock_ledger.domain.reservation import Line, Status
+from services.stock_ledger.domain.reservation import Line, Reservation, Status
 from services.stock_ledger.domain.stock_item import (
     Adjust,
     AdjustmentReason,
@@ -145,6 +146,31 @@ def lines(asked: Sequence[feed.StockLine]) -> list[Line]:
     ]
 
 
+def basket(asked: Sequence[SkuQuantity]) -> dict[str, int]:
+    """Return base units by product; lines of the same product are summed."""
+    wanted: dict[str, int] = {}
+    for n, line in enumerate(asked):
+        sku = identifier(line.sku, f"lines[{n}].sku")
+        units = quantity(line.quantity, f"lines[{n}].quantity")
+        wanted[sku] = wanted.get(sku, 0) + units
+    return wanted
+
+
+def held_lines(held: Reservation) -> list[wire.HeldLine]:
+    """Return what became of each line that was asked for, as it was held."""
+    lacking = {(line.site_id, line.sku): line.quantity for line in held.lacking}
+    return [
+        wire.HeldLine(
+            site_id=line.site_id,
+            sku=line.sku,
+            wanted=line.quantity,
+            held=line.quantity - lacking.get((line.site_id, line.sku), 0),
+            lacking=lacking.get((line.site_id, line.sku), 0),
+        )
+        for line in held.asked
+    ]
+
+
 def page_size(value: int, default: int = DEFAULT_PAGE) -> int:
     if not 0 <= value <= MOST_PAGE:
         raise Invalid(("page_size", f"must be 0 to {MOST_PAGE}"))
@@ -247,4 +273,6 @@ def reservation(row: ReservationRow) -> wire.Reservation:
         expires_at=timestamp(row.expires_at),
         lines=[reserved_line(line) for line in row.lines],
         version=row.version,
+        lacking=stock_lines(row.lacking),
+        holder_id=row.holder_id,
     )

@@ -4,6 +4,7 @@ Answers    GetReservation, ListOpenReservations
 Fed by     the reservations' own events, and the entries that move reserved units
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,11 +16,13 @@ from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
 from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.reservation import (
+    Line,
     ReservationClosed,
     ReservationConfirmed,
     ReservationExpired,
     ReservationExtended,
     ReservationHeld,
+    ReservationMoved,
     ReservationRefused,
     ReservationReleased,
     Status,
@@ -46,7 +49,9 @@ class ReservationRow:
     plan_revision: int
     expires_at: datetime | None
     version: int
+    holder_id: str
     lines: Sequence[ReservedLine]
+    lacking: Sequence[Line]
 
 
 # All but ReservationEndangered, which changes nothing that is shown.
@@ -57,11 +62,13 @@ type _Shown = (
     | ReservationReleased
     | ReservationExpired
     | ReservationExtended
+    | ReservationMoved
     | ReservationClosed
 )
 _OF_A_RESERVATION = (
     *(ReservationHeld, ReservationRefused, ReservationConfirmed),
     *(ReservationReleased, ReservationExpired, ReservationExtended, ReservationClosed),
+    ReservationMoved,
 )
 
 
@@ -82,9 +89,12 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
     if headers:
         await sql.execute(
             "INSERT INTO reservation AS t (tenant, reservation_id, order_id, status,"
-            " plan_revision, expires_at, version) SELECT * FROM "
-            f"{unnested('text text text text int timestamptz int')}"
-            " ON CONFLICT (tenant, reservation_id) DO UPDATE SET status = excluded.status,"
+            " plan_revision, expires_at, version, holder_id, lacking) SELECT * FROM "
+            f"{unnested('text text text text int timestamptz int text text')}"
+            " ON CONFLICT (tenant, reservation_id) DO UPDATE SET"
+            " status = coalesce(nullif(excluded.status, ''), t.status),"
+            " holder_id = coalesce(nullif(excluded.holder_id, ''), t.holder_id),"
+            " lacking = coalesce(nullif(excluded.lacking, ''), t.lacking),"
             " order_id = coalesce(nullif(excluded.order_id, ''), t.order_id),"
             " plan_revision = greatest(excluded.plan_revision, t.plan_revision),"
             " expires_at = coalesce(excluded.expires_at, t.expires_at),"
@@ -110,9 +120,15 @@ def _after(
 ) -> tuple[Any, ...]:
     """Return the row with this event; fields it does not know stay empty and change nothing."""
     order_id, plan_revision, expires_at = before[2:3] + before[4:6] if before else ("", 0, None)
+    holder_id, lacking = before[7:9] if before else ("", "")
+    status: str
     match event:
-        case ReservationHeld(order_id, plan_revision, _, expires_at):
+        case ReservationHeld(order_id, plan_revision, _, expires_at, short, holder_id):
             status = Status.HELD
+            if short:
+                lacking = json.dumps([[one.site_id, one.sku, one.quantity] for one in short])
+        case ReservationMoved(plan_revision=plan_revision):
+            status = before[3] if before else ""  # it is as promised as it was
         case ReservationRefused(order_id, plan_revision, _):
             status = Status.REFUSED
         case ReservationExtended(expires_at):
@@ -128,8 +144,8 @@ def _after(
         case _:
             assert_never(event)
     return (
-        *(recorded.tenant, recorded.key, order_id, status.value),
-        *(plan_revision, expires_at, recorded.version),
+        *(recorded.tenant, recorded.key, order_id, str(status)),
+        *(plan_revision, expires_at, recorded.version, holder_id, lacking),
     )
 
 
@@ -139,8 +155,8 @@ RESERVATIONS = ReadModel("reservations", ("reservation", "reserved_stock"), proj
 async def one(sql: Sql, tenant: str, reservation_id: str) -> ReservationRow | None:
     """Return a reservation with its lines, or nothing."""
     row = await sql.fetchrow(
-        "SELECT reservation_id, order_id, status, plan_revision, expires_at, version"
-        " FROM reservation WHERE tenant = $1 AND reservation_id = $2",
+        "SELECT reservation_id, order_id, status, plan_revision, expires_at, version, holder_id,"
+        " lacking FROM reservation WHERE tenant = $1 AND reservation_id = $2",
         *(tenant, reservation_id),
     )
     if row is None:
@@ -150,7 +166,12 @@ async def one(sql: Sql, tenant: str, reservation_id: str) -> ReservationRow | No
         " FROM reserved_stock WHERE tenant = $1 AND reservation_id = $2 ORDER BY site_id, sku",
         *(tenant, reservation_id),
     )
-    fields: tuple[Any, ...] = (*row, [ReservedLine(*line) for line in lines])
+    *header, lacking = row
+    fields: tuple[Any, ...] = (
+        *header,
+        [ReservedLine(*line) for line in lines],
+        [Line(*line) for line in json.loads(lacking or "[]")],
+    )
     return ReservationRow(*fields)
 
 

@@ -21,6 +21,7 @@ class LedgerInMemory:
         self.states: dict[str, Versioned[Any]] = {}
         self.timers: dict[str, datetime] = {}
         self.at = NOON
+        self.command_id = "command"
 
     def mark(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, datetime]]:
         return dict(self.streams), dict(self.states), dict(self.timers)
@@ -35,7 +36,7 @@ class LedgerInMemory:
 
     @property
     def cause(self) -> Cause:
-        return Cause("demo", "command")
+        return Cause("demo", self.command_id)
 
     @property
     def now(self) -> datetime:

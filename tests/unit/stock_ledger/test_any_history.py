@@ -16,12 +16,14 @@ from services.kernel.domain.errors import NotFound, Rejected
 from services.stock_ledger.application import feeds
 from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.feeds import Told
-from services.stock_ledger.application.handlers import Reservations, record
+from services.stock_ledger.application.handlers import Reservations, Terms, record
 from services.stock_ledger.application.images import Images
+from services.stock_ledger.application.moving import move_to
 from services.stock_ledger.domain.discrepancy import DISCREPANCY, Promised
 from services.stock_ledger.domain.entry import Buckets, Cause, EntryPosted, Report
+from services.stock_ledger.domain.holder import HOLDER
 from services.stock_ledger.domain.image import Basis, Seen, measured
-from services.stock_ledger.domain.reservation import RESERVATION, Line
+from services.stock_ledger.domain.reservation import RESERVATION, Line, Status, summed
 from services.stock_ledger.domain.stock_item import (
     STOCK,
     STOCK_ITEM,
@@ -42,7 +44,10 @@ from services.stock_ledger.domain.stock_item import (
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory, nowhere
 from tests.unit.stock_ledger.test_image import balance_at
 
-KEYS = tuple(stock_key("paris", sku) for sku in ("milk", "bread"))
+KEYS = tuple(
+    stock_key(*place) for place in (("paris", "milk"), ("paris", "bread"), ("lyon", "milk"))
+)
+MOST_HOLDS = 2
 _ALWAYS = datetime.max.replace(tzinfo=NOON.tzinfo)
 
 type Unit = Callable[[], Awaitable[object]]
@@ -68,13 +73,15 @@ class History(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.work = LedgerInMemory()
-        self.promises = Reservations(timedelta(minutes=15), nowhere)
+        self.promises = Reservations(timedelta(minutes=15), nowhere, MOST_HOLDS)
         self.images = Images(self._past)
         self.facts: list[Unit] = []
         self.checked = dict.fromkeys(KEYS, 0)
         self.accounts: dict[str, dict[str, int]] = {key: defaultdict(int) for key in KEYS}
         self.open: dict[str, dict[str, Any]] = {key: {} for key in KEYS}
         self.sources = 0
+        self.commands = 0
+        self.moves: list[tuple[Unit, str]] = []
 
     async def _past(
         self, sql: Sql, tenant: str, asked: Sequence[tuple[str, int, datetime]]
@@ -96,7 +103,9 @@ class History(RuleBasedStateMachine):
     def _entries(self, key: str) -> tuple[EntryPosted, ...]:
         return self.work.streams.get(f"stock-{key}", ())
 
-    def _run(self, unit: Unit) -> bool:
+    def _run(self, unit: Unit, command_id: str = "") -> bool:
+        self.commands += 1
+        self.work.command_id = command_id or f"c-{self.commands}"
         before = self.work.mark()
         try:
             asyncio.run(unit())  # type: ignore[arg-type]
@@ -223,6 +232,46 @@ class History(RuleBasedStateMachine):
         lines = [Line("paris", "milk", milk)]
         self._run(lambda: self.promises.reserve(self.work, one, lines, None))
 
+    @rule(one=whose, milk=st.integers(1, 30), bread=few, holder=st.sampled_from(["", "x", "y"]))
+    def a_caller_takes_what_there_is(self, one: str, milk: int, bread: int, holder: str) -> None:
+        lines = [
+            *(Line("paris", "milk", milk), Line("paris", "bread", bread)),
+            Line("lyon", "milk", milk),
+        ]
+        terms = Terms(takes_what_there_is=True, holder_id=holder)
+
+        async def unit() -> None:
+            held = (await self.promises.reserve(self.work, one, lines, None, terms)).state
+            assert summed([*held.lines, *held.lacking]) or not held.is_promised
+            assert summed(lines) == held.asked
+
+        self._run(unit)
+
+    @rule(one=whose, sites=st.permutations(["paris", "lyon"]), milk=st.integers(0, 3))
+    def what_is_promised_moves(self, one: str, sites: list[str], milk: int) -> None:
+        wanted = {"milk": milk} if milk else {}
+        pair = (sites[0], sites[1])
+
+        async def unit() -> None:
+            before = await self._promised_in_all(one)
+            await move_to(self.work, one, pair, wanted, nowhere)
+            assert await self._promised_in_all(one) == before
+
+        if self._run(unit):
+            self.moves.append((unit, self.work.command_id))
+
+    async def _promised_in_all(self, one: str) -> int:
+        items = [(await self.work.state(STOCK, key)).state.open.get(one) for key in KEYS]
+        return sum(item.held + item.allocated for item in items if item)
+
+    @rule(data=st.data())
+    def a_move_is_asked_for_again(self, data: st.DataObject) -> None:
+        if self.moves:
+            unit, command_id = data.draw(st.sampled_from(self.moves))
+            before = self.work.mark()
+            self._run(unit, command_id)
+            assert self.work.mark() == before
+
     @rule(one=whose, refuse=st.booleans())
     def an_order_is_accepted(self, one: str, refuse: bool) -> None:  # noqa: FBT001
         self._run(lambda: self.promises.confirm(self.work, one, refuse=refuse))
@@ -267,6 +316,33 @@ class History(RuleBasedStateMachine):
             item = asyncio.run(self.work.state(STOCK, key)).state
             discrepancy = asyncio.run(self.work.state(DISCREPANCY, key)).state
             assert (item.buckets.free < 0) == discrepancy.is_open
+
+    @invariant()
+    def a_holder_has_as_many_holds_as_are_counted_and_never_too_many(self) -> None:
+        for holder in ("x", "y"):
+            counted = asyncio.run(self.work.state(HOLDER, holder)).state.held
+            held = {
+                one
+                for one in "ABCD"
+                for state in [asyncio.run(self.work.state(RESERVATION, one)).state]
+                if state.status is Status.HELD and state.holder_id == holder
+            }
+            assert counted == held
+            assert len(held) <= MOST_HOLDS
+
+    @invariant()
+    def what_is_held_is_what_was_promised_wherever_it_is(self) -> None:
+        for one in "ABCD":
+            state = asyncio.run(self.work.state(RESERVATION, one)).state
+            there = [asyncio.run(self.work.state(STOCK, key)).state.open.get(one) for key in KEYS]
+            held = sum(item.held for item in there if item)
+            allocated = sum(item.allocated for item in there if item)
+            promised = sum(line.quantity for line in state.lines)
+            assert held + allocated <= promised
+            if state.status is not Status.HELD:
+                assert held == 0
+            if not state.is_promised and state.status is not Status.CLOSED:
+                assert allocated == 0
 
     @invariant()
     def what_was_seen_is_true_of_its_time(self) -> None:

@@ -11,8 +11,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from services.kernel.domain.errors import NotFound, Rejected
-from services.stock_ledger.application.handlers import Reservations, record, summed
-from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status
+from services.stock_ledger.application.handlers import Reservations, record
+from services.stock_ledger.domain.reservation import (
+    RESERVATION,
+    Line,
+    Reservation,
+    Status,
+    summed,
+)
 from services.stock_ledger.domain.stock_item import (
     STOCK,
     HandOver,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from services.kernel.domain.errors import Rejected
 from services.stock_ledger.domain.reservation import (
+    MOST_MOVES,
     RULE,
     Close,
     Command,
@@ -18,6 +19,7 @@ from services.stock_ledger.domain.reservation import (
     Hold,
     Line,
     Look,
+    Move,
     Refusal,
     Release,
     ReservationClosed,
@@ -26,6 +28,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationExpired,
     ReservationExtended,
     ReservationHeld,
+    ReservationMoved,
     ReservationRefused,
     ReservationReleased,
     Status,
@@ -122,6 +125,13 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Confirm, st.sampled_from([(), SHORT])),
     st.builds(Release, st.just(LINES)),
     st.builds(Expire, st.sampled_from([NOON, LATER])),
+    st.builds(
+        Move,
+        st.sampled_from(["m-1", "m-2"]),
+        st.just((Line("paris", "milk", 1),)),
+        st.just((Line("lyon", "milk", 1),)),
+        st.just(NOON),
+    ),
     st.builds(Close, st.just("cancelled")),
 )
 
@@ -174,3 +184,71 @@ def test_what_is_not_held_cannot_be_extended() -> None:
         Refusal.STEP_CONFLICT
     )
     given(RULE).when(Extend(longer, NOON)).then_rejected(Refusal.STEP_CONFLICT)
+
+
+def test_who_takes_what_there_is_gets_that_and_is_told_what_lacks() -> None:
+    short = (Line("paris", "milk", 1),)
+    partly = Hold("", 1, LINES, LATER, short, takes_what_there_is=True)
+    held = ReservationHeld(
+        *("", 1, (Line("paris", "bread", 1), Line("paris", "milk", 1)), LATER),
+        lacking=(Line("paris", "milk", 1),),
+    )
+    given(RULE).when(partly).then(held)
+    given(RULE, held).when(partly).then_nothing()
+    given(RULE, held).when(Hold("", 1, LINES[:1], LATER)).then_rejected(
+        Refusal.IDEMPOTENCY_MISMATCH
+    )
+
+
+def test_where_there_is_nothing_of_anything_nothing_is_held() -> None:
+    nothing = tuple(Line(line.site_id, line.sku, 0) for line in LINES)
+    given(RULE).when(Hold("", 1, LINES, LATER, nothing, takes_what_there_is=True)).then(
+        ReservationRefused("", 1, nothing)
+    )
+
+
+def test_the_same_hold_for_somebody_else_is_refused() -> None:
+    given(RULE, HELD).when(Hold("O-1", 1, LINES, LATER, holder_id="C-2")).then_rejected(
+        Refusal.IDEMPOTENCY_MISMATCH
+    )
+
+
+LEFT, CAME = (Line("paris", "milk", 2),), (Line("lyon", "milk", 2),)
+MOVE = Move("m-1", LEFT, CAME, NOON)
+MOVED = ReservationMoved("O-1", 1, "m-1", LEFT, CAME)
+
+
+def test_what_is_promised_changes_its_place_once_per_id() -> None:
+    given(RULE, HELD).when(MOVE).then(MOVED)
+    given(RULE, HELD, CONFIRMED).when(MOVE).then(MOVED)
+    given(RULE, HELD, MOVED).when(MOVE).then_nothing()
+    after = RULE.fold([HELD, MOVED])
+    assert after.lines == (Line("lyon", "milk", 2), Line("paris", "bread", 1))
+    assert after.asked == LINES
+    given(RULE, HELD, MOVED).when(HOLD).then_nothing()
+
+
+def test_nothing_moves_that_is_not_promised_there_or_any_more() -> None:
+    too_many = Move("m-1", (Line("paris", "milk", 3),), (Line("lyon", "milk", 3),), NOON)
+    given(RULE, HELD).when(too_many).then_rejected(Refusal.STEP_CONFLICT)
+    elsewhere = Move("m-1", (Line("nice", "milk", 1),), CAME, NOON)
+    given(RULE, HELD).when(elsewhere).then_rejected(Refusal.STEP_CONFLICT)
+    given(RULE).when(MOVE).then_rejected(Refusal.STEP_CONFLICT)
+    given(RULE, HELD, ReservationReleased("O-1", LINES)).when(MOVE).then_rejected(
+        Refusal.STEP_CONFLICT
+    )
+    given(RULE, HELD, EXPIRED).when(MOVE).then_rejected(Refusal.RESERVATION_EXPIRED)
+    late = Move("m-1", LEFT, CAME, LATER)
+    given(RULE, HELD).when(late).then_rejected(Refusal.RESERVATION_EXPIRED)
+
+
+def test_a_reservation_moves_so_often_and_no_more() -> None:
+    there, back = CAME, LEFT
+    moves = [
+        ReservationMoved("O-1", 1, f"m-{n}", *((there, back) if n % 2 else (back, there)))
+        for n in range(MOST_MOVES)
+    ]
+    given(RULE, HELD, *moves).when(Move("one-more", LEFT, CAME, NOON)).then_rejected(
+        Refusal.STEP_CONFLICT
+    )
+    given(RULE, HELD, *moves).when(Move("m-7", there, back, NOON)).then_nothing()

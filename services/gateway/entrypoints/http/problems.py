@@ -55,6 +55,9 @@ REASONS: Mapping[str, Kind] = {
     "VERSION_MISMATCH": Kind(412, "The version is another", "Read it again, then decide again."),
     "OUT_OF_STOCK": Kind(409, "Out of stock", "Choose one of `alternatives`, or less."),
     "PARTIALLY_AVAILABLE": Kind(409, "Only partly available", "Choose less, or another site."),
+    "TOO_MANY_HOLDS": Kind(
+        409, "Too many unpaid holds", "Confirm or release one, or let it run out."
+    ),
     "RESERVATION_EXPIRED": Kind(409, "The reservation has expired", "Reserve anew."),
     "MODE_NOT_CAPABLE": Kind(409, "The mode cannot do this", "Choose another mode or site."),
     "CUTOFF_PASSED": Kind(409, "Too late for this", "The step that allowed it has passed."),

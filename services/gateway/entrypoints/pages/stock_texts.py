@@ -93,6 +93,8 @@ CAUSES: Mapping[str, Mapping[str, str]] = {
         "confirm": "Réservation confirmée",
         "release": "Réservation libérée",
         "hold_expired": "Retenue expirée",
+        "moved_away": "Réservation déplacée ailleurs",
+        "moved_here": "Réservation déplacée ici",
         "pick": "Prélèvement",
         "put_back": "Remise en rayon",
         "handover": "Remise au client",

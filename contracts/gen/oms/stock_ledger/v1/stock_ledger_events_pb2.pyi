@@ -34,6 +34,7 @@ class StockLedgerEvent(_message.Message):
     DISCREPANCY_OPENED_FIELD_NUMBER: _builtins.int
     DISCREPANCY_CLOSED_FIELD_NUMBER: _builtins.int
     RESERVATION_ENDANGERED_FIELD_NUMBER: _builtins.int
+    RESERVATION_MOVED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def stock_changed(self) -> Global___StockChanged: ...
     @_builtins.property
@@ -52,6 +53,8 @@ class StockLedgerEvent(_message.Message):
     def discrepancy_closed(self) -> Global___DiscrepancyClosed: ...
     @_builtins.property
     def reservation_endangered(self) -> Global___ReservationEndangered: ...
+    @_builtins.property
+    def reservation_moved(self) -> Global___ReservationMoved: ...
     def __init__(
         self,
         *,
@@ -64,12 +67,13 @@ class StockLedgerEvent(_message.Message):
         discrepancy_opened: Global___DiscrepancyOpened | None = ...,
         discrepancy_closed: Global___DiscrepancyClosed | None = ...,
         reservation_endangered: Global___ReservationEndangered | None = ...,
+        reservation_moved: Global___ReservationMoved | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["discrepancy_closed", b"discrepancy_closed", "discrepancy_opened", b"discrepancy_opened", "event", b"event", "reservation_confirmed", b"reservation_confirmed", "reservation_endangered", b"reservation_endangered", "reservation_expired", b"reservation_expired", "reservation_held", b"reservation_held", "reservation_refused", b"reservation_refused", "reservation_released", b"reservation_released", "stock_changed", b"stock_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["discrepancy_closed", b"discrepancy_closed", "discrepancy_opened", b"discrepancy_opened", "event", b"event", "reservation_confirmed", b"reservation_confirmed", "reservation_endangered", b"reservation_endangered", "reservation_expired", b"reservation_expired", "reservation_held", b"reservation_held", "reservation_moved", b"reservation_moved", "reservation_refused", b"reservation_refused", "reservation_released", b"reservation_released", "stock_changed", b"stock_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["discrepancy_closed", b"discrepancy_closed", "discrepancy_opened", b"discrepancy_opened", "event", b"event", "reservation_confirmed", b"reservation_confirmed", "reservation_endangered", b"reservation_endangered", "reservation_expired", b"reservation_expired", "reservation_held", b"reservation_held", "reservation_refused", b"reservation_refused", "reservation_released", b"reservation_released", "stock_changed", b"stock_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["discrepancy_closed", b"discrepancy_closed", "discrepancy_opened", b"discrepancy_opened", "event", b"event", "reservation_confirmed", b"reservation_confirmed", "reservation_endangered", b"reservation_endangered", "reservation_expired", b"reservation_expired", "reservation_held", b"reservation_held", "reservation_moved", b"reservation_moved", "reservation_refused", b"reservation_refused", "reservation_released", b"reservation_released", "stock_changed", b"stock_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["stock_changed", "reservation_held", "reservation_refused", "reservation_confirmed", "reservation_released", "reservation_expired", "discrepancy_opened", "discrepancy_closed", "reservation_endangered"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["stock_changed", "reservation_held", "reservation_refused", "reservation_confirmed", "reservation_released", "reservation_expired", "discrepancy_opened", "discrepancy_closed", "reservation_endangered", "reservation_moved"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -154,7 +158,9 @@ Global___StockLine: _TypeAlias = StockLine  # noqa: Y015
 
 @_typing.final
 class ReservationHeld(_message.Message):
-    """Every line is held until `expires_at`."""
+    """Every line is held until `expires_at`. The lines are all that was asked for, unless the caller
+    took what there was: then `lacking` says what there was not.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -163,6 +169,7 @@ class ReservationHeld(_message.Message):
     PLAN_REVISION_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    LACKING_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     order_id: _builtins.str
     plan_revision: _builtins.int
@@ -171,6 +178,10 @@ class ReservationHeld(_message.Message):
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___StockLine]: ...
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def lacking(self) -> _containers.RepeatedCompositeFieldContainer[Global___StockLine]:
+        """What was asked for beyond the lines. Always empty for an order's plan."""
+
     def __init__(
         self,
         *,
@@ -179,10 +190,11 @@ class ReservationHeld(_message.Message):
         plan_revision: _builtins.int = ...,
         lines: _abc.Iterable[Global___StockLine] | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
+        lacking: _abc.Iterable[Global___StockLine] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "lines", b"lines", "order_id", b"order_id", "plan_revision", b"plan_revision", "reservation_id", b"reservation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "lacking", b"lacking", "lines", b"lines", "order_id", b"order_id", "plan_revision", b"plan_revision", "reservation_id", b"reservation_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -396,3 +408,45 @@ class ReservationEndangered(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReservationEndangered: _TypeAlias = ReservationEndangered  # noqa: Y015
+
+@_typing.final
+class ReservationMoved(_message.Message):
+    """What was promised in one place is promised in another, held or allocated as it was before: both
+    sides at once.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    PLAN_REVISION_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    CAME_FIELD_NUMBER: _builtins.int
+    reservation_id: _builtins.str
+    order_id: _builtins.str
+    plan_revision: _builtins.int
+    """The revision of the plan that asked for it; for reservations without an order, of the hold."""
+    @_builtins.property
+    def left(self) -> _containers.RepeatedCompositeFieldContainer[Global___StockLine]:
+        """What is free again."""
+
+    @_builtins.property
+    def came(self) -> _containers.RepeatedCompositeFieldContainer[Global___StockLine]:
+        """What is promised instead."""
+
+    def __init__(
+        self,
+        *,
+        reservation_id: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+        plan_revision: _builtins.int = ...,
+        left: _abc.Iterable[Global___StockLine] | None = ...,
+        came: _abc.Iterable[Global___StockLine] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["came", b"came", "left", b"left", "order_id", b"order_id", "plan_revision", b"plan_revision", "reservation_id", b"reservation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReservationMoved: _TypeAlias = ReservationMoved  # noqa: Y015

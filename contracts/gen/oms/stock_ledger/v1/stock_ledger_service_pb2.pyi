@@ -511,11 +511,19 @@ class ReserveRequest(_message.Message):
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     HOLD_SECONDS_FIELD_NUMBER: _builtins.int
+    TAKES_WHAT_THERE_IS_FIELD_NUMBER: _builtins.int
+    HOLDER_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     reservation_id: _builtins.str
     """Chosen by the caller; the same id with the same lines is answered the same."""
     hold_seconds: _builtins.int
     """How long to hold, 1 to 86400 seconds; 0 means the service's default."""
+    takes_what_there_is: _builtins.bool
+    """Hold what there is of each line; refused only when there is nothing of any. False: all or none."""
+    holder_id: _builtins.str
+    """Whom the hold counts for until it is confirmed, released or expired: the caller's own opaque id
+    of a customer or session, never a name. Empty: it counts for nobody.
+    """
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[_stock_ledger_events_pb2.StockLine]:
         """At most 500 lines; lines of the same site and product are summed."""
@@ -527,14 +535,50 @@ class ReserveRequest(_message.Message):
         reservation_id: _builtins.str = ...,
         lines: _abc.Iterable[_stock_ledger_events_pb2.StockLine] | None = ...,
         hold_seconds: _builtins.int = ...,
+        takes_what_there_is: _builtins.bool = ...,
+        holder_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_seconds", b"hold_seconds", "lines", b"lines", "request_id", b"request_id", "reservation_id", b"reservation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_seconds", b"hold_seconds", "holder_id", b"holder_id", "lines", b"lines", "request_id", b"request_id", "reservation_id", b"reservation_id", "takes_what_there_is", b"takes_what_there_is"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReserveRequest: _TypeAlias = ReserveRequest  # noqa: Y015
+
+@_typing.final
+class HeldLine(_message.Message):
+    """What became of one line, summed by site and product. Base units."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SITE_ID_FIELD_NUMBER: _builtins.int
+    SKU_FIELD_NUMBER: _builtins.int
+    WANTED_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    LACKING_FIELD_NUMBER: _builtins.int
+    site_id: _builtins.str
+    sku: _builtins.str
+    wanted: _builtins.int
+    held: _builtins.int
+    lacking: _builtins.int
+    """Wanted and not held; always 0 when all or none was asked for."""
+    def __init__(
+        self,
+        *,
+        site_id: _builtins.str = ...,
+        sku: _builtins.str = ...,
+        wanted: _builtins.int = ...,
+        held: _builtins.int = ...,
+        lacking: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["held", b"held", "lacking", b"lacking", "site_id", b"site_id", "sku", b"sku", "wanted", b"wanted"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HeldLine: _TypeAlias = HeldLine  # noqa: Y015
 
 @_typing.final
 class ReserveResponse(_message.Message):
@@ -545,21 +589,27 @@ class ReserveResponse(_message.Message):
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     version: _builtins.int
     """Version of the reservation's stream; pass it as min_version to read this write."""
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldLine]:
+        """As they were held, by site and product."""
+
     def __init__(
         self,
         *,
         reservation_id: _builtins.str = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         version: _builtins.int = ...,
+        lines: _abc.Iterable[Global___HeldLine] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "reservation_id", b"reservation_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "lines", b"lines", "reservation_id", b"reservation_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -664,6 +714,71 @@ class ExtendReservationResponse(_message.Message):
 Global___ExtendReservationResponse: _TypeAlias = ExtendReservationResponse  # noqa: Y015
 
 @_typing.final
+class MoveReservationRequest(_message.Message):
+    """Move what a reservation has at a site. An order's reservation is not moved by hand: its plan says
+    where it is prepared.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    FROM_SITE_ID_FIELD_NUMBER: _builtins.int
+    TO_SITE_ID_FIELD_NUMBER: _builtins.int
+    LINES_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    reservation_id: _builtins.str
+    from_site_id: _builtins.str
+    to_site_id: _builtins.str
+    @_builtins.property
+    def lines(self) -> _containers.RepeatedCompositeFieldContainer[_common_pb2.SkuQuantity]:
+        """At most 500 products; none: all that it still has there and nobody has picked."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        reservation_id: _builtins.str = ...,
+        from_site_id: _builtins.str = ...,
+        to_site_id: _builtins.str = ...,
+        lines: _abc.Iterable[_common_pb2.SkuQuantity] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_site_id", b"from_site_id", "lines", b"lines", "request_id", b"request_id", "reservation_id", b"reservation_id", "to_site_id", b"to_site_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveReservationRequest: _TypeAlias = MoveReservationRequest  # noqa: Y015
+
+@_typing.final
+class MoveReservationResponse(_message.Message):
+    """It is there now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    MOVED_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    @_builtins.property
+    def moved(self) -> _containers.RepeatedCompositeFieldContainer[_stock_ledger_events_pb2.StockLine]:
+        """What it has at the new site by this move."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        moved: _abc.Iterable[_stock_ledger_events_pb2.StockLine] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["moved", b"moved", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MoveReservationResponse: _TypeAlias = MoveReservationResponse  # noqa: Y015
+
+@_typing.final
 class ReleaseReservationRequest(_message.Message):
     """Release a reservation."""
 
@@ -765,16 +880,24 @@ class Reservation(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
+    LACKING_FIELD_NUMBER: _builtins.int
+    HOLDER_ID_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     order_id: _builtins.str
     status: Global___ReservationStatus.ValueType
     plan_revision: _builtins.int
     version: _builtins.int
+    holder_id: _builtins.str
+    """Whom it counts for while it is held; empty: nobody."""
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservationLine]:
         """Lines with nothing left are kept with zeros."""
+
+    @_builtins.property
+    def lacking(self) -> _containers.RepeatedCompositeFieldContainer[_stock_ledger_events_pb2.StockLine]:
+        """What was asked for and not held, where the caller took what there was."""
 
     def __init__(
         self,
@@ -786,10 +909,12 @@ class Reservation(_message.Message):
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         lines: _abc.Iterable[Global___ReservationLine] | None = ...,
         version: _builtins.int = ...,
+        lacking: _abc.Iterable[_stock_ledger_events_pb2.StockLine] | None = ...,
+        holder_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "lines", b"lines", "order_id", b"order_id", "plan_revision", b"plan_revision", "reservation_id", b"reservation_id", "status", b"status", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "holder_id", b"holder_id", "lacking", b"lacking", "lines", b"lines", "order_id", b"order_id", "plan_revision", b"plan_revision", "reservation_id", b"reservation_id", "status", b"status", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

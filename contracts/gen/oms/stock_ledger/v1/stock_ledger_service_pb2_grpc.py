@@ -73,6 +73,11 @@ class StockLedgerServiceStub:
                 request_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExtendReservationRequest.SerializeToString,
                 response_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExtendReservationResponse.FromString,
                 _registered_method=True)
+        self.MoveReservation = channel.unary_unary(
+                '/oms.stock_ledger.v1.StockLedgerService/MoveReservation',
+                request_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.MoveReservationRequest.SerializeToString,
+                response_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.MoveReservationResponse.FromString,
+                _registered_method=True)
         self.ReleaseReservation = channel.unary_unary(
                 '/oms.stock_ledger.v1.StockLedgerService/ReleaseReservation',
                 request_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ReleaseReservationRequest.SerializeToString,
@@ -162,8 +167,9 @@ class StockLedgerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Reserve(self, request, context):
-        """Hold several lines until the hold expires, all or none. Refused with OUT_OF_STOCK and the
-        sites that have what lacks.
+        """Hold several lines until the hold expires: all or none, or what there is, as the request says.
+        Refused with OUT_OF_STOCK and the sites that have what lacks, and with TOO_MANY_HOLDS when the
+        holder has as many unpaid holds as the settings allow.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -180,6 +186,14 @@ class StockLedgerServiceServicer:
     def ExtendReservation(self, request, context):
         """Let a hold last longer, counted from now; it never gets shorter. One that has run out is
         refused with RESERVATION_EXPIRED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MoveReservation(self, request, context):
+        """Have at another site what is held or allocated at one, both sides at once: refused with
+        OUT_OF_STOCK when the other site lacks some, and then nothing moves. What is picked stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -292,6 +306,11 @@ def add_StockLedgerServiceServicer_to_server(servicer, server):
                     servicer.ExtendReservation,
                     request_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExtendReservationRequest.FromString,
                     response_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExtendReservationResponse.SerializeToString,
+            ),
+            'MoveReservation': grpc.unary_unary_rpc_method_handler(
+                    servicer.MoveReservation,
+                    request_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.MoveReservationRequest.FromString,
+                    response_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.MoveReservationResponse.SerializeToString,
             ),
             'ReleaseReservation': grpc.unary_unary_rpc_method_handler(
                     servicer.ReleaseReservation,
@@ -537,6 +556,33 @@ class StockLedgerService:
             '/oms.stock_ledger.v1.StockLedgerService/ExtendReservation',
             oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExtendReservationRequest.SerializeToString,
             oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.ExtendReservationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MoveReservation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oms.stock_ledger.v1.StockLedgerService/MoveReservation',
+            oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.MoveReservationRequest.SerializeToString,
+            oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.MoveReservationResponse.FromString,
             options,
             channel_credentials,
             insecure,

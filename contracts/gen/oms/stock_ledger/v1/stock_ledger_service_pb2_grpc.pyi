@@ -48,8 +48,9 @@ class StockLedgerServiceStub:
     that time, and the difference is posted at that time: later movements stay as they are.
     """
     Reserve: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ReserveRequest, _stock_ledger_service_pb2.ReserveResponse]
-    """Hold several lines until the hold expires, all or none. Refused with OUT_OF_STOCK and the
-    sites that have what lacks.
+    """Hold several lines until the hold expires: all or none, or what there is, as the request says.
+    Refused with OUT_OF_STOCK and the sites that have what lacks, and with TOO_MANY_HOLDS when the
+    holder has as many unpaid holds as the settings allow.
     """
     ConfirmReservation: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ConfirmReservationRequest, _stock_ledger_service_pb2.ConfirmReservationResponse]
     """Turn a hold into an allocation, which does not expire. After expiry it holds anew if there
@@ -58,6 +59,10 @@ class StockLedgerServiceStub:
     ExtendReservation: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ExtendReservationRequest, _stock_ledger_service_pb2.ExtendReservationResponse]
     """Let a hold last longer, counted from now; it never gets shorter. One that has run out is
     refused with RESERVATION_EXPIRED.
+    """
+    MoveReservation: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.MoveReservationRequest, _stock_ledger_service_pb2.MoveReservationResponse]
+    """Have at another site what is held or allocated at one, both sides at once: refused with
+    OUT_OF_STOCK when the other site lacks some, and then nothing moves. What is picked stays.
     """
     ReleaseReservation: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ReleaseReservationRequest, _stock_ledger_service_pb2.ReleaseReservationResponse]
     """Give back what is held or allocated; what is picked stays picked until it is put back."""
@@ -100,8 +105,9 @@ class StockLedgerServiceAsyncStub(StockLedgerServiceStub):
     that time, and the difference is posted at that time: later movements stay as they are.
     """
     Reserve: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ReserveRequest, _stock_ledger_service_pb2.ReserveResponse]  # type: ignore[assignment]
-    """Hold several lines until the hold expires, all or none. Refused with OUT_OF_STOCK and the
-    sites that have what lacks.
+    """Hold several lines until the hold expires: all or none, or what there is, as the request says.
+    Refused with OUT_OF_STOCK and the sites that have what lacks, and with TOO_MANY_HOLDS when the
+    holder has as many unpaid holds as the settings allow.
     """
     ConfirmReservation: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ConfirmReservationRequest, _stock_ledger_service_pb2.ConfirmReservationResponse]  # type: ignore[assignment]
     """Turn a hold into an allocation, which does not expire. After expiry it holds anew if there
@@ -110,6 +116,10 @@ class StockLedgerServiceAsyncStub(StockLedgerServiceStub):
     ExtendReservation: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ExtendReservationRequest, _stock_ledger_service_pb2.ExtendReservationResponse]  # type: ignore[assignment]
     """Let a hold last longer, counted from now; it never gets shorter. One that has run out is
     refused with RESERVATION_EXPIRED.
+    """
+    MoveReservation: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.MoveReservationRequest, _stock_ledger_service_pb2.MoveReservationResponse]  # type: ignore[assignment]
+    """Have at another site what is held or allocated at one, both sides at once: refused with
+    OUT_OF_STOCK when the other site lacks some, and then nothing moves. What is picked stays.
     """
     ReleaseReservation: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ReleaseReservationRequest, _stock_ledger_service_pb2.ReleaseReservationResponse]  # type: ignore[assignment]
     """Give back what is held or allocated; what is picked stays picked until it is put back."""
@@ -179,8 +189,9 @@ class StockLedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _stock_ledger_service_pb2.ReserveRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_stock_ledger_service_pb2.ReserveResponse, _abc.Awaitable[_stock_ledger_service_pb2.ReserveResponse]]:
-        """Hold several lines until the hold expires, all or none. Refused with OUT_OF_STOCK and the
-        sites that have what lacks.
+        """Hold several lines until the hold expires: all or none, or what there is, as the request says.
+        Refused with OUT_OF_STOCK and the sites that have what lacks, and with TOO_MANY_HOLDS when the
+        holder has as many unpaid holds as the settings allow.
         """
 
     @_abc_1.abstractmethod
@@ -201,6 +212,16 @@ class StockLedgerServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_stock_ledger_service_pb2.ExtendReservationResponse, _abc.Awaitable[_stock_ledger_service_pb2.ExtendReservationResponse]]:
         """Let a hold last longer, counted from now; it never gets shorter. One that has run out is
         refused with RESERVATION_EXPIRED.
+        """
+
+    @_abc_1.abstractmethod
+    def MoveReservation(
+        self,
+        request: _stock_ledger_service_pb2.MoveReservationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_ledger_service_pb2.MoveReservationResponse, _abc.Awaitable[_stock_ledger_service_pb2.MoveReservationResponse]]:
+        """Have at another site what is held or allocated at one, both sides at once: refused with
+        OUT_OF_STOCK when the other site lacks some, and then nothing moves. What is picked stays.
         """
 
     @_abc_1.abstractmethod

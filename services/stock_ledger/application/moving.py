@@ -1,0 +1,129 @@
+"""Having in one place what was promised in another: both sides in one unit, or nothing."""
+
+from collections.abc import Mapping, Sequence
+
+from services.kernel.application.work import Versioned, Work
+from services.kernel.domain.errors import NotFound, Rejected
+from services.stock_ledger.application.discrepancies import note
+from services.stock_ledger.application.giving_back import surely
+from services.stock_ledger.application.ports import Alternatives
+from services.stock_ledger.application.shortages import out_of_stock, shortages_of
+from services.stock_ledger.domain import stock_item as stock
+from services.stock_ledger.domain.reservation import (
+    RESERVATION,
+    Line,
+    Move,
+    Refusal,
+    Reservation,
+    ReservationMoved,
+    Status,
+    summed,
+)
+from services.stock_ledger.domain.stock_item import STOCK, stock_key
+
+
+async def move_to(
+    work: Work,
+    reservation_id: str,
+    sites: tuple[str, str],
+    wanted: Mapping[str, int],
+    alternatives: Alternatives,
+) -> tuple[Versioned[Reservation], Sequence[Line]]:
+    """Move what a reservation has at one site to another, for a caller that waits.
+
+    The id of the command is the id of the move: sent again, it is answered as before.
+
+    Args:
+        work: The unit.
+        reservation_id: Which; not an order's, whose plan says where it is prepared.
+        sites: From where, and to where.
+        wanted: Base units by product; none: all that it still has there and nobody has picked.
+        alternatives: Finds other sites for what the new one lacks.
+
+    Returns:
+        The reservation, and what it has at the new site by this move.
+
+    Raises:
+        NotFound: There never was such a reservation.
+        Rejected: The new site lacks stock, the old one has not so much of it, or it ran out.
+    """
+    from_site_id, to_site_id = sites
+    known = await surely(work, reservation_id)
+    if known.status is Status.NEW:
+        raise NotFound("reservation", reservation_id)
+    move_id = work.cause.command_id
+    before = known.moved(move_id)
+    if before is not None:
+        _expect_same(before, sites, wanted)
+        return await work.state(RESERVATION, reservation_id), before.came
+    if known.order_id:
+        raise Rejected(
+            Refusal.STEP_CONFLICT,
+            f"the stock belongs to order {known.order_id}, whose plan says where it is prepared;"
+            " cancel the order, or leave it",
+        )
+    left = await _left_at(work, reservation_id, known, from_site_id, wanted)
+    came = tuple([Line(to_site_id, line.sku, line.quantity) for line in left])
+    await work.load(STOCK, [stock_key(line.site_id, line.sku) for line in came])
+    if known.is_promised and (shortages := await shortages_of(work, came)):
+        raise await out_of_stock(work, alternatives, came, shortages)
+    await carry_over(work, reservation_id, Move(move_id, left, came, work.now))
+    return await work.state(RESERVATION, reservation_id), came
+
+
+def _expect_same(
+    before: ReservationMoved, sites: tuple[str, str], wanted: Mapping[str, int]
+) -> None:
+    moved = {line.sku: line.quantity for line in before.came}
+    places = {
+        (left.site_id, came.site_id) for left, came in zip(before.left, before.came, strict=True)
+    }
+    if places != {sites} or (wanted and wanted != moved):
+        raise Rejected(
+            Refusal.IDEMPOTENCY_MISMATCH,
+            "this request id was used for another move: choose a new one",
+        )
+
+
+async def _left_at(
+    work: Work, reservation_id: str, known: Reservation, site_id: str, wanted: Mapping[str, int]
+) -> tuple[Line, ...]:
+    if wanted:
+        return summed([Line(site_id, sku, quantity) for sku, quantity in wanted.items()])
+    promised = [line for line in known.lines if line.site_id == site_id]
+    await work.load(STOCK, [stock_key(site_id, line.sku) for line in promised])
+    left = []
+    for line in promised:
+        item = (await work.state(STOCK, stock_key(site_id, line.sku))).state
+        reserved = item.open.get(reservation_id)
+        if reserved is not None and reserved.held + reserved.allocated:
+            left.append(Line(site_id, line.sku, reserved.held + reserved.allocated))
+    if known.is_promised and not left:
+        raise Rejected(
+            Refusal.STEP_CONFLICT,
+            f"nothing of the reservation is left at {site_id} that nobody has picked;"
+            " read it again",
+        )
+    return summed(left)
+
+
+async def carry_over(work: Work, reservation_id: str, move: Move) -> None:
+    """Carry out a move: on the reservation, on what it leaves, on where it comes to."""
+    known = (await work.state(RESERVATION, reservation_id)).state
+    await work.load(STOCK, [stock_key(line.site_id, line.sku) for line in (*move.left, *move.came)])
+    if not await work.handle(RESERVATION, reservation_id, move):
+        return
+    for line in move.left:
+        key = stock_key(line.site_id, line.sku)
+        entries = await work.handle(
+            STOCK, key, stock.MoveAway(reservation_id, line.quantity, work.now)
+        )
+        await note(work, {key: entries})
+    for line in move.came:
+        await work.handle(
+            STOCK,
+            stock_key(line.site_id, line.sku),
+            stock.MoveHere(
+                reservation_id, line.quantity, known.status is Status.CONFIRMED, work.now
+            ),
+        )

@@ -1,0 +1,40 @@
+"""What lacks for a promise, and how the refusal says it."""
+
+from collections.abc import Iterable, Sequence
+
+from services.kernel.application.work import Work
+from services.kernel.domain.errors import Rejected
+from services.stock_ledger.application.ports import Alternatives
+from services.stock_ledger.domain import stock_item as stock
+from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.stock_item import STOCK, stock_key
+
+
+async def shortages_of(work: Work, lines: Iterable[Line]) -> tuple[Line, ...]:
+    """Return the lines that lack stock, with the quantity that is free."""
+    short = []
+    for line in lines:
+        key = stock_key(line.site_id, line.sku)
+        if (await work.state(STOCK, key)).state.buckets.free >= line.quantity:
+            continue
+        try:  # a state at hand may be behind the log; a refused check never is
+            await work.handle(STOCK, key, stock.Check(line.quantity))
+        except Rejected:
+            free = (await work.state(STOCK, key)).state.buckets.free
+            short.append(Line(line.site_id, line.sku, max(free, 0)))
+    return tuple(short)
+
+
+async def out_of_stock(
+    work: Work, alternatives: Alternatives, lines: Sequence[Line], shortages: Sequence[Line]
+) -> Rejected:
+    """Return the refusal of lines for their shortages, with who else has some."""
+    wanted = {(line.site_id, line.sku): line for line in lines}
+    lacking = [wanted[short.site_id, short.sku] for short in shortages]
+    first, free = lacking[0], shortages[0].quantity
+    return Rejected(
+        stock.Refusal.OUT_OF_STOCK,
+        f"{len(lacking)} of {len(lines)} lines lack stock: {first.sku} at {first.site_id} has"
+        f" {free} free of {first.quantity}; ask for less, or at one of the alternatives",
+        await alternatives(work.sql, work.cause.tenant, lacking),
+    )

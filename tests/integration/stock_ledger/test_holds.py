@@ -1,0 +1,252 @@
+"""Holds in part, holds that change their place, and how many of them a customer may have."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from oms.common.v1.common_pb2 import SkuQuantity
+from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
+from oms.stock_ledger.v1.stock_ledger_events_pb2 import StockLine
+
+from services.kernel.domain.errors import Invalid, NotFound, Rejected
+from services.kernel.entrypoints.calls import CALLER, Caller
+from services.stock_ledger.application.handlers import Reservations
+from services.stock_ledger.read_models.availability import alternatives
+from tests.integration.stock_ledger.test_stock_ledger import NOTHING, Clock, Ledger
+from tests.support.stack import TENANT, eventually, running
+
+pytestmark = pytest.mark.stack
+MOST_HOLDS = 3
+
+
+class Holds(Ledger):
+    """The ledger, with holders and moves."""
+
+    async def hold(
+        self, reservation_id: str, *lines: tuple[str, str, int], holder: str = "", **terms: Any
+    ) -> wire.ReserveResponse:
+        return await self.grpc.Reserve(
+            wire.ReserveRequest(
+                request_id=f"reserve-{reservation_id}",
+                reservation_id=reservation_id,
+                lines=[StockLine(site_id=s, sku=k, quantity=q) for s, k, q in lines],
+                holder_id=holder,
+                **terms,
+            ),
+            NOTHING,
+        )
+
+    async def move(
+        self, reservation_id: str, sites: tuple[str, str], request_id: str = "", **skus: int
+    ) -> list[tuple[str, str, int]]:
+        request = wire.MoveReservationRequest(
+            request_id=request_id or f"move-{reservation_id}",
+            reservation_id=reservation_id,
+            from_site_id=sites[0],
+            to_site_id=sites[1],
+            lines=[SkuQuantity(sku=sku, quantity=quantity) for sku, quantity in skus.items()],
+        )
+        moved = (await self.grpc.MoveReservation(request, NOTHING)).moved
+        return [(line.site_id, line.sku, line.quantity) for line in moved]
+
+    async def shown(self, reservation_id: str) -> wire.Reservation:
+        await self.stack.settle()
+        request = wire.GetReservationRequest(reservation_id=reservation_id)
+        return (await self.grpc.GetReservation(request, NOTHING)).reservation
+
+    async def has(self, reservation_id: str) -> dict[tuple[str, str], tuple[int, int]]:
+        lines = (await self.shown(reservation_id)).lines
+        return {(one.site_id, one.sku): (one.held, one.allocated) for one in lines}
+
+
+@pytest.fixture
+async def ledger(postgres_dsn: str) -> AsyncIterator[Holds]:
+    clock = Clock()
+    async with running(postgres_dsn, ["stock_ledger"], clock=clock) as stack:
+        holds = Holds(stack, clock)
+        holds.grpc._promises = Reservations(timedelta(minutes=15), alternatives, MOST_HOLDS)
+        yield holds
+
+
+@pytest.fixture(autouse=True)
+def _caller() -> None:
+    """Fixtures and tests run in different contexts."""
+    CALLER.set(Caller(TENANT, "key-1", frozenset({"stock:write"}), "correlation", ""))
+
+
+async def test_who_takes_what_there_is_is_told_line_by_line(ledger: Holds) -> None:
+    await ledger.receive("milk", 5)
+    await ledger.receive("bread", 1)
+    wanted = (("paris", "milk", 3), ("paris", "bread", 4), ("paris", "eggs", 2))
+    with pytest.raises(Rejected, match="OUT_OF_STOCK"):
+        await ledger.hold("R-1", *wanted)
+    answer = await ledger.hold("R-1", *wanted, takes_what_there_is=True)
+    told = {one.sku: (one.wanted, one.held, one.lacking) for one in answer.lines}
+    assert told == {"milk": (3, 3, 0), "bread": (4, 1, 3), "eggs": (2, 0, 2)}
+    assert await ledger.hold("R-1", *wanted, takes_what_there_is=True) == answer
+    assert await ledger.has("R-1") == {("paris", "milk"): (3, 0), ("paris", "bread"): (1, 0)}
+    lacking = (await ledger.shown("R-1")).lacking
+    assert {(one.sku, one.quantity) for one in lacking} == {("bread", 3), ("eggs", 2)}
+    with pytest.raises(Rejected, match="OUT_OF_STOCK"):
+        await ledger.hold("R-2", ("paris", "eggs", 1), takes_what_there_is=True)
+    assert await ledger.wrong() == []
+
+
+async def test_what_was_held_in_part_is_confirmed_and_released_like_any_other(
+    ledger: Holds,
+) -> None:
+    await ledger.receive("milk", 5)
+    await ledger.hold("R-1", ("paris", "milk", 9), takes_what_there_is=True)
+    request = wire.ConfirmReservationRequest(request_id="c", reservation_id="R-1")
+    await ledger.grpc.ConfirmReservation(request, NOTHING)
+    assert await ledger.level("milk") == (0, 0, 5, 0)
+    release = wire.ReleaseReservationRequest(request_id="r", reservation_id="R-1")
+    released = (await ledger.grpc.ReleaseReservation(release, NOTHING)).released
+    assert [(one.sku, one.quantity) for one in released] == [("milk", 5)]
+    assert await ledger.level("milk") == (5, 0, 0, 0)
+    assert await ledger.wrong() == []
+
+
+@pytest.mark.parametrize("is_confirmed", [False, True])
+async def test_a_reservation_moves_as_one_or_not_at_all(
+    ledger: Holds, *, is_confirmed: bool
+) -> None:
+    for sku in ("milk", "bread"):
+        await ledger.receive(sku, 5)
+    await ledger.receive("milk", 5, "lyon")
+    await ledger.receive("bread", 1, "lyon")
+    await ledger.hold("R-1", ("paris", "milk", 3), ("paris", "bread", 2))
+    if is_confirmed:
+        request = wire.ConfirmReservationRequest(request_id="c", reservation_id="R-1")
+        await ledger.grpc.ConfirmReservation(request, NOTHING)
+    has = await ledger.has("R-1")
+    with pytest.raises(Rejected, match="OUT_OF_STOCK") as refusal:
+        await ledger.move("R-1", ("paris", "lyon"))
+    assert "bread at lyon has 1 free of 2" in refusal.value.detail
+    assert await ledger.has("R-1") == has
+    paris_to_lyon = ("paris", "lyon")
+    moved = [("lyon", "milk", 3)]
+    assert await ledger.move("R-1", paris_to_lyon, "m-1", milk=3) == moved
+    assert await ledger.move("R-1", paris_to_lyon, "m-1", milk=3) == moved
+    with pytest.raises(Rejected, match="IDEMPOTENCY_MISMATCH"):
+        await ledger.move("R-1", paris_to_lyon, "m-1", milk=2)
+    there = (0, 3) if is_confirmed else (3, 0)
+    assert (await ledger.has("R-1"))["lyon", "milk"] == there
+    assert await ledger.level("milk") == (5, 0, 0, 0)
+    assert await ledger.level("milk", "lyon") == (2, *there, 0)
+    assert await ledger.wrong() == []
+
+
+async def test_what_moved_expires_where_it_is(ledger: Holds) -> None:
+    await ledger.receive("milk", 5)
+    await ledger.receive("milk", 5, "lyon")
+    await ledger.hold("R-1", ("paris", "milk", 3))
+    await ledger.move("R-1", ("paris", "lyon"))
+    await ledger.stack.settle()
+    ledger.clock.at += timedelta(minutes=16)
+
+    async def is_expired() -> bool:
+        return await ledger.status("R-1") == "expired"
+
+    await eventually(is_expired)
+    assert await ledger.level("milk", "lyon") == (5, 0, 0, 0)
+    with pytest.raises(Rejected, match="RESERVATION_EXPIRED"):
+        await ledger.move("R-1", ("lyon", "paris"), "m-2", milk=1)
+    assert await ledger.wrong() == []
+
+
+async def test_what_is_picked_or_an_orders_is_not_moved_by_hand(ledger: Holds) -> None:
+    await ledger.receive("milk", 5)
+    await ledger.receive("milk", 5, "lyon")
+    await ledger.hold("R-1", ("paris", "milk", 3))
+    await ledger.picked("R-1", "milk", 2)
+    await ledger.stack.settle()
+    with pytest.raises(Rejected, match="STEP_CONFLICT"):
+        await ledger.move("R-1", ("paris", "lyon"), "m-1", milk=2)
+    assert await ledger.move("R-1", ("paris", "lyon"), "m-2") == [("lyon", "milk", 1)]
+    await ledger.plan("O-1", ("milk", 1))
+    await ledger.stack.settle()
+    with pytest.raises(Rejected, match="order O-1"):
+        await ledger.move("O-1", ("paris", "lyon"))
+    with pytest.raises(NotFound):
+        await ledger.move("R-9", ("paris", "lyon"))
+    with pytest.raises(Invalid, match="another site"):
+        await ledger.move("R-1", ("paris", "paris"))
+    assert await ledger.wrong() == []
+
+
+async def test_moves_that_race_for_the_last_units_are_whole(ledger: Holds) -> None:
+    await ledger.receive("milk", 40)
+    await ledger.receive("milk", 10, "lyon")
+    for n in range(10):
+        await ledger.hold(f"R-{n}", ("paris", "milk", 4))
+    answers = await asyncio.gather(
+        *(ledger.move(f"R-{n}", ("paris", "lyon")) for n in range(10)), return_exceptions=True
+    )
+    assert Counter(type(one).__name__ for one in answers) == {"list": 2, "Rejected": 8}
+    assert await ledger.level("milk", "lyon") == (2, 8, 0, 0)
+    assert await ledger.level("milk") == (8, 32, 0, 0)
+    assert await ledger.wrong() == []
+
+
+async def test_a_customers_unpaid_holds_are_bounded_however_many_come_at_once(
+    ledger: Holds,
+) -> None:
+    await ledger.receive("milk", 100)
+
+    async def one(n: int) -> str:
+        try:
+            await ledger.hold(f"R-{n}", ("paris", "milk", 1), holder="C-1")
+        except Rejected as refusal:
+            return refusal.reason.value
+        return "held"
+
+    answers = Counter(await asyncio.gather(*(one(n) for n in range(20))))
+    assert answers == {"held": MOST_HOLDS, "TOO_MANY_HOLDS": 20 - MOST_HOLDS}
+    assert await ledger.level("milk") == (97, 3, 0, 0)
+    again = Counter(await asyncio.gather(*(one(n) for n in range(20))))
+    assert again == answers, "a repeat counts for nothing"
+    await ledger.hold("other", ("paris", "milk", 1), holder="C-2")
+    await ledger.hold("nobody", ("paris", "milk", 1))
+    assert await ledger.wrong() == []
+
+
+async def test_what_is_paid_released_or_over_makes_room(ledger: Holds) -> None:
+    await ledger.receive("milk", 100)
+    for n in range(MOST_HOLDS):
+        await ledger.hold(f"R-{n}", ("paris", "milk", 1), holder="C-1")
+
+    async def expect_room_for(reservation_id: str) -> None:
+        await ledger.hold(reservation_id, ("paris", "milk", 1), holder="C-1")
+        with pytest.raises(Rejected, match="confirm or release one of them"):
+            await ledger.hold("too-many", ("paris", "milk", 1), holder="C-1")
+
+    confirm = wire.ConfirmReservationRequest(request_id="c", reservation_id="R-0")
+    for _ in range(2):
+        await ledger.grpc.ConfirmReservation(confirm, NOTHING)
+    await expect_room_for("R-a")
+    release = wire.ReleaseReservationRequest(request_id="r", reservation_id="R-1")
+    for _ in range(2):
+        await ledger.grpc.ReleaseReservation(release, NOTHING)
+    await expect_room_for("R-b")
+    # A hold that a till sale ends makes room like one that runs out.
+    row = wire.MovementRow(site_id="paris", sku="milk", quantity=97, source_id="t-1")
+    await ledger.stack.settle()
+    await ledger.grpc.RecordTillSales(
+        wire.RecordTillSalesRequest(request_id="t", rows=[row]), NOTHING
+    )
+    assert await ledger.level("milk") == (0, 2, 1, 0)
+    await ledger.receive("milk", 10)
+    await expect_room_for("R-c")
+    ledger.clock.at += timedelta(minutes=16)
+
+    async def is_expired() -> bool:
+        return await ledger.status("R-2") == "expired" and await ledger.status("R-c") == "expired"
+
+    await eventually(is_expired)
+    await ledger.hold("R-d", ("paris", "milk", 1), holder="C-1")
+    assert (await ledger.shown("R-d")).holder_id == "C-1"
+    assert await ledger.wrong() == []
