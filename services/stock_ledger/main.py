@@ -1,10 +1,13 @@
 """The stock ledger, put together."""
 
+import itertools
+import secrets
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
+from oms.stock_ledger.v1 import hot_stock_service_pb2_grpc as hot_rpc
 from oms.stock_ledger.v1 import promise_service_pb2_grpc as promise_rpc
 from oms.stock_ledger.v1 import stock_feed_service_pb2_grpc as feed_rpc
 from oms.stock_ledger.v1 import stock_ledger_service_pb2_grpc as rpc
@@ -16,15 +19,20 @@ from services.stock_ledger.adapters.publications import publish
 from services.stock_ledger.adapters.seals import Sealer, broken_seals
 from services.stock_ledger.application.giving_back import EXPIRY_TIMER
 from services.stock_ledger.application.handlers import Reservations
+from services.stock_ledger.application.hot_writer import HotLimits, HotWriter
+from services.stock_ledger.application.many_holds import EXPIRIES_TIMER, ManyHolds
 from services.stock_ledger.entrypoints.feed_server import SCOPES as FEED_SCOPES
 from services.stock_ledger.entrypoints.feed_server import StockFeedGrpc
 from services.stock_ledger.entrypoints.grpc_server import SCOPES, StockLedgerGrpc
+from services.stock_ledger.entrypoints.hot_stock_server import SCOPES as HOT_SCOPES
+from services.stock_ledger.entrypoints.hot_stock_server import HotStockGrpc
 from services.stock_ledger.entrypoints.promise_server import SCOPES as PROMISE_SCOPES
 from services.stock_ledger.entrypoints.promise_server import PromiseGrpc
 from services.stock_ledger.entrypoints.subscribers import subscriptions
 from services.stock_ledger.entrypoints.translation import level_in_answer
 from services.stock_ledger.read_models.availability import AVAILABILITY, alternatives
 from services.stock_ledger.read_models.balance_marks import MARKS
+from services.stock_ledger.read_models.begun_reservations import begun
 from services.stock_ledger.read_models.discrepancies import DISCREPANCIES, unexplained
 from services.stock_ledger.read_models.entries import ENTRIES
 from services.stock_ledger.read_models.inbound import INBOUND_EXPECTED
@@ -60,6 +68,17 @@ def build(kernel: Kernel) -> Service:
     selling = PromiseGrpc(kernel.runner, kernel.reader, kernel.clock)
     feeds = StockFeedGrpc(kernel.runner, kernel.reader, kernel.clock, promises)
 
+    many = ManyHolds(begun)
+    process, rounds = secrets.token_hex(8), itertools.count(1)
+    writer = HotWriter(
+        kernel.runner,
+        many,
+        kernel.ownership,
+        lambda: f"{process}.{next(rounds)}",
+        HotLimits(settings.hot_round_lines, settings.hot_waiting_lines),
+    )
+    hot = HotStockGrpc(writer, timedelta(seconds=settings.hold_seconds))
+
     async def audit(sql: Sql) -> list[str]:
         found = violations(sql, kernel.clock.now())
         return [
@@ -83,13 +102,14 @@ def build(kernel: Kernel) -> Service:
             *(STOCK_RULES, INBOUND_EXPECTED, SIGHTINGS, DAILY_LEVELS),
         ),
         subscriptions=subscriptions(promises),
-        timers={EXPIRY_TIMER: promises.expire},
+        timers={EXPIRY_TIMER: promises.expire, EXPIRIES_TIMER: many.expire},
         grpc=(
             lambda server: rpc.add_StockLedgerServiceServicer_to_server(servicer, server),
             lambda server: feed_rpc.add_StockFeedServiceServicer_to_server(feeds, server),
+            lambda server: hot_rpc.add_HotStockServiceServicer_to_server(hot, server),
             lambda server: promise_rpc.add_PromiseServiceServicer_to_server(selling, server),
         ),
-        scopes=SCOPES | FEED_SCOPES | PROMISE_SCOPES,
+        scopes=SCOPES | FEED_SCOPES | PROMISE_SCOPES | HOT_SCOPES,
         checks={
             "I2 I3 I4: the books balance, nothing is promised twice, holds end": audit,
             "I2: what is below zero has a discrepancy": negative,

@@ -10,7 +10,7 @@ from pathlib import Path
 import uvloop
 
 from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
-from tests.bench import availability, imports, past, placement, plan, store
+from tests.bench import availability, imports, past, placement, plan, reservations, store
 from tests.bench.result import Result, machine, tell
 
 type Bench = Callable[[str], AsyncIterator[Result]]
@@ -25,6 +25,7 @@ BENCHES: dict[str, Bench] = {
     "as_of": past.as_of,
     "image": past.image,
     "import": imports.imports,
+    "reservations": reservations.reservations,
 }
 
 

@@ -103,28 +103,44 @@ def unit_columns(events: Sequence[NewEvent]) -> tuple[str | None, ...]:
 
 
 async def load_states(
-    sql: Sql, codec: EventCodec, streams: Mapping[str, tuple[Any, Any]]
+    sql: Sql,
+    codec: EventCodec,
+    streams: Mapping[str, tuple[Any, Any]],
+    known: Mapping[str, Versioned[Any]] | None = None,
 ) -> dict[str, Versioned[Any]]:
-    """Fold streams from the first event on.
+    """Fold streams from the first event on, or from where they are known.
 
     Args:
         sql: Where to read.
         codec: Names to classes.
         streams: For each stream id, its initial state and its ``evolve(state, event)``.
+        known: Earlier states of some of them: only what follows is read.
 
     Returns:
         The state of every stream asked for; version 0 for one that has no events.
     """
     states: dict[str, Any] = {stream: initial for stream, (initial, _) in streams.items()}
     versions = dict.fromkeys(streams, 0)
+    for stream, earlier in (known or {}).items():
+        states[stream], versions[stream] = earlier.state, earlier.version
     names = list(streams)
     decode = codec.decode
     for start in range(0, len(names), _MAX_STREAMS):
-        rows = await sql.fetch(
-            "SELECT originator_id, originator_version, topic, state FROM events"
-            " WHERE originator_id = ANY($1) ORDER BY originator_id, originator_version",
-            names[start : start + _MAX_STREAMS],
-        )
+        page = names[start : start + _MAX_STREAMS]
+        if known:
+            rows = await sql.fetch(
+                "SELECT e.originator_id, e.originator_version, e.topic, e.state"
+                " FROM unnest($1::text[], $2::int[]) AS known (stream, version) JOIN events e"
+                " ON e.originator_id = known.stream AND e.originator_version > known.version"
+                " ORDER BY 1, 2",
+                *(page, [versions[stream] for stream in page]),
+            )
+        else:
+            rows = await sql.fetch(
+                "SELECT originator_id, originator_version, topic, state FROM events"
+                " WHERE originator_id = ANY($1) ORDER BY originator_id, originator_version",
+                page,
+            )
         for stream, version, topic, state in rows:
             states[stream] = streams[stream][1](states[stream], decode(topic, state))
             versions[stream] = version

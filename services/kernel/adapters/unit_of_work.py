@@ -101,6 +101,19 @@ class UnitOfWork:
             self._known |= await load_states(self._sql, self._codec, missing)
             self._read_here |= missing.keys()
 
+    async def read_on[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
+        if self._is_sole_writer:
+            await self.load(kind, keys)
+            return
+        decider = kind.decider
+        streams = [stream_id(self._cause.tenant, kind.category, key) for key in keys]
+        behind = [
+            stream
+            for stream in streams
+            if stream not in self._read_here and stream not in self._touched
+        ]
+        await self._read_on(behind, decider.initial, decider.evolve)
+
     async def handle[C, S, E](self, kind: Kind[C, S, E], key: str, command: C) -> Sequence[E]:
         stream = stream_id(self._cause.tenant, kind.category, key)
         decider = kind.decider
@@ -202,10 +215,25 @@ class UnitOfWork:
         """Return the state that the log holds, if ``known`` may be behind it; else nothing."""
         if self._is_sole_writer or stream in self._read_here or stream in self._touched:
             return None
-        self._cache.drop(stream)
-        await self.load_streams([stream], initial, evolve)
+        await self._read_on([stream], initial, evolve)
         fresh = self._known[stream]
         return fresh if fresh.version != known.version else None
+
+    async def _read_on(self, streams: Sequence[str], initial: Any, evolve: Evolve) -> None:
+        """Read what follows the states at hand: of a long stream the few newest events."""
+        if not streams:
+            return
+        at_hand = {s: self._known.get(s) or self._cache.get(s) for s in streams}
+        self._known |= await load_states(
+            self._sql,
+            self._codec,
+            dict.fromkeys(streams, (initial, evolve)),
+            {stream: state for stream, state in at_hand.items() if state is not None},
+        )
+        self._read_here |= set(streams)
+        if not self.is_outdated:  # read from the log, so true whatever becomes of this unit
+            for stream in streams:
+                self._cache.put(stream, self._known[stream])
 
     def _record(
         self, stream: str, known: Versioned[Any], events: Sequence[Any], evolve: Evolve

@@ -48,6 +48,13 @@ class Work(Protocol):
     def now(self) -> datetime:
         """The time at which the unit began, aware, UTC. The same on a repeat of the unit."""
 
+    def begin(self, cause: Cause) -> None:
+        """Say on whose behalf the commands that follow are handled; of the same tenant.
+
+        For a unit that carries out what several callers asked for. Ids of events follow from the
+        command id and the order of the events since, so no two causes of a unit share one.
+        """
+
     async def state[C, S, E](self, kind: Kind[C, S, E], key: str) -> Versioned[S]:
         """Return the state of stream ``{tenant}/{kind.category}-{key}``."""
 
@@ -60,6 +67,9 @@ class Work(Protocol):
 
     async def load[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
         """Read many streams in one query, so that ``state`` and ``handle`` find them at hand."""
+
+    async def read_on[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
+        """Bring what is at hand of these streams up to the log: another process may write too."""
 
     async def handle[C, S, E](self, kind: Kind[C, S, E], key: str, command: C) -> Sequence[E]:
         """Decide ``command`` on the stream; return the events, which the unit will append.

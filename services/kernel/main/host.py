@@ -10,6 +10,7 @@ from services.kernel.adapters.consumer import Consumer, Home
 from services.kernel.adapters.database import Database
 from services.kernel.adapters.durability import Barrier
 from services.kernel.adapters.event_log import NewEvent
+from services.kernel.adapters.ownership import LockedOwnership
 from services.kernel.adapters.projector import Projector
 from services.kernel.adapters.reader import PostgresReader
 from services.kernel.adapters.relay import Relay
@@ -18,6 +19,7 @@ from services.kernel.adapters.tail import Follower, Tail
 from services.kernel.adapters.timers import Timers
 from services.kernel.application.bus import Bus
 from services.kernel.application.clock import Clock
+from services.kernel.application.ownership import SoleOwner
 from services.kernel.application.state_cache import StateCache
 from services.kernel.application.stream_locks import StreamLocks
 from services.kernel.application.tasks import end
@@ -91,7 +93,10 @@ class ServiceHost:
             barrier=barrier,
         )
         self.reader = PostgresReader(database)
-        self.service = build(Kernel(self.runner, self.reader, clock, target))
+        self._ownership = None if is_sole_writer else LockedOwnership(dsn, database.limits)
+        self.service = build(
+            Kernel(self.runner, self.reader, clock, target, self._ownership or SoleOwner())
+        )
         self.reader.models = [model.name for model in self.service.read_models]
         home = Home(
             derived,
@@ -167,6 +172,8 @@ class ServiceHost:
         await self.appender.stop()
         if self._barrier is not None:
             self._barrier.close()
+        if self._ownership is not None:
+            self._ownership.close()
         for database in {self._derived, self.database}:
             await database.close()
 

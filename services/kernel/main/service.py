@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.application.clock import Clock
 from services.kernel.application.feeds import Subscription
+from services.kernel.application.ownership import Ownership, SoleOwner
 from services.kernel.application.runner import Reader, Runner
 from services.kernel.application.work import Sql, Work
 from services.kernel.domain.messages import Recorded
@@ -35,12 +36,14 @@ class Kernel:
         reader: Answers queries.
         clock: The only source of now.
         target: Address of the gRPC server of each service, by name, for those that call others.
+        ownership: Says which partitions of its streams this process may take for its own.
     """
 
     runner: Runner
     reader: Reader
     clock: Clock
     target: Mapping[str, str]
+    ownership: Ownership = field(default_factory=SoleOwner)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from services.kernel.adapters.event_codec import EventCodec
 from services.stock_ledger.domain.discrepancy import DiscrepancyClosed, DiscrepancyOpened
 from services.stock_ledger.domain.entry import EntryPosted
+from services.stock_ledger.domain.expiry import ExpiryNoted
 from services.stock_ledger.domain.holder import HoldCounted, HoldUncounted
 from services.stock_ledger.domain.inbound import InboundExpected
 from services.stock_ledger.domain.reservation import (
@@ -26,6 +27,7 @@ def event_codec() -> EventCodec:
             "stock.entry_posted.v1": EntryPosted,
             "discrepancy.opened.v1": DiscrepancyOpened,
             "discrepancy.closed.v1": DiscrepancyClosed,
+            "expiry.noted.v1": ExpiryNoted,
             "inbound.expected.v1": InboundExpected,
             "rule.set.v1": RuleSet,
             "rule.withdrawn.v1": RuleWithdrawn,

@@ -8,6 +8,7 @@ from oms.stock_ledger.v1 import stock_ledger_events_pb2 as feed
 from services.kernel.domain.messages import Recorded
 from services.stock_ledger.domain.discrepancy import DiscrepancyClosed, DiscrepancyOpened
 from services.stock_ledger.domain.entry import EntryPosted
+from services.stock_ledger.domain.expiry import ExpiryNoted
 from services.stock_ledger.domain.holder import HoldCounted, HoldUncounted
 from services.stock_ledger.domain.inbound import InboundExpected
 from services.stock_ledger.domain.reservation import (
@@ -32,6 +33,7 @@ type Event = (
     EntryPosted
     | DiscrepancyOpened
     | DiscrepancyClosed
+    | ExpiryNoted
     | InboundExpected
     | RuleSet
     | RuleWithdrawn
@@ -51,7 +53,9 @@ def publish(recorded: Recorded[Event]) -> feed.StockLedgerEvent | None:
             return _discrepancy(recorded, event)
         case ReservationClosed() | ReservationExtended():
             return None
-        case InboundExpected() | RuleSet() | RuleWithdrawn() | HoldCounted() | HoldUncounted():
+        case ExpiryNoted() | HoldCounted() | HoldUncounted():
+            return None
+        case InboundExpected() | RuleSet() | RuleWithdrawn():
             return None
         case _:
             return _of_reservation(recorded.key, event)

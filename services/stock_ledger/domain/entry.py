@@ -171,6 +171,14 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What one of many reservations has of an entry, in base units; it has nothing else here."""
+
+    reservation_id: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
 class EntryPosted:
     """One entry of the ledger.
 
@@ -186,6 +194,8 @@ class EntryPosted:
         image: The image or count that the entry applies, keeps or answers to; nothing for others.
         reports: The movements that it sums up, where it stands for several; then ``source_id``
             is empty and each is known by its own.
+        shares: The reservations that it holds for, or whose holds it ends, where it stands for
+            several; then ``reservation_id`` is empty.
     """
 
     cause: str
@@ -198,3 +208,4 @@ class EntryPosted:
     reserved: Reserved | None = None
     image: Image | None = None
     reports: tuple[Report, ...] = ()
+    shares: tuple[Share, ...] = ()

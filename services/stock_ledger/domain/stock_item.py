@@ -803,6 +803,12 @@ def evolve(item: StockItem, event: Event) -> StockItem:
             if event.reserved.is_over
             else open_now.including(event.reservation_id, event.reserved)
         )
+    if event.shares:
+        open_now = (
+            open_now.including_all({s.reservation_id: Reserved(s.quantity) for s in event.shares})
+            if event.cause == Cause.HOLD
+            else open_now.excluding_all([s.reservation_id for s in event.shares])
+        )
     sources = item.sources
     if event.source_id:
         sources = sources.including(event.source_id, _fingerprint_of(event))

@@ -14,7 +14,7 @@ from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
-from services.stock_ledger.domain.entry import EntryPosted
+from services.stock_ledger.domain.entry import Cause, EntryPosted
 from services.stock_ledger.domain.reservation import (
     Line,
     ReservationClosed,
@@ -86,6 +86,14 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
                 *(recorded.tenant, event.reservation_id, *site_and_sku(recorded.key)),
                 *(now.held, now.allocated, now.picked, now.transit, recorded.version),
             )
+        elif isinstance(event, EntryPosted) and event.shares:
+            place = site_and_sku(recorded.key)
+            is_hold = event.cause == Cause.HOLD
+            for share in event.shares:
+                lines[recorded.stream, share.reservation_id] = (
+                    *(recorded.tenant, share.reservation_id, *place),
+                    *(share.quantity if is_hold else 0, 0, 0, 0, recorded.version),
+                )
     if headers:
         await sql.execute(
             "INSERT INTO reservation AS t (tenant, reservation_id, order_id, status,"

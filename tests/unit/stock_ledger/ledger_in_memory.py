@@ -51,6 +51,12 @@ class LedgerInMemory:
     async def load[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
         """Everything is at hand."""
 
+    async def read_on[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
+        """Nobody else writes."""
+
+    def begin(self, cause: Cause) -> None:
+        """Who asked is not looked at."""
+
     async def handle[C, S, E](self, kind: Kind[C, S, E], key: str, command: C) -> Sequence[E]:
         known = await self.state(kind, key)
         events = kind.decider.decide(command, known.state)

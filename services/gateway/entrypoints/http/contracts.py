@@ -8,6 +8,7 @@ from oms.picking.v1 import picking_service_pb2
 from oms.returns.v1 import returns_service_pb2
 from oms.sourcing.v1 import sourcing_service_pb2
 from oms.stock_ledger.v1 import (
+    hot_stock_service_pb2,
     promise_service_pb2,
     stock_feed_service_pb2,
     stock_ledger_service_pb2,
@@ -24,6 +25,10 @@ RETURNS = returns_service_pb2.DESCRIPTOR.services_by_name["ReturnsService"].meth
 SOURCING = sourcing_service_pb2.DESCRIPTOR.services_by_name["SourcingService"].methods_by_name
 STOCK = stock_ledger_service_pb2.DESCRIPTOR.services_by_name["StockLedgerService"].methods_by_name
 FEEDS = stock_feed_service_pb2.DESCRIPTOR.services_by_name["StockFeedService"].methods_by_name
+HOT_STOCK = hot_stock_service_pb2.DESCRIPTOR.services_by_name["HotStockService"].methods_by_name
 PROMISES = promise_service_pb2.DESCRIPTOR.services_by_name["PromiseService"].methods_by_name
 
-ALL = (CATALOG, DELIVERY, NOTIFICATION, ORDER, PICKING, RETURNS, SOURCING, STOCK, FEEDS, PROMISES)
+ALL = (
+    *(CATALOG, DELIVERY, NOTIFICATION, ORDER, PICKING, RETURNS, SOURCING),
+    *(STOCK, FEEDS, HOT_STOCK, PROMISES),
+)

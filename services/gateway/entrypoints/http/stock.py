@@ -7,7 +7,7 @@ from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
 from pydantic import Field
 
 from services.gateway.entrypoints.http.bodies import Sent, reads, shown
-from services.gateway.entrypoints.http.contracts import STOCK
+from services.gateway.entrypoints.http.contracts import HOT_STOCK, STOCK
 from services.gateway.entrypoints.http.document import described
 from services.gateway.entrypoints.http.incoming import incoming
 from services.gateway.entrypoints.http.parameters import (
@@ -192,6 +192,12 @@ ROUTES = (
         status=201,
         minted="reservation_id",
         location=_RESERVATION,
+    ),
+    Route(
+        "POST",
+        "/v1/reservations:batch",
+        HOT_STOCK["ReserveBatch"],
+        "Hold for many buyers of hot products, each independently of the others",
     ),
     Route("GET", "/v1/reservations", STOCK["ListOpenReservations"], "What a site has promised"),
     Route(
