@@ -22,7 +22,7 @@ from tests.bench.bare import fill
 from tests.bench.ledger import METADATA, ledger
 from tests.bench.result import Result, percentile, tell
 
-IN_FLIGHT, CONNECTIONS, MOST_PER_CALL = 512, 8, 64
+IN_FLIGHT, CONNECTIONS, MOST_PER_CALL = 512, 4, 128
 _UNITS, _BUYERS = 10_000, 50_000
 _REFERENCE_UNITS, _REFERENCE_BUYERS, _REFERENCE_POOL = 2_000, 10_000, 32
 _PAIRS, _BASKETS, _SKEW, _MOST_LINES = 20_000, 30_000, 1.1, 8
@@ -45,7 +45,7 @@ class Platform:
     _run: str = field(default_factory=lambda: secrets.token_hex(4))
 
     async def reserve(self, reservation_id: str, lines: Lines) -> wire.BatchResult:
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[wire.BatchResult] = asyncio.get_running_loop().create_future()
         self.waiting.append(
             (
                 wire.BatchReservation(
@@ -300,7 +300,7 @@ async def _expect_settled_all(dsn: str, held: int) -> None:
     try:
         async with asyncio.timeout(120):
             while True:
-                low, shown, lines = await connection.fetchrow(
+                [(low, shown, lines)] = await connection.fetch(
                     "SELECT min(free), sum(held), (SELECT coalesce(sum(held), 0)"
                     " FROM reserved_stock WHERE site_id = 'zipf')"
                     " FROM availability WHERE site_id = 'zipf'"

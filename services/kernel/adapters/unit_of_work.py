@@ -1,6 +1,6 @@
 """The unit of work that use cases and subscribers share: decide now, append at the end."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -81,6 +81,32 @@ class UnitOfWork:
         stream = stream_id(self._cause.tenant, kind.category, key)
         if self._known.get(stream) is None and self._cache.get(stream) is None:
             self._known[stream] = Versioned(kind.decider.initial, 0)
+
+    def at_hand[C, S, E](
+        self, kind: Kind[C, S, E], keys: Iterable[str]
+    ) -> Mapping[str, Versioned[S]]:
+        prefix = stream_id(self._cause.tenant, kind.category, "")
+        known, cached = self._known.get, self._cache.get
+        found: dict[str, Versioned[S]] = {}
+        for key in keys:
+            stream = prefix + key
+            state = known(stream) or cached(stream)
+            if state is not None:
+                found[key] = state
+        return found
+
+    def begin_streams[C, S, E](
+        self, kind: Kind[C, S, E], begun: Sequence[tuple[Cause, Sequence[tuple[str, C]]]]
+    ) -> None:
+        decide, evolve = kind.decider.decide, kind.decider.evolve
+        new = Versioned(kind.decider.initial, 0)
+        for cause, commands in begun:
+            self.begin(cause)
+            prefix = stream_id(cause.tenant, kind.category, "")
+            for key, command in commands:
+                stream = prefix + key
+                state = self._known.get(stream) or self._cache.get(stream) or new
+                self._record(stream, state, decide(command, state.state), evolve)
 
     async def load[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
         tenant = self._cause.tenant

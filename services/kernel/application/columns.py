@@ -16,6 +16,8 @@ from typing import Any
 SEPARATOR, NOTHING = "\x1f", "\x1e"
 _UNSPEAKABLE = str.maketrans({SEPARATOR: " ", NOTHING: " "})
 
+_WHOLE, _TIMES = {int}, {datetime}
+
 type Value = str | int | bool | datetime | None
 
 
@@ -49,6 +51,12 @@ def pack(values: Sequence[Value]) -> str:
     try:
         joined: str = SEPARATOR.join(column)  # most columns are text throughout
     except TypeError:
+        kinds = set(map(type, values))
+        if kinds == _WHOLE:
+            return SEPARATOR.join(map(str, values))
+        if kinds == _TIMES and len(distinct := set(values)) < len(values):
+            told = {at: _text(at) for at in distinct}  # a batch has few times
+            return SEPARATOR.join([told[at] for at in column])
         return SEPARATOR.join(map(_text, values))
     if joined.count(SEPARATOR) != len(values) - 1 or NOTHING in joined:
         return SEPARATOR.join(map(_text, values))

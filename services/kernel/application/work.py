@@ -1,6 +1,6 @@
 """A unit of work: read states, decide, record. All of it is kept, or nothing."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -63,6 +63,19 @@ class Work(Protocol):
 
         A wrong guess is refused like any lost race, and the unit runs again: a use case guesses on
         its first run only.
+        """
+
+    def at_hand[C, S, E](
+        self, kind: Kind[C, S, E], keys: Iterable[str]
+    ) -> Mapping[str, Versioned[S]]:
+        """Return what is known of these streams without reading; it may be behind the log."""
+
+    def begin_streams[C, S, E](
+        self, kind: Kind[C, S, E], begun: Sequence[tuple[Cause, Sequence[tuple[str, C]]]]
+    ) -> None:
+        """Handle the first command of many streams, by cause: key and command.
+
+        The same as ``begin``, ``expect_new`` and ``handle`` for each, at a fraction of the price.
         """
 
     async def load[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:

@@ -150,11 +150,12 @@ class HotWriter:
                 start += len(call.wanted)
 
     async def _decided(self, calls: Sequence[_Call]) -> list[Answer]:
-        asked = self._round(calls)
-        tenant = asked.cause.tenant
-        is_owner = await self._ownership.owns(
-            {partition(tenant, key) for wanted in asked.wanted for key, _ in wanted.needs}
+        tenant, round_id = calls[0].cause.tenant, self._round_id()
+        asked = Round(
+            Cause(tenant, round_id, round_id), [(call.cause, call.wanted) for call in calls]
         )
+        keys = {key for call in calls for wanted in call.wanted for key, _ in wanted.needs}
+        is_owner = await self._ownership.owns({partition(tenant, key) for key in keys})
         tries = 0
 
         async def use_case(work: Work) -> list[Answer]:
@@ -167,20 +168,6 @@ class HotWriter:
             )
 
         return await self._runner.execute(asked.cause, use_case)
-
-    def _round(self, calls: Sequence[_Call]) -> Round:
-        round_id = self._round_id()
-        wanted = [one for call in calls for one in call.wanted]
-        of_each = [call.cause for call in calls for _ in call.wanted]
-        causes = [
-            Cause(
-                *(cause.tenant, f"{round_id}.{n}", cause.correlation_id, cause.command_id),
-                *(cause.actor, cause.traceparent),
-            )
-            for n, cause in enumerate(of_each)
-        ]
-        first = calls[0].cause
-        return Round(Cause(first.tenant, round_id, round_id), wanted, causes)
 
 
 def partition(tenant: str, key: str) -> int:

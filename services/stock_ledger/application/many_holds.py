@@ -1,13 +1,13 @@
 """Holding for many reservations in one unit of work, and letting them run out together."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from services.kernel.application.work import Sql, Work
+from services.kernel.application.work import Sql, Versioned, Work
 from services.kernel.domain.messages import Cause
 from services.stock_ledger.application.discrepancies import note
 from services.stock_ledger.domain import reservation as promise
@@ -33,6 +33,10 @@ class Begun(Protocol):
         """Return which of these reservations there are or ever were."""
 
 
+type Needs = tuple[tuple[str, int], ...]
+"""Stock keys with quantities, none of them twice, in a settled order."""
+
+
 @dataclass(slots=True)
 class Wanted:
     """A reservation that somebody asks for. Never changed once made.
@@ -40,19 +44,14 @@ class Wanted:
     Attributes:
         reservation_id: Chosen by the caller; repeated, it is answered as the first time.
         lines: One per site and product, in a settled order.
-        hold_for: How long.
         needs: The same lines as stock keys with quantities.
+        hold_for: How long.
     """
 
     reservation_id: str
     lines: tuple[Line, ...]
+    needs: Needs
     hold_for: timedelta
-    needs: tuple[tuple[str, int], ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.needs = tuple(
-            [(stock_key(line.site_id, line.sku), line.quantity) for line in self.lines]
-        )
 
 
 @dataclass(slots=True)
@@ -74,20 +73,20 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What is decided together: the reservations of several calls of one tenant.
+    """What is decided together: the calls of one tenant, in the order of their arrival.
 
     Attributes:
         cause: Of what all of them share: the stock items' entries and the expiry.
-        wanted: In the order of their arrival.
-        causes: Of each of them.
+        calls: Of each call its cause, and what it wants.
     """
 
     cause: Cause
-    wanted: Sequence[Wanted]
-    causes: Sequence[Cause]
+    calls: Sequence[tuple[Cause, Sequence[Wanted]]]
 
 
 _TAKEN = Answer()
+
+type _Known = Mapping[str, Versioned[Reservation]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,31 +110,36 @@ class ManyHolds:
             is_owner: Whether what is at hand of the stock items is likely to be the newest.
             is_first: Whether it may be guessed that the ids are new: a wrong guess is refused by
                 the log, and the unit runs again.
+
+        Returns:
+            One answer per reservation, call by call.
         """
-        keys = {key for wanted in asked.wanted for key, _ in wanted.needs}
+        everybody = [wanted for _, calls in asked.calls for wanted in calls]
+        keys = {key for wanted in everybody for key, _ in wanted.needs}
         await (work.load(STOCK, keys) if is_owner else work.read_on(STOCK, keys))
-        await self._look_up(work, asked, is_guess=is_first and await _has_all(work, asked.wanted))
-        answers, lacking = await _decided(work, asked.wanted)
+        known = work.at_hand(RESERVATION, [wanted.reservation_id for wanted in everybody])
+        if not is_first or not _have_all(await _items(work, keys), everybody):
+            # Somebody may be refused: not before it is certain that he was not held before.
+            known = await self._looked_up(work, everybody, known)
+        answers, lacking = _decided(await _items(work, keys), known, everybody)
         if lacking:
             # What is at hand may be behind the log, and then it would be wrong to refuse.
-            before = {key: (await work.state(STOCK, key)).version for key in lacking}
+            before = work.at_hand(STOCK, lacking)
             await work.read_on(STOCK, lacking)
-            after = {key: (await work.state(STOCK, key)).version for key in lacking}
-            if before != after:
-                answers, _ = await _decided(work, asked.wanted)
+            if before != work.at_hand(STOCK, lacking):
+                answers, _ = _decided(await _items(work, keys), known, everybody)
         await _record(work, asked, answers)
         return answers
 
-    async def _look_up(self, work: Work, asked: Round, *, is_guess: bool) -> None:
-        ids = [wanted.reservation_id for wanted in asked.wanted]
-        begun: AbstractSet[str] = set()
-        if not is_guess:
-            begun = await self.begun(work.sql, work.cause.tenant, ids)
-        for reservation_id in ids:
-            if reservation_id not in begun:
-                work.expect_new(RESERVATION, reservation_id)
-        if begun:
-            await work.load(RESERVATION, begun)
+    async def _looked_up(self, work: Work, everybody: Sequence[Wanted], known: _Known) -> _Known:
+        unknown = [
+            wanted.reservation_id for wanted in everybody if wanted.reservation_id not in known
+        ]
+        if not unknown:
+            return known
+        begun = await self.begun(work.sql, work.cause.tenant, unknown)
+        await work.load(RESERVATION, begun)
+        return {**known, **work.at_hand(RESERVATION, begun)}
 
     async def expire(self, key: str, work: Work) -> None:
         """Let the holds of a round run out, but for those confirmed, ended or extended since.
@@ -159,52 +163,49 @@ class ManyHolds:
             await note(work, {stock_item: entries})
 
 
-async def _has_all(work: Work, asked: Sequence[Wanted]) -> bool:
+async def _items(work: Work, keys: Iterable[str]) -> dict[str, StockItem]:
+    """Return the stock items, which are all at hand: nothing else happens meanwhile."""
+    return {key: (await work.state(STOCK, key)).state for key in keys}
+
+
+def _have_all(items: Mapping[str, StockItem], everybody: Sequence[Wanted]) -> bool:
     """Say whether there is enough for everybody: then nobody is refused who was held before."""
     needed: dict[str, int] = defaultdict(int)
-    for wanted in asked:
+    for wanted in everybody:
         for key, quantity in wanted.needs:
             needed[key] += quantity
-    for key, quantity in needed.items():
-        if (await work.state(STOCK, key)).state.buckets.free < quantity:
-            return False
-    return True
+    return all(items[key].buckets.free >= quantity for key, quantity in needed.items())
 
 
-async def _decided(work: Work, asked: Sequence[Wanted]) -> tuple[list[Answer], set[str]]:
+def _decided(
+    items: Mapping[str, StockItem], known: _Known, everybody: Sequence[Wanted]
+) -> tuple[list[Answer], set[str]]:
     """Return what becomes of each, ``_TAKEN`` where it is granted, and the items that lack."""
     answers: list[Answer] = []
-    items: dict[str, StockItem] = {}
-    free: dict[str, int] = {}
-    lacking: set[str] = set()
-    before: dict[str, tuple[Line, ...]] = {}
-    for wanted in asked:
+    free = {key: item.buckets.free for key, item in items.items()}
+    granted: dict[str, Wanted] = {}
+    refused: dict[Needs, Answer] = {}
+    for wanted in everybody:
         reservation_id = wanted.reservation_id
-        known = (await work.state(RESERVATION, reservation_id)).state
-        if known.status is not Status.NEW:
-            answers.append(_again(known, wanted))
-            continue
-        if reservation_id in before:
-            is_same = before[reservation_id] == wanted.lines
+        before = known.get(reservation_id)
+        if before is not None and before.version:
+            answers.append(_again(before.state, wanted))
+        elif reservation_id in granted:
+            is_same = granted[reservation_id].lines == wanted.lines
             answers.append(_TAKEN if is_same else _MISMATCH)
-            continue
-        is_fresh = True
-        for key, _ in wanted.needs:
-            item = items.get(key)
-            if item is None:
-                item = items[key] = (await work.state(STOCK, key)).state
-                free[key] = item.buckets.free
-            is_fresh &= item.open.get(reservation_id) is None
-        if not is_fresh:
+        elif short := take(free, wanted.needs):
+            answer = refused.get(short)
+            if answer is None:
+                answer = refused[short] = _refused(short)
+            answers.append(answer)
+        elif any(items[key].open.get(reservation_id) for key, _ in wanted.needs):
+            for key, quantity in wanted.needs:
+                free[key] += quantity
             answers.append(_MISMATCH)
-            continue
-        if short := take(free, wanted.needs):
-            lacking.update([key for key, _ in short])
-            answers.append(_refused(short))
         else:
-            before[reservation_id] = wanted.lines
+            granted[reservation_id] = wanted
             answers.append(_TAKEN)
-    return answers, lacking
+    return answers, {key for short in refused for key, _ in short}
 
 
 _MISMATCH = Answer(
@@ -233,31 +234,53 @@ def _refused(short: Sequence[tuple[str, int]]) -> Answer:
 
 async def _record(work: Work, asked: Round, answers: list[Answer]) -> None:
     """Record what is granted, and put its end in the place of ``_TAKEN``."""
+    now, round_id = work.now, asked.cause.command_id
+    until: dict[timedelta, Answer] = {}
+    held: dict[str, Answer] = {}
     shares: dict[str, list[Share]] = defaultdict(list)
-    together: dict[datetime, dict[str, None]] = defaultdict(dict)
-    now = work.now
-    for n, answer in enumerate(answers):
-        if answer is not _TAKEN:
-            continue
-        wanted = asked.wanted[n]
-        reservation_id = wanted.reservation_id
-        expires_at = now + wanted.hold_for
-        work.begin(asked.causes[n])
-        hold = promise.Hold("", 1, wanted.lines, expires_at)
-        if await work.handle(RESERVATION, reservation_id, hold):
+    together: dict[datetime, list[str]] = defaultdict(list)
+    begun: list[tuple[Cause, list[tuple[str, promise.Command]]]] = []
+    start = 0
+    for place, (cause, everybody) in enumerate(asked.calls):
+        commands: list[tuple[str, promise.Command]] = []
+        for n, wanted in enumerate(everybody, start):
+            if answers[n] is not _TAKEN:
+                continue
+            reservation_id = wanted.reservation_id
+            again = held.get(reservation_id)
+            if again is not None:  # twice in one round
+                answers[n] = again
+                continue
+            answer = until.get(wanted.hold_for)
+            if answer is None:
+                answer = until[wanted.hold_for] = Answer(now + wanted.hold_for)
+            answers[n] = held[reservation_id] = answer
+            expires_at = answer.expires_at
+            assert expires_at is not None  # noqa: S101 - it is held
+            hold = promise.Hold("", 1, wanted.lines, expires_at)
+            commands.append((reservation_id, hold))
+            together[expires_at].append(reservation_id)
             for key, quantity in wanted.needs:
                 shares[key].append(Share(reservation_id, quantity))
-            together[expires_at][reservation_id] = None
-        else:  # twice in one round
-            expires_at = (await work.state(RESERVATION, reservation_id)).state.expires_at
-        answers[n] = Answer(expires_at)
+        start += len(everybody)
+        if commands:
+            begun.append((_of_round(cause, f"{round_id}.{place}"), commands))
+    work.begin_streams(RESERVATION, begun)
     work.begin(asked.cause)
     for key, of_item in shares.items():
         await work.handle(MANY_HOLDS, key, HoldAll(tuple(of_item), now))
     for n, (expires_at, ids) in enumerate(together.items()):
-        key = f"{asked.cause.command_id}.{n}"
+        key = f"{round_id}.{n}"
         await work.handle(EXPIRY, key, Note(tuple(ids), expires_at))
         await work.set_timer(_timer(key), expires_at, EXPIRIES_TIMER, key)
+
+
+def _of_round(cause: Cause, command_id: str) -> Cause:
+    """Return a call's cause under an id that no other round has: it may come again in another."""
+    return Cause(
+        *(cause.tenant, command_id, cause.correlation_id, cause.command_id),
+        *(cause.actor, cause.traceparent),
+    )
 
 
 def _timer(key: str) -> str:

@@ -18,6 +18,7 @@ from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.stock_item import site_and_sku
 
 _MOST_PROMISES = 5_000
+_TOLD = (DiscrepancyOpened, DiscrepancyClosed, EntryPosted)
 _SEEN = frozenset({"count", "stocktake", "image"})
 
 
@@ -48,6 +49,8 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
     counted: dict[str, tuple[Any, ...]] = {}
     for recorded in batch:
         event = recorded.event
+        if not isinstance(event, _TOLD):
+            continue  # most events; their keys need not be taken apart
         place = (recorded.tenant, *site_and_sku(recorded.key))
         match event:
             case DiscrepancyOpened():

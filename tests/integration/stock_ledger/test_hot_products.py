@@ -97,7 +97,7 @@ class Shop:
             ),
             NOTHING,
         )
-        return list(answer.results)
+        return list(wire.ReserveBatchResponse.FromString(answer.message).results)
 
     async def level(self, site_id: str, sku: str) -> tuple[int, int]:
         await self.stack.settle()

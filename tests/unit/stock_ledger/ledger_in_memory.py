@@ -43,6 +43,9 @@ class LedgerInMemory:
         return self.at
 
     async def state[C, S, E](self, kind: Kind[C, S, E], key: str) -> Versioned[S]:
+        return self._now(kind, key)
+
+    def _now[C, S, E](self, kind: Kind[C, S, E], key: str) -> Versioned[S]:
         return self.states.get(f"{kind.category}-{key}") or Versioned(kind.decider.initial, 0)
 
     def expect_new[C, S, E](self, kind: Kind[C, S, E], key: str) -> None:
@@ -51,6 +54,20 @@ class LedgerInMemory:
     async def load[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
         """Everything is at hand."""
 
+    def at_hand[C, S, E](
+        self, kind: Kind[C, S, E], keys: Iterable[str]
+    ) -> Mapping[str, Versioned[S]]:
+        states = {key: self.states.get(f"{kind.category}-{key}") for key in keys}
+        return {key: state for key, state in states.items() if state is not None}
+
+    def begin_streams[C, S, E](
+        self, kind: Kind[C, S, E], begun: Sequence[tuple[Cause, Sequence[tuple[str, C]]]]
+    ) -> None:
+        for _, commands in begun:
+            for key, command in commands:
+                known = self._now(kind, key)
+                self._keep(kind, key, known, kind.decider.decide(command, known.state))
+
     async def read_on[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
         """Nobody else writes."""
 
@@ -58,8 +75,14 @@ class LedgerInMemory:
         """Who asked is not looked at."""
 
     async def handle[C, S, E](self, kind: Kind[C, S, E], key: str, command: C) -> Sequence[E]:
-        known = await self.state(kind, key)
+        known = self._now(kind, key)
         events = kind.decider.decide(command, known.state)
+        self._keep(kind, key, known, events)
+        return events
+
+    def _keep[C, S, E](
+        self, kind: Kind[C, S, E], key: str, known: Versioned[S], events: Sequence[E]
+    ) -> None:
         stream = f"{kind.category}-{key}"
         state = known.state
         for event in events:
@@ -67,7 +90,6 @@ class LedgerInMemory:
         if events:
             self.streams[stream] = (*self.streams.get(stream, ()), *events)
             self.states[stream] = Versioned(state, known.version + len(events))
-        return events
 
     async def hear[M, S, C](
         self, kind: ProcessKind[M, S, C], key: str, message: M, send: Send[C]
