@@ -10,6 +10,7 @@ from typing import Protocol
 from services.kernel.application.work import Sql, Versioned, Work
 from services.kernel.domain.messages import Cause
 from services.stock_ledger.application.discrepancies import note
+from services.stock_ledger.application.giving_back import uncount
 from services.stock_ledger.domain import reservation as promise
 from services.stock_ledger.domain import stock_item as stock
 from services.stock_ledger.domain.entry import Share
@@ -155,6 +156,7 @@ class ManyHolds:
         for reservation_id in expiry.reservation_ids:
             known = (await work.state(RESERVATION, reservation_id)).state
             if await work.handle(RESERVATION, reservation_id, promise.Expire(work.now)):
+                await uncount(work, reservation_id, known)
                 for line in known.lines:
                     ended[stock_key(line.site_id, line.sku)].append(reservation_id)
         await work.load(STOCK, ended)
