@@ -21,7 +21,7 @@ run: .venv/run  ## start everything; the first time with the demo chain and 200 
 test: .venv/dev  ## every check and every test (under 15 minutes on two cores)
 	@$(MAKE) --no-print-directory check contract breaking integration e2e chaos stack-test
 
-check: .venv/dev  ## format, lint, types, architecture, unit (under a minute)
+check: .venv/dev  ## format, lint, types, architecture, unit (under a minute on two cores)
 	@$(MAKE) --no-print-directory -j2 unit types fmt lint arch
 
 fmt: .venv/dev
@@ -33,7 +33,7 @@ types: .venv/dev
 arch: .venv/dev
 	@PYTHONPATH=.:contracts/gen $(BIN)/lint-imports
 unit: .venv/dev
-	@$(PYTEST) tests/unit --doctest-modules services/kernel/domain
+	@$(PYTEST) -n auto tests/unit --doctest-modules services/kernel/domain
 contract: .venv/dev
 	@$(PYTEST) tests/contract
 integration: .venv/dev

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import grpc
@@ -116,26 +117,37 @@ class Fakes:
         return reply
 
 
+def _built(**settings: Any) -> tuple[Any, Remote, MemoryKeys]:
+    remote, keys = Remote({}), MemoryKeys()
+    given = {"internal_token": SecretStr(INTERNAL), "tracking_secret": SecretStr(SECRET)}
+    app, _, _ = build_app(remote, keys, OneKey(), GatewaySettings(**(given | settings)))
+    return app, remote, keys
+
+
+_shared = cache(_built)
+
+
 @asynccontextmanager
 async def gateway(
-    fakes: Fakes, keys: MemoryKeys | None = None, **settings: Any
+    fakes: Fakes, keys: MemoryKeys | None = None, *, is_streaming: bool = False, **settings: Any
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve the fakes over real gRPC, and the gateway over them."""
+    """Serve the fakes over real gRPC, and the gateway over them.
+
+    Tests with the same settings share an application, because building one takes a quarter of a
+    second; those that stream have one each, because a stream belongs to its test's loop.
+    """
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(fakes.handlers())
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     folders = {service_folder(next(iter(methods.values()))) for methods in ALL}
-    remote = Remote(dict.fromkeys(folders, f"127.0.0.1:{port}"))
-    given = {"internal_token": SecretStr(INTERNAL), "tracking_secret": SecretStr(SECRET)}
-    app, _, _ = build_app(
-        remote, keys or MemoryKeys(), OneKey(), GatewaySettings(**(given | settings))
-    )
-    transport = httpx.ASGITransport(app=app)
+    app, remote, known = (_built if is_streaming else _shared)(**settings)
+    vars(remote).update(vars(Remote(dict.fromkeys(folders, f"127.0.0.1:{port}"))))
+    vars(known).update(vars(keys or MemoryKeys()))
     headers = {"Authorization": f"Bearer {TOKEN}"}
     try:
         async with httpx.AsyncClient(
-            transport=transport, base_url="http://oms.test", headers=headers
+            transport=httpx.ASGITransport(app=app), base_url="http://oms.test", headers=headers
         ) as client:
             yield client
     finally:

@@ -314,7 +314,7 @@ async def test_a_stream_resumes_and_tells_entries_with_their_version() -> None:
     entry.entry.version = 5
     entry.entry.kind = order.TIMELINE_KIND_STEP_STARTED
     fakes = Fakes({"WatchTimeline": lambda _: [entry, order.WatchTimelineResponse(version=6)]})
-    async with gateway(fakes) as http:
+    async with gateway(fakes, is_streaming=True) as http:
         answer = await http.get("/v1/orders/O-1/events/stream", headers={"Last-Event-ID": "4"})
         fakes.replies["GetTimeline"] = NotFound("order", "O-1")
         missing = await http.get("/v1/orders/O-1/tracking/stream")
@@ -332,7 +332,7 @@ async def test_draining_ends_streams_that_would_never_end() -> None:
         await asyncio.sleep(60)
 
     fakes = Fakes({"WatchTimeline": forever})
-    async with gateway(fakes) as http:
+    async with gateway(fakes, is_streaming=True) as http:
         app: Any = http._transport
         reading = asyncio.create_task(http.get("/v1/orders/O-1/events/stream"))
         await asyncio.sleep(0.2)

@@ -150,7 +150,7 @@ async def test_the_stream_of_the_page_tells_nothing_but_that_something_changed()
     entry.entry.version = 5
     entry.entry.sku = "pear"
     fakes = Fakes({"WatchTimeline": lambda _: [entry]})
-    async with gateway(fakes) as http:
+    async with gateway(fakes, is_streaming=True) as http:
         answer = await http.get(f"{PAGE}/stream")
     assert "id: 5\nevent: changed\ndata: 5\n\n" in answer.text
     assert "pear" not in answer.text

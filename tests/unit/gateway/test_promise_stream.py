@@ -16,7 +16,7 @@ async def test_promises_are_told_as_they_change() -> None:
         wire.WatchPromisesResponse(),
     ]
     fakes = Fakes({"GetPromises": wire.GetPromisesResponse(), "WatchPromises": lambda _: told})
-    async with gateway(fakes) as http:
+    async with gateway(fakes, is_streaming=True) as http:
         answer = await http.get(
             PATH, params={"sku": "tea", "site_id": ["paris", "lyon"], "channel": "web"}
         )

@@ -107,7 +107,7 @@ async def test_the_page_is_told_when_to_read_itself_again() -> None:
         promise.WatchPromisesResponse(),
     ]
     fakes = Fakes({"WatchPromises": lambda _: told})
-    async with gateway(fakes) as http:
+    async with gateway(fakes, is_streaming=True) as http:
         stream = await http.get(f"{PAGE}/stream", params={"pair": "paris|tea"})
     assert "event: changed\n" in stream.text
     [pair] = fakes.calls[1].request.pairs
