@@ -88,6 +88,8 @@ class OrderFacts:
         return any(self.all("order", "order_refused", "order_cancelled"))
 
     def groups(self) -> list[str]:
-        """Return the ids of the groups that the order was accepted with."""
+        """Return the ids of the groups that the order was accepted with, and of later ones."""
         accepted = self.first("order", "order_accepted")
-        return [group.group_id for group in accepted.groups] if accepted else []
+        begun = [accepted] if accepted else []
+        begun += [said.message for said in self.all("order", "groups_replaced")]
+        return [group.group_id for message in begun for group in message.groups]

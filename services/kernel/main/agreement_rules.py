@@ -51,18 +51,22 @@ def planned(facts: OrderFacts) -> Iterator[str]:
     if accepted is None:
         return
     plans = {s.message.revision: s.message for s in facts.all("sourcing", "plan_decided")}
-    plan = plans.get(accepted.plan_revision)
-    if plan is None:
-        yield f"it was accepted on revision {accepted.plan_revision}, which sourcing never decided"
-        return
-    decided = {group.group_id: _group(group) for group in plan.groups}
-    believed = {group.group_id: _group(group) for group in accepted.groups}
-    for group_id in sorted(decided.keys() | believed.keys()):
-        if decided.get(group_id) != believed.get(group_id):
+    replaced = [said.message for said in facts.all("order", "groups_replaced")]
+    for believing in (accepted, *replaced):
+        plan = plans.get(believing.plan_revision)
+        if plan is None:
             yield (
-                f"group {group_id} is {believed.get(group_id)} to the order,"
-                f" {decided.get(group_id)} to sourcing"
+                f"it has groups of revision {believing.plan_revision}, which sourcing never decided"
             )
+            continue
+        decided = {group.group_id: _group(group) for group in plan.groups}
+        believed = {group.group_id: _group(group) for group in believing.groups}
+        for group_id in sorted(decided.keys() | believed.keys()):
+            if decided.get(group_id) != believed.get(group_id):
+                yield (
+                    f"group {group_id} is {believed.get(group_id)} to the order,"
+                    f" {decided.get(group_id)} to sourcing"
+                )
 
 
 def reserved(facts: OrderFacts) -> Iterator[str]:
@@ -71,7 +75,13 @@ def reserved(facts: OrderFacts) -> Iterator[str]:
     held = {
         s.message.plan_revision: s.message for s in facts.all("stock_ledger", "reservation_held")
     }
-    for revision, hold in held.items():
+    kept = {
+        s.message.plan_revision: s.message.came
+        for s in facts.all("stock_ledger", "reservation_moved")
+        if s.message.came
+    }
+    kept |= {revision: hold.lines for revision, hold in held.items()}
+    for revision, lines in kept.items():
         plan = plans.get(revision)
         if plan is None:
             yield f"the ledger holds for revision {revision}, which sourcing never decided"
@@ -80,7 +90,7 @@ def reserved(facts: OrderFacts) -> Iterator[str]:
         for group in plan.groups:
             for line in group.lines:
                 wanted[group.source_site_id, line.sku] += line.quantity
-        has = Counter({(line.site_id, line.sku): line.quantity for line in hold.lines})
+        has = Counter({(line.site_id, line.sku): line.quantity for line in lines})
         for site_id, sku in sorted(wanted.keys() | has.keys()):
             if wanted[site_id, sku] != has[site_id, sku]:
                 yield (
@@ -136,6 +146,7 @@ def milestones(facts: OrderFacts) -> Iterator[str]:
     believed: dict[tuple[str, Any], Said] = {}
     started: set[tuple[str, Any]] = set()
     done = {said.message.group_id for said in facts.all("order", "group_completed")}
+    done |= _replaced(facts)
     for said in facts.all("order", "group_step_completed"):
         believed[said.message.group_id, said.message.step.completes_on] = said
     for said in facts.all("order", "group_step_started"):
@@ -163,7 +174,10 @@ def milestones(facts: OrderFacts) -> Iterator[str]:
 def shorts(facts: OrderFacts) -> Iterator[str]:
     """What picking did not find is missing to the order too, and nothing else is."""
     missed = Counter[tuple[str, str]]()
+    gone = _replaced(facts)
     for said in facts.all("picking", "line_shorted"):
+        if said.message.group_id in gone:
+            continue  # others pick it now
         at = said.message.group_id, said.message.line_id
         missed[at] += said.message.quantity
         if not facts.has_ended and not facts.has_heard("order", said):
@@ -222,6 +236,12 @@ RULES: dict[str, Rule] = {
     "order and picking: what is short to one is short to the other": shorts,
     "stock_ledger, picking and delivery: what is picked is where they say": moved,
 }
+
+
+def _replaced(facts: OrderFacts) -> set[str]:
+    """Return the groups that others have taken the place of."""
+    said = facts.all("order", "groups_replaced")
+    return {group_id for one in said for group_id in one.message.replaced_group_ids}
 
 
 def _group(group: Any) -> tuple[Any, ...]:

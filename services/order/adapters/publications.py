@@ -20,7 +20,7 @@ def publish(recorded: Recorded[Any]) -> wire.OrderEvent | None:
     return _public(recorded.key, event)
 
 
-def _public(order_id: str, event: order.Event) -> wire.OrderEvent:  # noqa: C901, PLR0911 - one per kind
+def _public(order_id: str, event: order.Event) -> wire.OrderEvent:  # noqa: C901, PLR0911, PLR0912 - one per kind
     match event:
         case order.OrderPlaced():
             return wire.OrderEvent(order_placed=_placed(order_id, event))
@@ -101,6 +101,23 @@ def _public(order_id: str, event: order.Event) -> wire.OrderEvent:  # noqa: C901
                     order_id=order_id,
                     return_id=event.return_id,
                     amount=common.Money(amount_minor=event.amount_minor, currency=event.currency),
+                )
+            )
+        case order.GroupsReplaced():
+            return wire.OrderEvent(
+                groups_replaced=wire.GroupsReplaced(
+                    order_id=order_id,
+                    plan_revision=event.plan_revision,
+                    replaced_group_ids=event.replaced_group_ids,
+                    groups=[_group(group) for group in event.groups],
+                )
+            )
+        case order.GroupsKept():
+            return wire.OrderEvent(
+                groups_kept=wire.GroupsKept(
+                    order_id=order_id,
+                    plan_revision=event.plan_revision,
+                    declined=[_group(group) for group in event.declined],
                 )
             )
         case _:

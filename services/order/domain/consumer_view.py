@@ -17,6 +17,8 @@ from services.order.domain.mode import Step, StepType, Visibility
 from services.order.domain.order import (
     Event,
     GroupCompleted,
+    GroupsKept,
+    GroupsReplaced,
     LineShorted,
     OrderAccepted,
     OrderCancelled,
@@ -69,6 +71,8 @@ def _told(fact: Fact) -> Told | None:
             | PaymentCaptured()
             | GroupCompleted()
             | OrderCompleted()
+            | GroupsReplaced()
+            | GroupsKept()
         ):
             return None
         case _:

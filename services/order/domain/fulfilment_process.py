@@ -4,6 +4,7 @@ Stream  ``fulfilment-{order_id}``
 Rule    An order is accepted once, when the newest plan and the hold for that very plan are both
         known, in whichever order they arrive: the feeds of sourcing and of the stock ledger race.
         What arrives after the end changes nothing. A hold lost after acceptance cancels the order.
+        Groups are replaced when their new plan and the move of their stock are both known.
 
 An abandoned order reserves nothing: its cancellation is told to the stock ledger, which closes the
 reservation, so a plan that reaches it later holds nothing, and a hold that was granted while the
@@ -23,6 +24,7 @@ from services.order.domain.order import (
     Group,
     Refusal,
     RefuseOrder,
+    ReplaceGroups,
 )
 
 # Messages. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
@@ -58,12 +60,30 @@ class HoldExpired:
 
 
 @dataclass(frozen=True, slots=True)
+class Replanned:
+    """Groups of the accepted order are to be prepared elsewhere."""
+
+    revision: int
+    replaced_group_ids: tuple[str, ...]
+    groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Their stock is there."""
+
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
 class Abandoned:
     """The order was cancelled by someone else than this process."""
 
 
-type Message = Planned | PlanRejected | Held | HoldRefused | HoldExpired | Abandoned
-type Command = AcceptOrder | RefuseOrder | CancelOrder
+type Message = (
+    Planned | PlanRejected | Held | HoldRefused | HoldExpired | Replanned | Moved | Abandoned
+)
+type Command = AcceptOrder | RefuseOrder | CancelOrder | ReplaceGroups
 
 
 class Phase(Enum):
@@ -77,6 +97,8 @@ class Fulfilment:
     phase: Phase = Phase.OPEN
     plan: Planned | None = None
     hold: Held | None = None
+    replan: Replanned | None = None
+    moved_revision: int = 0
 
     @property
     def reservation_id(self) -> str:
@@ -84,7 +106,7 @@ class Fulfilment:
         return self.hold.reservation_id if self.hold else ""
 
 
-def react(message: Message, process: Fulfilment) -> Sequence[Command]:
+def react(message: Message, process: Fulfilment) -> Sequence[Command]:  # noqa: PLR0911 - one per kind
     match message, process.phase:
         case ((Planned() | Held()), Phase.OPEN):
             known = _with(process, message)
@@ -101,6 +123,12 @@ def react(message: Message, process: Fulfilment) -> Sequence[Command]:
             if revision < process.hold.revision:
                 return []
             return [CancelOrder(Refusal.RESERVATION_EXPIRED.value, process.reservation_id)]
+        case ((Replanned() | Moved()), Phase.ACCEPTED):
+            known = _with_replan(process, message)
+            if known.replan and known.replan.revision == known.moved_revision:
+                replan = known.replan
+                return [ReplaceGroups(replan.replaced_group_ids, replan.groups, replan.revision)]
+            return []
         case _:
             return []
 
@@ -113,6 +141,10 @@ def evolve(process: Fulfilment, message: Message) -> Fulfilment:  # noqa: PLR091
                 # The groups live on in the order; nothing here needs the plan any more.
                 return replace(known, phase=Phase.ACCEPTED, plan=None)
             return known
+        case ((Replanned() | Moved()), Phase.ACCEPTED):
+            known = _with_replan(process, message)
+            is_done = known.replan and known.replan.revision == known.moved_revision
+            return replace(known, replan=None) if is_done else known
         case HoldExpired(revision), Phase.OPEN:
             if process.hold and process.hold.revision <= revision:
                 return replace(process, hold=None)
@@ -140,6 +172,16 @@ def _with(process: Fulfilment, message: Planned | Held) -> Fulfilment:
             return replace(process, hold=message)
         case _:
             return process
+
+
+def _with_replan(process: Fulfilment, message: Replanned | Moved) -> Fulfilment:
+    """Note the newest new plan, and the newest move: each plan is told once, and so is its move."""
+    match message:
+        case Replanned(revision):
+            is_news = process.replan is None or process.replan.revision < revision
+            return replace(process, replan=message) if is_news else process
+        case Moved(revision):
+            return replace(process, moved_revision=max(revision, process.moved_revision))
 
 
 FULFILMENT: Process[Message, Fulfilment, Command] = Process(Fulfilment(), react, evolve)

@@ -191,6 +191,23 @@ class OrderRefunded:
     refunded_total_minor: int
 
 
+@dataclass(frozen=True, slots=True)
+class GroupsReplaced:
+    """Others prepare them: the stock was not where the books had it."""
+
+    replaced_group_ids: tuple[str, ...]
+    groups: tuple[Group, ...]
+    plan_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupsKept:
+    """Too late to replace them; what was moved for ``declined`` is not needed."""
+
+    declined: tuple[Group, ...]
+    plan_revision: int
+
+
 type Event = (
     OrderPlaced
     | OrderAccepted
@@ -203,6 +220,8 @@ type Event = (
     | OrderCancelled
     | OrderCompleted
     | OrderRefunded
+    | GroupsReplaced
+    | GroupsKept
 )
 
 
@@ -269,8 +288,24 @@ class RefundOrder:
     amount_minor: int
 
 
+@dataclass(frozen=True, slots=True)
+class ReplaceGroups:
+    """Their stock is elsewhere now: let these groups take the place of those."""
+
+    replaced_group_ids: tuple[str, ...]
+    groups: tuple[Group, ...]
+    plan_revision: int
+
+
 type Command = (
-    PlaceOrder | AcceptOrder | RefuseOrder | ReachMilestone | NoteShort | CancelOrder | RefundOrder
+    PlaceOrder
+    | AcceptOrder
+    | RefuseOrder
+    | ReachMilestone
+    | NoteShort
+    | CancelOrder
+    | RefundOrder
+    | ReplaceGroups
 )
 
 
@@ -331,6 +366,7 @@ class Order:
     total_minor: int = 0
     groups: Mapping[str, GroupProgress] = field(default_factory=dict[str, GroupProgress])
     reservation_id: str = ""
+    plan_revision: int = 0
     reason: str = ""
     alternatives: tuple[Alternative, ...] = ()
     captured_minor: int = 0
@@ -375,6 +411,8 @@ def decide(command: Command, order: Order) -> Sequence[Event]:  # noqa: PLR0911 
             return _cancel(command, order)
         case RefundOrder():
             return _refund(command, order)
+        case ReplaceGroups():
+            return _replace_groups(command, order)
         case _:
             assert_never(command)
 
@@ -419,6 +457,45 @@ def _accept(command: AcceptOrder, order: Order) -> Sequence[Event]:
         else:
             events += _leave(order, progress, confirmed)
     return _completing(order, events)
+
+
+def _replace_groups(command: ReplaceGroups, order: Order) -> Sequence[Event]:
+    """Replace groups that nobody has picked yet; keep them all otherwise, and say so.
+
+    What is picked stays, for it is there. A cancelled order gives everything back anyway.
+    """
+    if command.plan_revision <= order.plan_revision or order.status in (
+        *(Status.NEW, Status.PLACED, Status.REFUSED, Status.CANCELLED),
+    ):
+        return []
+    known = [_open_group(order, group_id) for group_id in command.replaced_group_ids]
+    replaced = [group for group in known if group is not None]
+    is_replaceable = len(replaced) == len(known) and all(
+        step_completed_by(group.steps, group.place, Milestone.PICKED) is not None
+        for group in replaced
+    )
+    if not is_replaceable or _units(group.group for group in replaced) != _units(command.groups):
+        return [GroupsKept(command.groups, command.plan_revision)]
+    events: list[Event] = [
+        GroupsReplaced(command.replaced_group_ids, command.groups, command.plan_revision)
+    ]
+    order = evolve(order, events[0])
+    for group in command.groups:
+        progress = order.groups[group.group_id]
+        # That it is confirmed was told for the groups before.
+        confirmed = step_completed_by(progress.steps, 0, Milestone.RESERVED)
+        events += _start(order, progress, 0 if confirmed is None else confirmed + 1)
+    return events
+
+
+def _units(groups: Iterable[Group]) -> Mapping[tuple[str, str, int], int]:
+    """Return base units by line and mode."""
+    units: dict[tuple[str, str, int], int] = {}
+    for group in groups:
+        for line in group.lines:
+            key = (line.line_id, group.mode_id, group.mode_version)
+            units[key] = units.get(key, 0) + line.quantity
+    return units
 
 
 def _open_group(order: Order, group_id: str) -> GroupProgress | None:
@@ -593,7 +670,7 @@ def _refund(command: RefundOrder, order: Order) -> Sequence[Event]:
     ]
 
 
-def evolve(order: Order, event: Event) -> Order:  # noqa: C901, PLR0911 - one per kind
+def evolve(order: Order, event: Event) -> Order:  # noqa: C901, PLR0911, PLR0912 - one per kind
     match event:
         case OrderPlaced():
             return Order(
@@ -607,21 +684,21 @@ def evolve(order: Order, event: Event) -> Order:  # noqa: C901, PLR0911 - one pe
                 modes=event.modes,
                 total_minor=event.total_minor,
             )
-        case OrderAccepted(groups, reservation_id):
-            steps = {(mode.mode_id, mode.version): mode.steps for mode in order.modes}
+        case OrderAccepted(groups, reservation_id, plan_revision):
             return replace(
                 order,
                 status=Status.ACCEPTED,
                 reservation_id=reservation_id,
-                groups={
-                    group.group_id: GroupProgress(
-                        group,
-                        {line.line_id: line.quantity for line in group.lines},
-                        steps[group.mode_id, group.mode_version],
-                    )
-                    for group in groups
-                },
+                plan_revision=plan_revision,
+                groups=_begun(order, groups),
             )
+        case GroupsReplaced(gone, groups, plan_revision):
+            stay = {key: group for key, group in order.groups.items() if key not in gone}
+            return replace(
+                order, groups={**stay, **_begun(order, groups)}, plan_revision=plan_revision
+            )
+        case GroupsKept(_, plan_revision):
+            return replace(order, plan_revision=plan_revision)
         case OrderRefused(reason, alternatives):
             return replace(
                 order, status=Status.REFUSED, reason=reason, alternatives=tuple(alternatives)
@@ -650,6 +727,18 @@ def evolve(order: Order, event: Event) -> Order:  # noqa: C901, PLR0911 - one pe
             )
         case _:
             assert_never(event)
+
+
+def _begun(order: Order, groups: Iterable[Group]) -> dict[str, GroupProgress]:
+    steps = {(mode.mode_id, mode.version): mode.steps for mode in order.modes}
+    return {
+        group.group_id: GroupProgress(
+            group,
+            {line.line_id: line.quantity for line in group.lines},
+            steps[group.mode_id, group.mode_version],
+        )
+        for group in groups
+    }
 
 
 def _put(order: Order, progress: GroupProgress) -> Order:

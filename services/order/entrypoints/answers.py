@@ -213,7 +213,7 @@ def entry_shown(entry: Entry) -> wire.TimelineEntry:
             shown.visibility = _visibility(step)
         case order.StepCompleted(_, _, step):
             shown.visibility = _visibility(step)
-        case order.OrderAccepted(groups):
+        case order.OrderAccepted(groups) | order.GroupsReplaced(groups=groups):
             shown.groups.extend(_group(group) for group in groups)
         case _:
             pass
@@ -225,7 +225,7 @@ def told_shown(told: Told) -> wire.TimelineEntry:
     return _entry(told)
 
 
-def _entry(fact: Fact | Told) -> wire.TimelineEntry:  # noqa: C901 - one per kind
+def _entry(fact: Fact | Told) -> wire.TimelineEntry:  # noqa: C901, PLR0912 - one per kind
     shown = wire.TimelineEntry(version=fact.version, at=_timestamp(fact.at))
     match fact.event:
         case order.OrderPlaced() as event:
@@ -258,6 +258,10 @@ def _entry(fact: Fact | Told) -> wire.TimelineEntry:  # noqa: C901 - one per kin
         case order.OrderRefunded() as event:
             shown.kind, shown.return_id = wire.TIMELINE_KIND_ORDER_REFUNDED, event.return_id
             shown.amount.CopyFrom(_money(event.amount_minor, event.currency))
+        case order.GroupsReplaced():
+            shown.kind = wire.TIMELINE_KIND_GROUPS_REPLACED
+        case order.GroupsKept():
+            shown.kind = wire.TIMELINE_KIND_GROUPS_KEPT
         case _:
             assert_never(fact.event)
     return shown

@@ -67,7 +67,10 @@ def subscriptions() -> tuple[Subscription, ...]:
             StockLedgerEvent,
             group=GROUP,
             is_urgent=True,
-            hears=("reservation_held", "reservation_refused", "reservation_expired"),
+            hears=(
+                *("reservation_held", "reservation_refused", "reservation_expired"),
+                "reservation_moved",
+            ),
             hear=_hear_ledger,
             prepare=_load_ledger,
         ),
@@ -198,9 +201,14 @@ def _planned(event: SourcingEvent) -> tuple[str, process.Message] | None:
         case "plan_decided":
             plan = event.plan_decided
             groups = tuple(_group(group) for group in plan.groups)
+            if plan.replaces:
+                replaced = tuple(group.group_id for group in plan.replaces)
+                return plan.order_id, process.Replanned(plan.revision, replaced, groups)
             return plan.order_id, process.Planned(plan.revision, groups)
         case "plan_rejected":
             rejected = event.plan_rejected
+            if rejected.stays:
+                return None  # the order goes on as it is; what lacks is found out by who picks it
             return rejected.order_id, process.PlanRejected(
                 rejected.revision,
                 rejected.reason,
@@ -237,18 +245,22 @@ def _holding(event: StockLedgerEvent) -> tuple[str, process.Message] | None:
         case "reservation_expired":
             expired = event.reservation_expired
             return expired.order_id, process.HoldExpired(expired.plan_revision)
+        case "reservation_moved" if event.reservation_moved.came:
+            moved = event.reservation_moved
+            return moved.order_id, process.Moved(moved.plan_revision)
         case _:
             return None
 
 
 async def _load_ledger(batch: Sequence[tuple[StockLedgerEvent, Envelope]], work: Work) -> None:
     told = [(envelope, _holding(event)) for event, envelope in batch]
-    await _load(work, [(envelope, one[0]) for envelope, one in told if one], has_process=True)
+    orders = [(envelope, one[0]) for envelope, one in told if one and one[0]]
+    await _load(work, orders, has_process=True)
 
 
 async def _hear_ledger(event: StockLedgerEvent, _: Envelope, work: Work) -> None:
     told = _holding(event)
-    if told is not None:
+    if told is not None and told[0]:  # a reservation may be nobody's order
         order_id, message = told
         await work.hear(FULFILMENT, order_id, message, sender(order_id))
 

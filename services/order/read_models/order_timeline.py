@@ -35,6 +35,8 @@ _KINDS: dict[str, type[Any]] = {
     "cancelled": order.OrderCancelled,
     "completed": order.OrderCompleted,
     "refunded": order.OrderRefunded,
+    "groups_replaced": order.GroupsReplaced,
+    "groups_kept": order.GroupsKept,
 }
 _NAMES = {event_type: kind for kind, event_type in _KINDS.items()}
 _DECODERS = {kind: msgspec.json.Decoder(event_type) for kind, event_type in _KINDS.items()}

@@ -1,4 +1,4 @@
-"""What picking hears: groups to pick and cancellations from order, products from the catalog."""
+"""What picking hears: groups to pick, groups that others pick, cancellations, and products."""
 
 from collections.abc import Sequence
 from datetime import UTC
@@ -19,7 +19,7 @@ def subscriptions() -> tuple[Subscription, ...]:
         listen(
             OrderEvent,
             group="picking",
-            hears=("group_step_started", "order_cancelled"),
+            hears=("group_step_started", "order_cancelled", "groups_replaced"),
             hear=_hear_order,
             prepare=_prepare_orders,
         ),
@@ -67,6 +67,10 @@ async def _hear_order(event: OrderEvent, envelope: Envelope, work: Work) -> None
         for task_id in await tasks_of_orders.of_order(
             work.sql, tenant=envelope.tenant, order_id=event.order_cancelled.order_id
         ):
+            await work.handle(PICK_TASK, task_id, CancelTask())
+    elif event.WhichOneof("event") == "groups_replaced":
+        # Others pick it; what was picked here in the meantime is put back, as for a cancellation.
+        for task_id in event.groups_replaced.replaced_group_ids:
             await work.handle(PICK_TASK, task_id, CancelTask())
 
 

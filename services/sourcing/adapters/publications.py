@@ -24,6 +24,7 @@ def publish(recorded: Recorded[domain.Event]) -> SourcingEvent | None:
                     cost=Money(amount_minor=event.cost.total_minor, currency=event.currency),
                     policy_version=event.receipt.policy_version,
                     decision_id=event.decision_id,
+                    replaces=map(_group, event.replaces),
                 )
             )
         case domain.PlanRejected():
@@ -37,6 +38,7 @@ def publish(recorded: Recorded[domain.Event]) -> SourcingEvent | None:
                         for a in event.alternatives
                     ),
                     decision_id=event.decision_id,
+                    stays=map(_group, event.replaces),
                 )
             )
         case domain.DecisionRequested() | domain.PlanSuperseded() | domain.DecisionClosed():

@@ -15,7 +15,9 @@ from services.sourcing.domain.sourcing_decision import (
     Event,
     PlanDecided,
     Replan,
+    ReplanGroups,
     RequestPlan,
+    StandBack,
     View,
 )
 from services.sourcing.domain.wishes import Line
@@ -69,6 +71,45 @@ class Decisions:
             policy=self.policy,
         )
         self._remember(work, order_id, await work.handle(DECISION, order_id, command))
+
+    async def replan_groups(
+        self, work: Work, order_id: str, places: frozenset[tuple[str, str]], *, view: View
+    ) -> None:
+        """Plan elsewhere what an accepted order may not find where it was to be prepared."""
+        decision = (await work.state(DECISION, order_id)).state
+        tenant = work.cause.tenant
+        command = ReplanGroups(
+            order_id,
+            places,
+            decision_id=derive("decision", tenant, order_id, decision.revision + 1),
+            at=work.now,
+            view=self._seen(tenant, decision.lines, view, work),
+            policy=self.policy,
+        )
+        await work.handle(DECISION, order_id, command)
+
+    async def stand_back(
+        self,
+        work: Work,
+        order_id: str,
+        revision: int,
+        corrections: tuple[Correction, ...],
+        *,
+        view: View,
+    ) -> None:
+        """Take back what the ledger could not move; look for yet another site if that may help."""
+        decision = (await work.state(DECISION, order_id)).state
+        tenant = work.cause.tenant
+        command = StandBack(
+            order_id,
+            revision,
+            corrections,
+            decision_id=derive("decision", tenant, order_id, revision + 1),
+            at=work.now,
+            view=self._seen(tenant, decision.lines, view, work),
+            policy=self.policy,
+        )
+        await work.handle(DECISION, order_id, command)
 
     async def close(self, work: Work, order_id: str, reason: str) -> None:
         """Stop planning an order: it was accepted or is over."""

@@ -3,7 +3,9 @@
 Stream  ``decision-{order_id}``
 Rule    at most five plans per order; each follows a refusal of the one before. What the ledger
         said when it refused wins over the view of stock for as long as it is newer, so a view
-        that lags behind cannot propose the same plan for ever.
+        that lags behind cannot propose the same plan for ever. An accepted order keeps its plan,
+        except for groups whose stock the books no longer have: these are planned anew, as a
+        whole and elsewhere, within the same five.
 """
 
 from collections.abc import Mapping, Sequence
@@ -47,6 +49,8 @@ class DecisionRequested:
 
 @dataclass(frozen=True, slots=True)
 class PlanDecided:
+    """Where it replaces groups of an accepted order, it has their lines only."""
+
     order_id: str
     revision: int
     decision_id: str
@@ -54,16 +58,22 @@ class PlanDecided:
     cost: Cost
     currency: str
     receipt: Receipt
+    replaces: tuple[PlannedGroup, ...] = ()
+    lines: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PlanRejected:
+    """With groups that were to be replaced: they stay as they are, and so does the order."""
+
     order_id: str
     revision: int
     decision_id: str
     reason: Refusal
     alternatives: tuple[Alternative, ...]
     receipt: Receipt
+    replaces: tuple[PlannedGroup, ...] = ()
+    lines: tuple[Line, ...] = ()
 
 
 class Cause(StrEnum):
@@ -153,6 +163,38 @@ class Replan:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplanGroups:
+    """Plan elsewhere the groups that prepare these products at these sites.
+
+    Attributes:
+        places: Site and sku of what the ledger says may lack.
+    """
+
+    order_id: str
+    places: frozenset[tuple[str, str]]
+    decision_id: str
+    at: datetime
+    view: View
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class StandBack:
+    """The ledger could not move what revision ``revision`` wanted moved: it is as it was before.
+
+    Corrections: what lacks where it was to go; none: it was picked already, or given back.
+    """
+
+    order_id: str
+    revision: int
+    corrections: tuple[Correction, ...]
+    decision_id: str
+    at: datetime
+    view: View
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
 class CloseDecision:
     """The order was accepted or is over: no more plans."""
 
@@ -160,7 +202,9 @@ class CloseDecision:
     reason: str
 
 
-type Command = RequestPlan | Replan | CloseDecision
+type Command = RequestPlan | Replan | ReplanGroups | StandBack | CloseDecision
+
+ACCEPTED = "accepted"
 
 
 class Reuse(StrEnum):
@@ -172,11 +216,23 @@ class Reuse(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
+    """State.
+
+    Attributes:
+        is_closed: Nothing is planned for the order as a whole any more.
+        is_over: Nor for a part of it: it was refused, cancelled or given up.
+        groups: Of the plan that stands.
+        replaced: What the newest revision replaced, until another one comes.
+    """
+
     order_id: str = ""
     lines: tuple[Line, ...] = ()
     currency: str = ""
     revision: int = 0
     is_closed: bool = False
+    is_over: bool = False
+    groups: tuple[PlannedGroup, ...] = ()
+    replaced: tuple[PlannedGroup, ...] = ()
     corrections: Mapping[tuple[str, str], Correction] = field(
         default_factory=dict[tuple[str, str], Correction]
     )
@@ -188,8 +244,18 @@ def decide(command: Command, decision: Decision) -> Sequence[Event]:
             return _request(command, decision)
         case Replan():
             return _replan(command, decision)
+        case ReplanGroups():
+            groups = tuple(
+                group
+                for group in decision.groups
+                if any((group.source_site_id, line.sku) in command.places for line in group.lines)
+            )
+            return _elsewhere(command, decision, groups, {})
+        case StandBack():
+            return _stand_back(command, decision)
         case CloseDecision(order_id, reason):
-            if decision.is_closed or not decision.order_id:
+            is_known = decision.is_over or (decision.is_closed and reason == ACCEPTED)
+            if is_known or not decision.order_id:
                 return []
             return [DecisionClosed(order_id, reason)]
         case _:
@@ -227,6 +293,51 @@ def _replan(command: Replan, decision: Decision) -> Sequence[Event]:
     else:
         outcome = _outcome(request, command.view, corrections, command.policy)
     return [superseded, _event(request, outcome, command.decision_id)]
+
+
+def _elsewhere(
+    command: ReplanGroups | StandBack,
+    decision: Decision,
+    groups: tuple[PlannedGroup, ...],
+    corrections: Mapping[tuple[str, str], Correction],
+) -> list[Event]:
+    """Plan groups anew, each as a whole, at sites other than those that prepare them now.
+
+    As a whole: what was to be one parcel stays one wherever a single site can prepare it.
+    """
+    revision = decision.revision + 1
+    if decision.is_over or not groups or revision > MAX_REVISIONS:
+        return []
+    units: dict[str, int] = {}
+    for line in (line for group in groups for line in group.lines):
+        units[line.line_id] = units.get(line.line_id, 0) + line.quantity
+    lines = tuple(
+        replace(line, quantity=units[line.line_id])
+        for line in decision.lines
+        if line.line_id in units
+    )
+    stock = {sku: dict(row) for sku, row in command.view.stock.items()}
+    for group in groups:
+        for moved in group.lines:
+            stock.setdefault(moved.sku, {}).pop(group.source_site_id, None)
+    avoided = {group.source_site_id for group in groups}
+    known = {place: one for place, one in corrections.items() if place[0] not in avoided}
+    view = replace(command.view, stock=stock, spoken_for={})
+    request = Request(command.order_id, revision, lines, decision.currency, command.at)
+    outcome = _outcome(request, view, known, command.policy)
+    return [replace(_event(request, outcome, command.decision_id), replaces=groups, lines=lines)]
+
+
+def _stand_back(command: StandBack, decision: Decision) -> Sequence[Event]:
+    if command.revision != decision.revision or not decision.replaced:
+        return []  # an answer to a plan that no longer stands
+    superseded = PlanSuperseded(
+        command.order_id, command.revision, Cause.REFUSED, command.corrections
+    )
+    if not command.corrections:
+        return [superseded]
+    groups, decision = decision.replaced, evolve(decision, superseded)
+    return [superseded, *_elsewhere(command, decision, groups, decision.corrections)]
 
 
 def _outcome(
@@ -298,17 +409,40 @@ def evolve(decision: Decision, event: Event) -> Decision:
     match event:
         case DecisionRequested(order_id, lines, currency):
             return replace(decision, order_id=order_id, lines=lines, currency=currency)
-        case PlanDecided():
-            return replace(decision, revision=event.revision)
+        case PlanDecided(replaces=replaced):
+            gone = {group.group_id for group in replaced}
+            stay = [group for group in decision.groups if replaced and group.group_id not in gone]
+            return replace(
+                decision,
+                revision=event.revision,
+                groups=(*stay, *event.groups),
+                replaced=replaced,
+            )
         case PlanRejected():
-            return replace(decision, revision=event.revision, is_closed=True)
+            is_over = decision.is_over or not event.replaces
+            return replace(
+                decision, revision=event.revision, is_closed=True, is_over=is_over, replaced=()
+            )
         case PlanSuperseded():
             corrections = _newer(decision.corrections, event.corrections)
-            return replace(decision, corrections=corrections)
-        case DecisionClosed():
-            return replace(decision, is_closed=True)
+            return replace(
+                decision,
+                corrections=corrections,
+                groups=_as_before(decision) if decision.replaced else decision.groups,
+                replaced=(),
+            )
+        case DecisionClosed(_, reason):
+            is_over = decision.is_over or reason != ACCEPTED
+            return replace(decision, is_closed=True, is_over=is_over)
         case _:
             assert_never(event)
+
+
+def _as_before(decision: Decision) -> tuple[PlannedGroup, ...]:
+    """Return the groups without those of the newest revision, and with what it replaced."""
+    newest = f"{decision.order_id}.{decision.revision}."
+    stay = [group for group in decision.groups if not group.group_id.startswith(newest)]
+    return (*stay, *decision.replaced)
 
 
 SOURCING_DECISION: Decider[Command, Decision, Event] = Decider(Decision(), decide, evolve)

@@ -118,7 +118,10 @@ class SourcingGrpc(rpc.SourcingServiceServicer):
             raise NotFound("snapshot of decision", decision.decision_id)
         network, policy = Network(facts[0], receipt.network_hash), facts[1]
         again = seen_again(
-            Request(decision.order_id, decision.revision, asked.lines, asked.currency, receipt.at),
+            Request(
+                *(decision.order_id, decision.revision, decision.lines or asked.lines),
+                *(asked.currency, receipt.at),
+            ),
             receipt,
             network,
             replace(policy, version=receipt.policy_version),

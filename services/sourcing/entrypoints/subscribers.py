@@ -13,6 +13,7 @@ from oms.stock_ledger.v1.stock_ledger_events_pb2 import (
     ReservationExpired,
     ReservationRefused,
     StockLedgerEvent,
+    StockLine,
 )
 
 from services.kernel.application.feeds import Envelope, Subscription
@@ -57,6 +58,8 @@ class Subscribers:
                     "reservation_held",
                     "reservation_refused",
                     "reservation_expired",
+                    "reservation_endangered",
+                    "reservation_move_refused",
                 ),
                 hear=self.hear_stock,
                 prepare=self.prepare_stock,
@@ -147,6 +150,10 @@ class Subscribers:
                     again.append((envelope.tenant, event.reservation_refused.order_id))
                 case "reservation_expired":
                     again.append((envelope.tenant, event.reservation_expired.order_id))
+                case "reservation_endangered":
+                    again.append((envelope.tenant, event.reservation_endangered.order_id))
+                case "reservation_move_refused":
+                    again.append((envelope.tenant, event.reservation_move_refused.order_id))
                 case _:
                     continue
         await keep_stock(rows, work.sql)
@@ -168,13 +175,27 @@ class Subscribers:
                 self._decisions.spoken_for.forget(envelope.tenant, order_id)
             case "reservation_refused":
                 refused = event.reservation_refused
-                corrections = tuple(
-                    Correction(line.site_id, line.sku, line.quantity, envelope.position)
-                    for line in refused.shortages
-                )
+                corrections = _corrections(refused.shortages, envelope)
                 await self._again(refused, Cause.REFUSED, corrections, work)
             case "reservation_expired":
                 await self._again(event.reservation_expired, Cause.EXPIRED, (), work)
+            case "reservation_endangered":
+                endangered = event.reservation_endangered
+                places = frozenset((line.site_id, line.sku) for line in endangered.lines)
+                if (view := await self._view_of(endangered.order_id, work)) is not None:
+                    await self._decisions.replan_groups(
+                        work, endangered.order_id, places, view=view
+                    )
+            case "reservation_move_refused":
+                stays = event.reservation_move_refused
+                if (view := await self._view_of(stays.order_id, work)) is not None:
+                    await self._decisions.stand_back(
+                        work,
+                        stays.order_id,
+                        stays.plan_revision,
+                        _corrections(stays.shortages, envelope),
+                        view=view,
+                    )
             case _:
                 pass
 
@@ -185,21 +206,25 @@ class Subscribers:
         corrections: tuple[Correction, ...],
         work: Work,
     ) -> None:
-        tenant = work.cause.tenant
         decision = (await work.state(DECISION, said.order_id)).state
         if decision.is_closed or decision.revision != said.plan_revision:
             return  # accepted, over, or an answer to a plan that no longer stands
+        view = await self._view_of(said.order_id, work)
+        if view is not None:
+            await self._decisions.replan(
+                work, said.order_id, said.plan_revision, cause, corrections, view=view
+            )
+
+    async def _view_of(self, order_id: str, work: Work) -> View | None:
+        """Return the view for an order; nothing for a reservation that is nobody's order."""
+        tenant = work.cause.tenant
+        decision = (await work.state(DECISION, order_id)).state if order_id else None
+        if decision is None or not decision.order_id:
+            return None
         skus = {line.sku for line in decision.lines}
         if not skus <= self._views[work].get(tenant, View(_NOWHERE)).stock.keys():
             await self._look({tenant: skus}, work)  # another tenant's message led this batch
-        await self._decisions.replan(
-            work,
-            said.order_id,
-            said.plan_revision,
-            cause,
-            corrections,
-            view=self._views[work][tenant],
-        )
+        return self._views[work][tenant]
 
     async def prepare_catalog(
         self, batch: Sequence[tuple[CatalogEvent, Envelope]], work: Work
@@ -240,3 +265,9 @@ class Subscribers:
             network = await self._networks.load(tenant, work.sql, is_recorded=True)
             found = await shelves(tenant, skus[tenant], work.sql)
             views[tenant] = View(network, found.products, found.stock, found.positions)
+
+
+def _corrections(shortages: Sequence[StockLine], envelope: Envelope) -> tuple[Correction, ...]:
+    return tuple(
+        Correction(line.site_id, line.sku, line.quantity, envelope.position) for line in shortages
+    )

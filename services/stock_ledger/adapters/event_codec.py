@@ -14,6 +14,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationExtended,
     ReservationHeld,
     ReservationMoved,
+    ReservationMoveRefused,
     ReservationRefused,
     ReservationReleased,
 )
@@ -39,6 +40,7 @@ def event_codec() -> EventCodec:
             "reservation.endangered.v1": ReservationEndangered,
             "reservation.extended.v1": ReservationExtended,
             "reservation.moved.v1": ReservationMoved,
+            "reservation.move_refused.v1": ReservationMoveRefused,
             "holder.counted.v1": HoldCounted,
             "holder.uncounted.v1": HoldUncounted,
             "reservation.closed.v1": ReservationClosed,

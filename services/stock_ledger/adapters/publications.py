@@ -23,6 +23,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationExtended,
     ReservationHeld,
     ReservationMoved,
+    ReservationMoveRefused,
     ReservationRefused,
     ReservationReleased,
 )
@@ -107,7 +108,8 @@ def _of_reservation(  # noqa: PLR0911 - one per event
     | ReservationReleased
     | ReservationExpired
     | ReservationEndangered
-    | ReservationMoved,
+    | ReservationMoved
+    | ReservationMoveRefused,
 ) -> feed.StockLedgerEvent:
     match event:
         case ReservationHeld():
@@ -162,6 +164,15 @@ def _of_reservation(  # noqa: PLR0911 - one per event
                     plan_revision=event.plan_revision,
                     left=_lines(event.left),
                     came=_lines(event.came),
+                )
+            )
+        case ReservationMoveRefused():
+            return feed.StockLedgerEvent(
+                reservation_move_refused=feed.ReservationMoveRefused(
+                    reservation_id=reservation_id,
+                    order_id=event.order_id,
+                    plan_revision=event.plan_revision,
+                    shortages=_lines(event.shortages),
                 )
             )
         case ReservationEndangered():

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from services.kernel.application.work import Work
-from services.stock_ledger.domain.discrepancy import DISCREPANCY, Open, noticed
+from services.stock_ledger.domain.discrepancy import DISCREPANCY, lacking, noticed
 from services.stock_ledger.domain.entry import EntryPosted
 
 
@@ -15,7 +15,7 @@ async def note(work: Work, posted: Mapping[str, Sequence[EntryPosted]]) -> dict[
         posted: By stock key, in their order.
 
     Returns:
-        What lacks, in base units, where one was opened.
+        What lacks now, in base units, where free went below zero or further below.
     """
     found = {key: noticed(entries) for key, entries in posted.items() if entries}
     moved = {key: command for key, command in found.items() if command is not None}
@@ -23,4 +23,6 @@ async def note(work: Work, posted: Mapping[str, Sequence[EntryPosted]]) -> dict[
         await work.load(DISCREPANCY, moved)
     for key, command in moved.items():
         await work.handle(DISCREPANCY, key, command)
-    return {key: command.missing for key, command in moved.items() if isinstance(command, Open)}
+    return {
+        key: lacks for key, entries in posted.items() if entries and (lacks := lacking(entries))
+    }

@@ -1,8 +1,8 @@
 """When the books go below zero, who was promised last may not get it: told in the same unit.
 
 A hold ends at once, and its order is planned anew by sourcing like any whose hold expired. An
-allocation belongs to an accepted order and stands, since nobody plans those anew by himself; that
-it may lack units is published.
+allocation belongs to an accepted order and stands; that it may lack units is published, and
+sourcing looks for another site. Only a plan moves it (application/moving.py).
 """
 
 from collections import defaultdict

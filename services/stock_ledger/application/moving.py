@@ -14,6 +14,7 @@ from services.stock_ledger.domain.reservation import (
     Line,
     Move,
     Refusal,
+    RefuseMove,
     Reservation,
     ReservationMoved,
     Status,
@@ -127,3 +128,56 @@ async def carry_over(work: Work, reservation_id: str, move: Move) -> None:
                 reservation_id, line.quantity, known.status is Status.CONFIRMED, work.now
             ),
         )
+
+
+async def move_plan(
+    work: Work,
+    order_id: str,
+    plan_revision: int,
+    left: Sequence[Line],
+    came: Sequence[Line],
+) -> None:
+    """Move what an order has to where a newer plan wants it, or record that it cannot be.
+
+    An older plan, one heard again, and one for an order that has ended are passed over.
+    """
+    known = await surely(work, order_id)
+    if known.status is not Status.CONFIRMED or plan_revision <= known.plan_revision:
+        return
+    left, came = summed(left), summed(came)
+    await work.load(STOCK, [stock_key(line.site_id, line.sku) for line in (*left, *came)])
+    shortages: Sequence[Line] = ()
+    is_there = await _is_all_allocated(work, order_id, left)
+    if is_there:
+        shortages = await shortages_of(work, came)
+    if shortages or not is_there:
+        await work.handle(RESERVATION, order_id, RefuseMove(plan_revision, tuple(shortages)))
+        return
+    move = Move(f"plan-{plan_revision}", left, came, work.now, plan_revision)
+    await carry_over(work, order_id, move)
+
+
+async def give_up(work: Work, order_id: str, plan_revision: int, lines: Sequence[Line]) -> None:
+    """Give back what was moved for a plan that the order did not take up."""
+    known = await surely(work, order_id)
+    left = summed(lines)
+    await work.load(STOCK, [stock_key(line.site_id, line.sku) for line in left])
+    is_moved = known.moved(f"plan-{plan_revision}") is not None
+    if not is_moved or not await _is_all_allocated(work, order_id, left):
+        return  # it ended, and gave everything back
+    if known.is_promised:
+        await carry_over(work, order_id, Move(f"kept-{plan_revision}", left, (), work.now))
+        return
+    for line in left:  # the order is completed with the groups it kept, and holds nothing again
+        key = stock_key(line.site_id, line.sku)
+        entries = await work.handle(STOCK, key, stock.MoveAway(order_id, line.quantity, work.now))
+        await note(work, {key: entries})
+
+
+async def _is_all_allocated(work: Work, order_id: str, lines: Sequence[Line]) -> bool:
+    for line in lines:
+        item = (await work.state(STOCK, stock_key(line.site_id, line.sku))).state
+        reserved = item.open.get(order_id)
+        if reserved is None or reserved.allocated < line.quantity:
+            return False
+    return True

@@ -97,11 +97,23 @@ def decide(command: Command, discrepancy: Discrepancy) -> Sequence[Event]:
             assert_never(command)
 
 
+def lacking(entries: Sequence[EntryPosted]) -> int:
+    """Return what lacks after the entries of one unit, in all, if they made it more; else 0."""
+    before, after = _free(entries)
+    return -after if after < 0 and after < before else 0
+
+
+def _free(entries: Sequence[EntryPosted]) -> tuple[int, int]:
+    """Return free before and after the entries."""
+    first = entries[0]
+    moved = sum(posting.quantity for posting in first.postings if posting.account == FREE)
+    return first.after.free - moved, entries[-1].after.free
+
+
 def noticed(entries: Sequence[EntryPosted]) -> Command | None:
     """Return what the entries of one unit on one stock item open or close, all in all."""
-    first, last = entries[0], entries[-1]
-    moved = sum(posting.quantity for posting in first.postings if posting.account == FREE)
-    before, after = first.after.free - moved, last.after.free
+    last = entries[-1]
+    before, after = _free(entries)
     if after < 0 <= before:
         source_id = last.reports[-1].source_id if last.reports else last.source_id
         return Open(-after, last.cause, source_id, last.occurred_at)

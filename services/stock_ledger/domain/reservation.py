@@ -103,6 +103,15 @@ class ReservationMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class ReservationMoveRefused:
+    """Shortages carry what was free where it was to go; none: it is picked or given back."""
+
+    order_id: str
+    plan_revision: int
+    shortages: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReservationClosed:
     reason: str
 
@@ -116,6 +125,7 @@ type Event = (
     | ReservationEndangered
     | ReservationExtended
     | ReservationMoved
+    | ReservationMoveRefused
     | ReservationClosed
 )
 
@@ -178,6 +188,14 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
+class RefuseMove:
+    """What a plan wants moved cannot be."""
+
+    plan_revision: int
+    shortages: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Withdraw:
     """What was promised may not be there: a hold ends, whoever has an allocation is told.
 
@@ -197,7 +215,9 @@ class Look:
     """Decide nothing. The kernel reads the stream again before it believes such a silence."""
 
 
-type Command = Look | Hold | Confirm | Release | Expire | Extend | Move | Withdraw | Close
+type Command = (
+    Look | Hold | Confirm | Release | Expire | Extend | Move | RefuseMove | Withdraw | Close
+)
 
 
 class Refusal(StrEnum):
@@ -231,6 +251,7 @@ class Reservation:
         lines: What it was promised, where it is now.
         lacking: What was asked for beyond it.
         asked: What was asked for, and where, whatever became of it.
+        endangered: What was told may lack of it, where it is.
         moves: Every change of place, oldest first.
     """
 
@@ -242,6 +263,7 @@ class Reservation:
     lacking: tuple[Line, ...] = ()
     holder_id: str = ""
     asked: tuple[Line, ...] = ()
+    endangered: tuple[Line, ...] = ()
     moves: tuple[ReservationMoved, ...] = ()
 
     @property
@@ -261,7 +283,7 @@ class Reservation:
         )
 
 
-def decide(command: Command, reservation: Reservation) -> Sequence[Event]:
+def decide(command: Command, reservation: Reservation) -> Sequence[Event]:  # noqa: PLR0911 - one per kind
     match command:
         case Look():
             return []
@@ -271,6 +293,10 @@ def decide(command: Command, reservation: Reservation) -> Sequence[Event]:
             return _extend(command, reservation)
         case Move():
             return _move(command, reservation)
+        case RefuseMove(plan_revision, shortages):
+            if plan_revision <= reservation.plan_revision:
+                return []
+            return [ReservationMoveRefused(reservation.order_id, plan_revision, shortages)]
         case Confirm():
             return _confirm(command, reservation)
         case Release() | Expire() | Withdraw() | Close():
@@ -359,7 +385,13 @@ def _end(command: Release | Expire | Withdraw | Close, reservation: Reservation)
             is_due = status is Status.HELD and now >= reservation.expires_at
             return [ReservationExpired(order_id, reservation.plan_revision)] if is_due else []
         case Withdraw(lines) if status is Status.CONFIRMED:
-            return [ReservationEndangered(order_id, reservation.plan_revision, lines)]
+            told = _by_place(reservation.endangered)
+            news = tuple(
+                line for line in lines if line.quantity > told.get((line.site_id, line.sku), 0)
+            )
+            if not news:
+                return []
+            return [ReservationEndangered(order_id, reservation.plan_revision, news)]
         case Withdraw():
             is_held = status is Status.HELD
             return [ReservationExpired(order_id, reservation.plan_revision)] if is_held else []
@@ -441,9 +473,7 @@ def _confirm(command: Confirm, reservation: Reservation) -> Sequence[Event]:
             assert_never(reservation.status)
 
 
-def evolve(reservation: Reservation, event: Event) -> Reservation:  # noqa: PLR0911 - one per event
-    if isinstance(event, ReservationEndangered):
-        return reservation  # it stands
+def evolve(reservation: Reservation, event: Event) -> Reservation:  # noqa: C901, PLR0911 - one per event
     match event:
         case ReservationHeld(order_id, plan_revision, lines, expires_at, lacking, holder_id):
             asked = summed([*lines, *lacking]) if lacking else lines
@@ -455,10 +485,20 @@ def evolve(reservation: Reservation, event: Event) -> Reservation:  # noqa: PLR0
             return Reservation(Status.REFUSED, order_id, plan_revision)
         case ReservationExtended(expires_at):
             return replace(reservation, expires_at=expires_at)
+        case ReservationEndangered(_, _, lines):
+            news = {(line.site_id, line.sku) for line in lines}
+            known = [o for o in reservation.endangered if (o.site_id, o.sku) not in news]
+            return replace(reservation, endangered=(*known, *lines))
+        case ReservationMoveRefused(_, plan_revision, _):
+            return replace(reservation, plan_revision=plan_revision)
         case ReservationMoved(_, plan_revision, _, left, came):
+            gone = {(line.site_id, line.sku) for line in left}
             return replace(
                 reservation,
                 lines=summed([*_less(reservation.lines, left), *came]),
+                endangered=tuple(
+                    one for one in reservation.endangered if (one.site_id, one.sku) not in gone
+                ),
                 moves=(*reservation.moves, event),
                 plan_revision=max(plan_revision, reservation.plan_revision),
             )

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from oms.catalog.v1.catalog_events_pb2 import CatalogEvent
 from oms.common.v1.common_pb2 import GroupLine
 from oms.delivery.v1.delivery_events_pb2 import DeliveryEvent
-from oms.order.v1.order_events_pb2 import OrderEvent
+from oms.order.v1.order_events_pb2 import Group, OrderEvent
 from oms.picking.v1.picking_events_pb2 import SHORT_REASON_DAMAGED, PickingEvent
 from oms.returns.v1.returns_events_pb2 import (
     DISPOSITION_RESTOCK,
     DISPOSITION_WRITE_OFF,
     ReturnsEvent,
 )
-from oms.sourcing.v1.sourcing_events_pb2 import PlanDecided, SourcingEvent
+from oms.sourcing.v1.sourcing_events_pb2 import SourcingEvent
 
 from services.kernel.application.feeds import Envelope, Subscription
 from services.kernel.application.work import Work
@@ -25,6 +25,7 @@ from services.kernel.domain.errors import Rejected
 from services.kernel.entrypoints.listen import listen
 from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.handlers import Reservations, load_plans, load_reserved
+from services.stock_ledger.application.moving import give_up, move_plan
 from services.stock_ledger.domain.reservation import Line
 from services.stock_ledger.domain.reservation import Refusal as ReservationRefusal
 from services.stock_ledger.domain.stock_item import (
@@ -63,7 +64,10 @@ def subscriptions(promises: Reservations) -> tuple[Subscription, ...]:
         listen(
             OrderEvent,
             group=GROUP,
-            hears=("order_accepted", "order_cancelled", "order_refused", "order_completed"),
+            hears=(
+                *("order_accepted", "order_cancelled", "order_refused", "order_completed"),
+                "groups_kept",
+            ),
             hear=orders.hear,
             prepare=orders.prepare,
         ),
@@ -108,7 +112,10 @@ class PlanSubscriber:
         await load_plans(
             work,
             {
-                event.plan_decided.order_id: _planned(event.plan_decided)
+                event.plan_decided.order_id: [
+                    *_lines_of(event.plan_decided.groups),
+                    *_lines_of(event.plan_decided.replaces),
+                ]
                 for event, envelope in batch
                 if event.WhichOneof("event") == "plan_decided" and _is_ours(envelope, work)
             },
@@ -118,8 +125,14 @@ class PlanSubscriber:
         match event.WhichOneof("event"):
             case "plan_decided":
                 plan = event.plan_decided
+                if plan.replaces:
+                    await move_plan(
+                        *(work, plan.order_id, plan.revision),
+                        *(_lines_of(plan.replaces), _lines_of(plan.groups)),
+                    )
+                    return
                 await self._promises.reserve_plan(
-                    work, plan.order_id, plan.revision, _planned(plan)
+                    work, plan.order_id, plan.revision, _lines_of(plan.groups)
                 )
             case "plan_rejected" | None:
                 pass  # nothing was held for it; or an event newer than this service
@@ -145,6 +158,8 @@ class OrderSubscriber:
                     order_ids.append(event.order_refused.order_id)
                 case "order_completed":
                     order_ids.append(event.order_completed.order_id)
+                case "groups_kept":
+                    order_ids.append(event.groups_kept.order_id)
                 case _:
                     pass  # moves no stock
         if order_ids:
@@ -165,6 +180,9 @@ class OrderSubscriber:
                 await self._promises.end(work, event.order_refused.order_id, "refused")
             case "order_completed":
                 await self._promises.complete(work, event.order_completed.order_id)
+            case "groups_kept":
+                kept = event.groups_kept
+                await give_up(work, kept.order_id, kept.plan_revision, _lines_of(kept.declined))
             case _:
                 pass  # moves no stock, or is newer than this service
 
@@ -289,10 +307,10 @@ def _is_ours(envelope: Envelope, work: Work) -> bool:
     return envelope.tenant == work.cause.tenant
 
 
-def _planned(plan: PlanDecided) -> list[Line]:
+def _lines_of(groups: Iterable[Group]) -> list[Line]:
     return [
         Line(group.source_site_id, line.sku, line.quantity)
-        for group in plan.groups
+        for group in groups
         for line in group.lines
     ]
 

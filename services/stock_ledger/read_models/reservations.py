@@ -23,6 +23,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationExtended,
     ReservationHeld,
     ReservationMoved,
+    ReservationMoveRefused,
     ReservationRefused,
     ReservationReleased,
     Status,
@@ -63,12 +64,13 @@ type _Shown = (
     | ReservationExpired
     | ReservationExtended
     | ReservationMoved
+    | ReservationMoveRefused
     | ReservationClosed
 )
 _OF_A_RESERVATION = (
     *(ReservationHeld, ReservationRefused, ReservationConfirmed),
     *(ReservationReleased, ReservationExpired, ReservationExtended, ReservationClosed),
-    ReservationMoved,
+    *(ReservationMoved, ReservationMoveRefused),
 )
 
 
@@ -135,7 +137,10 @@ def _after(
             status = Status.HELD
             if short:
                 lacking = json.dumps([[one.site_id, one.sku, one.quantity] for one in short])
-        case ReservationMoved(plan_revision=plan_revision):
+        case (
+            ReservationMoved(plan_revision=plan_revision)
+            | ReservationMoveRefused(plan_revision=plan_revision)
+        ):
             status = before[3] if before else ""  # it is as promised as it was
         case ReservationRefused(order_id, plan_revision, _):
             status = Status.REFUSED

@@ -1,13 +1,16 @@
 """Holds in part, holds that change their place, and how many of them a customer may have."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from oms.common.v1.common_pb2 import SkuQuantity
+from oms.common.v1.common_pb2 import GroupLine, SkuQuantity
+from oms.order.v1.order_events_pb2 import Group, GroupsKept, OrderCompleted
+from oms.sourcing.v1.sourcing_events_pb2 import PlanDecided, SourcingEvent
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
 from oms.stock_ledger.v1.stock_ledger_events_pb2 import StockLine
 
@@ -249,4 +252,90 @@ async def test_what_is_paid_released_or_over_makes_room(ledger: Holds) -> None:
     await eventually(is_expired)
     await ledger.hold("R-d", ("paris", "milk", 1), holder="C-1")
     assert (await ledger.shown("R-d")).holder_id == "C-1"
+    assert await ledger.wrong() == []
+
+
+def _group(group_id: str, site_id: str, quantity: int) -> Group:
+    line = GroupLine(line_id="1", sku="milk", quantity=quantity)
+    return Group(group_id=group_id, source_site_id=site_id, lines=[line])
+
+
+async def _replan(ledger: Holds, revision: int, quantity: int = 3) -> None:
+    plan = PlanDecided(
+        order_id="O-1",
+        revision=revision,
+        groups=[_group(f"O-1.{revision}.1", "lyon", quantity)],
+        replaces=[_group("O-1.1", "paris", quantity)],
+    )
+    await ledger.stack.publish(SourcingEvent(plan_decided=plan), "decision-O-1")
+    await ledger.stack.settle()
+
+
+async def _accepted(ledger: Holds) -> None:
+    await ledger.receive("milk", 5)
+    await ledger.receive("milk", 4, "lyon")
+    await ledger.plan("O-1", ("milk", 3))
+    await ledger.stack.settle()
+    await ledger.accepted("O-1")
+    await ledger.stack.settle()
+
+
+async def _topics(ledger: Holds) -> Counter[str]:
+    rows = await ledger.host.database.sql.fetch(
+        "SELECT topic FROM events WHERE originator_id = 'demo/reservation-O-1'"
+    )
+    return Counter(row[0].split(".")[1] for row in rows)
+
+
+async def test_a_plan_moves_what_an_accepted_order_has_once(ledger: Holds) -> None:
+    await _accepted(ledger)
+    for _ in range(2):
+        await _replan(ledger, 2)
+    assert await ledger.level("milk") == (5, 0, 0, 0)
+    assert await ledger.level("milk", "lyon") == (1, 0, 3, 0)
+    assert (await _topics(ledger))["moved"] == 1
+    await ledger.cancelled("O-1")
+    assert await ledger.level("milk", "lyon") == (4, 0, 0, 0)
+    await _replan(ledger, 3)
+    assert await ledger.level("milk", "lyon") == (4, 0, 0, 0)
+    assert await ledger.wrong() == []
+
+
+async def test_a_plan_that_cannot_be_moved_is_refused_and_says_what_lacks(ledger: Holds) -> None:
+    await _accepted(ledger)
+    await ledger.hold("R-1", ("lyon", "milk", 3))
+    for _ in range(2):
+        await _replan(ledger, 2)
+    assert (await _topics(ledger))["move_refused"] == 1
+    refused = await ledger.host.database.sql.fetchval(
+        "SELECT convert_from(state, 'UTF8') FROM events WHERE topic LIKE '%move_refused%'"
+    )
+    assert json.loads(refused)["shortages"] == [{"site_id": "lyon", "sku": "milk", "quantity": 1}]
+    await ledger.picked("O-1", "milk", 1)
+    await ledger.stack.settle()
+    await _replan(ledger, 3)
+    assert (await _topics(ledger))["move_refused"] == 2
+    assert await ledger.level("milk") == (2, 0, 2, 1)
+    assert await ledger.wrong() == []
+
+
+@pytest.mark.parametrize("is_completed", [False, True])
+async def test_what_the_order_did_not_take_up_is_given_back(
+    ledger: Holds, *, is_completed: bool
+) -> None:
+    await _accepted(ledger)
+    await _replan(ledger, 2)
+    # It was picked where it stood while the move travelled.
+    await ledger.picked("O-1", "milk", 3)
+    await ledger.stack.settle()
+    if is_completed:
+        await ledger.handed_over("O-1", ("milk", 3))
+        await ledger.order("O-1", order_completed=OrderCompleted(order_id="O-1"))
+        await ledger.stack.settle()
+    kept = GroupsKept(order_id="O-1", plan_revision=2, declined=[_group("O-1.2.1", "lyon", 3)])
+    for _ in range(2):
+        await ledger.order("O-1", groups_kept=kept)
+        await ledger.stack.settle()
+    assert await ledger.level("milk", "lyon") == (4, 0, 0, 0)
+    assert await ledger.level("milk") == (2, 0, 0, 0 if is_completed else 3)
     assert await ledger.wrong() == []

@@ -18,9 +18,11 @@ from services.order.domain.fulfilment_process import (
     HoldExpired,
     HoldRefused,
     Message,
+    Moved,
     Phase,
     Planned,
     PlanRejected,
+    Replanned,
 )
 from services.order.domain.mode import Milestone
 from services.order.domain.order import (
@@ -40,6 +42,7 @@ from services.order.domain.order import (
     ReachMilestone,
     Refusal,
     RefuseOrder,
+    ReplaceGroups,
     StepStarted,
 )
 from services.order.domain.order import Command as OrderCommand
@@ -71,6 +74,17 @@ def test_every_interleaving_of_plans_and_holds_accepts_the_held_plan_once() -> N
         feeds = {"s": deque(sourcing), "l": deque(ledger)}
         messages = [feeds[pick].popleft() for pick in picks]
         assert reactions(*messages) == [AcceptOrder(AGAIN, "R-1", 2)]
+
+
+def test_groups_are_replaced_when_plan_and_move_are_both_known() -> None:
+    accepted: list[Message] = [Planned(1, GROUPS), Held(1, "R-1")]
+    replanned, moved = Replanned(2, ("O-1.1",), AGAIN[:1]), Moved(2)
+    expected = ReplaceGroups(("O-1.1",), AGAIN[:1], 2)
+    both: list[Message] = [replanned, moved]
+    for messages in permutations(both):
+        assert reactions(*accepted, *messages)[1:] == [expected]
+    assert reactions(*accepted, Moved(1), replanned)[1:] == []
+    assert reactions(*accepted, Abandoned(), replanned, moved)[1:] == []
 
 
 def test_an_expired_hold_accepts_nothing() -> None:

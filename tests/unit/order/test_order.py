@@ -18,6 +18,8 @@ from services.order.domain.order import (
     Event,
     GroupCompleted,
     GroupLine,
+    GroupsKept,
+    GroupsReplaced,
     LineShorted,
     NoteShort,
     Order,
@@ -33,6 +35,7 @@ from services.order.domain.order import (
     RefundOrder,
     Refusal,
     RefuseOrder,
+    ReplaceGroups,
     Status,
     StepCompleted,
     StepStarted,
@@ -220,6 +223,35 @@ def test_an_order_can_be_cancelled_until_the_step_that_says_no() -> None:
     )
 
 
+ELSEWHERE = replace(COLLECTED, group_id="O-1.2.1", source_site_id="ROUBAIX")
+REPLACE = ReplaceGroups(("O-1.1",), (ELSEWHERE,), 2)
+
+
+def test_a_group_is_prepared_elsewhere_from_where_it_stood() -> None:
+    replaced = GroupsReplaced(("O-1.1",), (ELSEWHERE,), 2)
+    started = StepStarted(WHO, ELSEWHERE, PICKING)
+    given(ORDER, *ACCEPTED).when(REPLACE).then(replaced, started)
+    given(ORDER, *ACCEPTED, replaced, started).when(REPLACE).then_nothing()
+    moved = ORDER.fold([*ACCEPTED, replaced, started])
+    assert list(moved.groups) == ["O-1.2", "O-1.2.1"]
+    gone = ReachMilestone("O-1.1", Milestone.PICKED)
+    given(ORDER, *ACCEPTED, replaced, started).when(gone).then_nothing()
+
+
+def test_a_group_that_is_picked_or_short_stays_and_it_is_said() -> None:
+    kept = GroupsKept((ELSEWHERE,), 2)
+    picked = after(ReachMilestone("O-1.1", Milestone.PICKED, (ReachedLine("1", 6),)))
+    given(ORDER, *picked).when(REPLACE).then(kept)
+    given(ORDER, *picked, kept).when(REPLACE).then_nothing()
+    short = after(NoteShort("O-1.1", "1", 2, "NOT_FOUND", 1))
+    given(ORDER, *short).when(REPLACE).then(kept)
+
+
+def test_what_is_over_is_not_prepared_elsewhere() -> None:
+    given(ORDER, PLACED).when(REPLACE).then_nothing()
+    given(ORDER, *after(CancelOrder("mind"))).when(REPLACE).then_nothing()
+
+
 def test_refunds_never_exceed_what_was_captured() -> None:
     history = after(PICKED_1, READY_1, HANDED_1)
     first = OrderRefunded("RET-1", "EUR", 400, 400)
@@ -250,6 +282,10 @@ commands: st.SearchStrategy[Command] = st.one_of(
             PICKED_2,
             SENT_2,
             DELIVERED_2,
+            REPLACE,
+            ReplaceGroups(("O-1.2.1",), (replace(COLLECTED, group_id="O-1.3.1"),), 3),
+            ReachMilestone("O-1.2.1", Milestone.PICKED, (ReachedLine("1", 6),)),
+            ReachMilestone("O-1.2.1", Milestone.HANDED_OVER, (ReachedLine("1", 6),)),
         ]
     ),
     st.builds(

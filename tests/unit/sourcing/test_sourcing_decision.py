@@ -21,8 +21,10 @@ from services.sourcing.domain.sourcing_decision import (
     PlanRejected,
     PlanSuperseded,
     Replan,
+    ReplanGroups,
     RequestPlan,
     Reuse,
+    StandBack,
     View,
 )
 from services.sourcing.domain.wishes import Line, Refusal
@@ -121,7 +123,10 @@ def test_a_closed_decision_is_not_planned_again() -> None:
     closed = DecisionClosed("O1", "accepted")
     given(SOURCING_DECISION, *PLANNED).when(CloseDecision("O1", "accepted")).then(closed)
     given(SOURCING_DECISION, *PLANNED, closed).when(replan(1, S1_EMPTY)).then_nothing()
-    given(SOURCING_DECISION, *PLANNED, closed).when(CloseDecision("O1", "x")).then_nothing()
+    given(SOURCING_DECISION, *PLANNED, closed).when(CloseDecision("O1", "accepted")).then_nothing()
+    over = DecisionClosed("O1", "cancelled")
+    given(SOURCING_DECISION, *PLANNED, closed).when(CloseDecision("O1", "cancelled")).then(over)
+    given(SOURCING_DECISION, *PLANNED, over).when(CloseDecision("O1", "x")).then_nothing()
     given(SOURCING_DECISION).when(CloseDecision("O1", "cancelled")).then_nothing()
 
 
@@ -182,3 +187,71 @@ def test_no_history_plans_for_ever_or_after_the_end(script: list[Command]) -> No
     ]
     assert revisions == list(range(1, len(revisions) + 1))
     assert sum(isinstance(event, PlanDecided) for event in history) <= MAX_REVISIONS
+
+
+ACCEPTED = (*PLANNED, DecisionClosed("O1", "accepted"))
+S1_MILK = frozenset({("S1", "milk")})
+
+
+def replan_groups(view: View = BOTH) -> ReplanGroups:
+    return ReplanGroups("O1", S1_MILK, "d2", MONDAY, view, POLICY)
+
+
+def stand_back(*corrections: Correction, revision: int = 2, view: View = BOTH) -> StandBack:
+    decision_id = f"d{revision + 1}"
+    return StandBack("O1", revision, corrections, decision_id, MONDAY, view, POLICY)
+
+
+def test_a_group_whose_stock_is_gone_is_planned_elsewhere_as_a_whole() -> None:
+    [plan] = decided(replan_groups(), *ACCEPTED)
+    assert isinstance(plan, PlanDecided)
+    assert [group.group_id for group in plan.replaces] == ["O1.1"]
+    assert [(g.group_id, g.source_site_id) for g in plan.groups] == [("O1.2.1", "S2")]
+    assert plan.lines == LINES
+    given(SOURCING_DECISION, *ACCEPTED, plan).when(replan_groups()).then_nothing()
+
+
+def test_what_nobody_else_has_stays_where_it_is() -> None:
+    [stays] = decided(replan_groups(a_view({"S1": (5, 10), "S2": (2, 11)})), *ACCEPTED)
+    assert isinstance(stays, PlanRejected)
+    assert [group.group_id for group in stays.replaces] == ["O1.1"]
+    after = SOURCING_DECISION.fold([*ACCEPTED, stays])
+    assert not after.is_over
+    assert [group.source_site_id for group in after.groups] == ["S1"]
+
+
+def test_an_order_that_is_over_is_not_planned_elsewhere() -> None:
+    over = DecisionClosed("O1", "cancelled")
+    given(SOURCING_DECISION, *ACCEPTED, over).when(replan_groups()).then_nothing()
+    given(SOURCING_DECISION).when(replan_groups()).then_nothing()
+
+
+def test_what_could_not_be_moved_is_planned_at_yet_another_site() -> None:
+    network = a_network(a_site("S1"), a_site("S2", 5), a_site("S3", 9))
+    free = {"milk": {"S1": 5, "S2": 5, "S3": 5}}
+    view = View(network, {}, free, {"milk": {"S2": 11}})
+    [moved] = decided(replan_groups(view), *ACCEPTED)
+    lacks = Correction("S2", "milk", 1, position=30)
+    superseded, again = decided(stand_back(lacks, view=view), *ACCEPTED, moved)
+    assert superseded == PlanSuperseded("O1", 2, Cause.REFUSED, (lacks,))
+    assert isinstance(again, PlanDecided)
+    assert [group.group_id for group in again.replaces] == ["O1.1"]
+    assert [(g.group_id, g.source_site_id) for g in again.groups] == [("O1.3.1", "S3")]
+    late = stand_back(lacks, view=view)
+    given(SOURCING_DECISION, *ACCEPTED, moved, superseded, again).when(late).then_nothing()
+
+
+def test_what_was_picked_meanwhile_stays_and_nothing_is_tried() -> None:
+    [moved] = decided(replan_groups(), *ACCEPTED)
+    [superseded] = decided(stand_back(), *ACCEPTED, moved)
+    after = SOURCING_DECISION.fold([*ACCEPTED, moved, superseded])
+    assert [group.group_id for group in after.groups] == ["O1.1"]
+
+
+def test_groups_are_planned_elsewhere_no_oftener_than_orders_are() -> None:
+    history: list[Event] = [*ACCEPTED]
+    for n in range(10):
+        site = ("S1", "S2")[n % 2]
+        command = ReplanGroups("O1", frozenset({(site, "milk")}), f"d{n}", MONDAY, BOTH, POLICY)
+        history += decided(command, *history)
+    assert SOURCING_DECISION.fold(history).revision == MAX_REVISIONS

@@ -12,6 +12,7 @@ from services.stock_ledger.domain.discrepancy import (
     DiscrepancyClosed,
     DiscrepancyOpened,
     Open,
+    lacking,
     noticed,
 )
 from services.stock_ledger.domain.entry import Cause, EntryPosted, Report
@@ -54,6 +55,7 @@ def test_it_is_open_exactly_while_free_is_below_zero(units: list[list[tuple[Caus
     number = 0
     for unit in units:
         entries: list[EntryPosted] = []
+        before = item.buckets.free
         for cause, quantity in unit:
             number += 1
             command = Post(cause, (Report(str(number), quantity, NOON),))
@@ -63,3 +65,5 @@ def test_it_is_open_exactly_while_free_is_below_zero(units: list[list[tuple[Caus
         for event in [] if seen is None else RULE.decide(seen, discrepancy):
             discrepancy = RULE.evolve(discrepancy, event)
         assert discrepancy.is_open == (item.buckets.free < 0)
+        is_worse = item.buckets.free < min(before, 0)
+        assert lacking(entries) == (-item.buckets.free if is_worse else 0)

@@ -21,6 +21,7 @@ from services.stock_ledger.domain.reservation import (
     Look,
     Move,
     Refusal,
+    RefuseMove,
     Release,
     ReservationClosed,
     ReservationConfirmed,
@@ -29,6 +30,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationExtended,
     ReservationHeld,
     ReservationMoved,
+    ReservationMoveRefused,
     ReservationRefused,
     ReservationReleased,
     Status,
@@ -164,6 +166,19 @@ def test_a_hold_whose_stock_was_sold_meanwhile_ends_and_an_allocation_is_told() 
         ReservationEndangered("O-1", 1, lacking)
     )
     given(RULE).when(Withdraw(lacking)).then_nothing()
+    told = given(RULE, HELD, CONFIRMED, ReservationEndangered("O-1", 1, lacking))
+    told.when(Withdraw(lacking)).then_nothing()
+    told.when(Withdraw((Line("lyon", "milk", 1),))).then_nothing()
+    more = (Line("lyon", "milk", 3),)
+    told.when(Withdraw(more)).then(ReservationEndangered("O-1", 1, more))
+
+
+def test_a_plan_that_cannot_be_moved_is_refused_once() -> None:
+    short = (Line("lyon", "milk", 1),)
+    refused = ReservationMoveRefused("O-1", 2, short)
+    given(RULE, HELD, CONFIRMED).when(RefuseMove(2, short)).then(refused)
+    given(RULE, HELD, CONFIRMED, refused).when(RefuseMove(2, short)).then_nothing()
+    assert RULE.fold([HELD, CONFIRMED, refused]).is_promised
 
 
 def test_a_hold_may_last_longer_but_never_shorter() -> None:

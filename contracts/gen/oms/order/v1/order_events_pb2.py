@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from oms.common.v1 import common_pb2 as oms_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1foms/order/v1/order_events.proto\x12\x0coms.order.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aoms/common/v1/common.proto\"\x8f\x05\n\nOrderEvent\x12\x31\n\x0corder_placed\x18\x01 \x01(\x0b\x32\x19.oms.order.v1.OrderPlacedH\x00\x12\x35\n\x0eorder_accepted\x18\x02 \x01(\x0b\x32\x1b.oms.order.v1.OrderAcceptedH\x00\x12\x33\n\rorder_refused\x18\x03 \x01(\x0b\x32\x1a.oms.order.v1.OrderRefusedH\x00\x12<\n\x12group_step_started\x18\x04 \x01(\x0b\x32\x1e.oms.order.v1.GroupStepStartedH\x00\x12@\n\x14group_step_completed\x18\x05 \x01(\x0b\x32 .oms.order.v1.GroupStepCompletedH\x00\x12<\n\x12group_line_shorted\x18\x06 \x01(\x0b\x32\x1e.oms.order.v1.GroupLineShortedH\x00\x12\x39\n\x10payment_captured\x18\x07 \x01(\x0b\x32\x1d.oms.order.v1.PaymentCapturedH\x00\x12\x37\n\x0fgroup_completed\x18\x08 \x01(\x0b\x32\x1c.oms.order.v1.GroupCompletedH\x00\x12\x37\n\x0forder_cancelled\x18\t \x01(\x0b\x32\x1c.oms.order.v1.OrderCancelledH\x00\x12\x37\n\x0forder_completed\x18\n \x01(\x0b\x32\x1c.oms.order.v1.OrderCompletedH\x00\x12\x35\n\x0eorder_refunded\x18\x0b \x01(\x0b\x32\x1b.oms.order.v1.OrderRefundedH\x00\x42\x07\n\x05\x65vent\"\xa0\x01\n\x06\x43hoice\x12\x0f\n\x07mode_id\x18\x01 \x01(\t\x12\x14\n\x0cmode_version\x18\x02 \x01(\x05\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12/\n\x0b\x64\x65stination\x18\x04 \x01(\x0b\x32\x1a.oms.common.v1.Destination\x12-\n\twanted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x01\n\tOrderLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12$\n\x06\x63hoice\x18\x04 \x01(\x0b\x32\x14.oms.order.v1.Choice\x12\x13\n\x0bgross_minor\x18\x05 \x01(\x03\x12\x16\n\x0e\x64iscount_minor\x18\x06 \x01(\x03\x12\x34\n\x0btemperature\x18\x07 \x01(\x0e\x32\x1f.oms.common.v1.TemperatureClass\"\xb0\x01\n\x0bOrderPlaced\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12&\n\x05lines\x18\x03 \x03(\x0b\x32\x17.oms.order.v1.OrderLine\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x11\n\tfee_minor\x18\x05 \x01(\x03\x12-\n\tplaced_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcc\x01\n\x05Group\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12\x0f\n\x07mode_id\x18\x02 \x01(\t\x12\x14\n\x0cmode_version\x18\x03 \x01(\x05\x12\x16\n\x0esource_site_id\x18\x04 \x01(\t\x12\x18\n\x10handover_site_id\x18\x05 \x01(\t\x12\'\n\x05lines\x18\x06 \x03(\x0b\x32\x18.oms.common.v1.GroupLine\x12/\n\x0bpromised_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"u\n\rOrderAccepted\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12#\n\x06groups\x18\x02 \x03(\x0b\x32\x13.oms.order.v1.Group\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\x12\x15\n\rplan_revision\x18\x04 \x01(\x05\">\n\x0b\x41lternative\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x11\n\tavailable\x18\x03 \x01(\x03\"a\n\x0cOrderRefused\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12/\n\x0c\x61lternatives\x18\x03 \x03(\x0b\x32\x19.oms.order.v1.Alternative\"\x80\x01\n\x10GroupStepStarted\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\"\n\x05group\x18\x03 \x01(\x0b\x32\x13.oms.order.v1.Group\x12!\n\x04step\x18\x04 \x01(\x0b\x32\x13.oms.common.v1.Step\"p\n\x12GroupStepCompleted\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x10\n\x08group_id\x18\x03 \x01(\t\x12!\n\x04step\x18\x04 \x01(\x0b\x32\x13.oms.common.v1.Step\"\x97\x01\n\x10GroupLineShorted\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x10\n\x08group_id\x18\x02 \x01(\t\x12\x0f\n\x07line_id\x18\x03 \x01(\t\x12\x0b\n\x03sku\x18\x04 \x01(\t\x12\x18\n\x10ordered_quantity\x18\x05 \x01(\x03\x12\x17\n\x0fpicked_quantity\x18\x06 \x01(\x03\x12\x0e\n\x06reason\x18\x07 \x01(\t\"~\n\x0fPaymentCaptured\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x10\n\x08group_id\x18\x02 \x01(\t\x12$\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x14.oms.common.v1.Money\x12!\n\x03\x66\x65\x65\x18\x04 \x01(\x0b\x32\x14.oms.common.v1.Money\"R\n\rDeliveredLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x11\n\tnet_minor\x18\x04 \x01(\x03\"\xa5\x01\n\x0eGroupCompleted\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x10\n\x08group_id\x18\x03 \x01(\t\x12\x18\n\x10handover_site_id\x18\x04 \x01(\t\x12.\n\tdelivered\x18\x05 \x03(\x0b\x32\x1b.oms.order.v1.DeliveredLine\x12\x10\n\x08\x63urrency\x18\x06 \x01(\t\"J\n\x0eOrderCancelled\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\"\"\n\x0eOrderCompleted\x12\x10\n\x08order_id\x18\x01 \x01(\t\"Z\n\rOrderRefunded\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x11\n\treturn_id\x18\x02 \x01(\t\x12$\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x14.oms.common.v1.Moneyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1foms/order/v1/order_events.proto\x12\x0coms.order.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aoms/common/v1/common.proto\"\xf9\x05\n\nOrderEvent\x12\x31\n\x0corder_placed\x18\x01 \x01(\x0b\x32\x19.oms.order.v1.OrderPlacedH\x00\x12\x35\n\x0eorder_accepted\x18\x02 \x01(\x0b\x32\x1b.oms.order.v1.OrderAcceptedH\x00\x12\x33\n\rorder_refused\x18\x03 \x01(\x0b\x32\x1a.oms.order.v1.OrderRefusedH\x00\x12<\n\x12group_step_started\x18\x04 \x01(\x0b\x32\x1e.oms.order.v1.GroupStepStartedH\x00\x12@\n\x14group_step_completed\x18\x05 \x01(\x0b\x32 .oms.order.v1.GroupStepCompletedH\x00\x12<\n\x12group_line_shorted\x18\x06 \x01(\x0b\x32\x1e.oms.order.v1.GroupLineShortedH\x00\x12\x39\n\x10payment_captured\x18\x07 \x01(\x0b\x32\x1d.oms.order.v1.PaymentCapturedH\x00\x12\x37\n\x0fgroup_completed\x18\x08 \x01(\x0b\x32\x1c.oms.order.v1.GroupCompletedH\x00\x12\x37\n\x0forder_cancelled\x18\t \x01(\x0b\x32\x1c.oms.order.v1.OrderCancelledH\x00\x12\x37\n\x0forder_completed\x18\n \x01(\x0b\x32\x1c.oms.order.v1.OrderCompletedH\x00\x12\x35\n\x0eorder_refunded\x18\x0b \x01(\x0b\x32\x1b.oms.order.v1.OrderRefundedH\x00\x12\x37\n\x0fgroups_replaced\x18\x0c \x01(\x0b\x32\x1c.oms.order.v1.GroupsReplacedH\x00\x12/\n\x0bgroups_kept\x18\r \x01(\x0b\x32\x18.oms.order.v1.GroupsKeptH\x00\x42\x07\n\x05\x65vent\"\xa0\x01\n\x06\x43hoice\x12\x0f\n\x07mode_id\x18\x01 \x01(\t\x12\x14\n\x0cmode_version\x18\x02 \x01(\x05\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12/\n\x0b\x64\x65stination\x18\x04 \x01(\x0b\x32\x1a.oms.common.v1.Destination\x12-\n\twanted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc4\x01\n\tOrderLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12$\n\x06\x63hoice\x18\x04 \x01(\x0b\x32\x14.oms.order.v1.Choice\x12\x13\n\x0bgross_minor\x18\x05 \x01(\x03\x12\x16\n\x0e\x64iscount_minor\x18\x06 \x01(\x03\x12\x34\n\x0btemperature\x18\x07 \x01(\x0e\x32\x1f.oms.common.v1.TemperatureClass\"\xb0\x01\n\x0bOrderPlaced\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12&\n\x05lines\x18\x03 \x03(\x0b\x32\x17.oms.order.v1.OrderLine\x12\x10\n\x08\x63urrency\x18\x04 \x01(\t\x12\x11\n\tfee_minor\x18\x05 \x01(\x03\x12-\n\tplaced_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcc\x01\n\x05Group\x12\x10\n\x08group_id\x18\x01 \x01(\t\x12\x0f\n\x07mode_id\x18\x02 \x01(\t\x12\x14\n\x0cmode_version\x18\x03 \x01(\x05\x12\x16\n\x0esource_site_id\x18\x04 \x01(\t\x12\x18\n\x10handover_site_id\x18\x05 \x01(\t\x12\'\n\x05lines\x18\x06 \x03(\x0b\x32\x18.oms.common.v1.GroupLine\x12/\n\x0bpromised_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"u\n\rOrderAccepted\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12#\n\x06groups\x18\x02 \x03(\x0b\x32\x13.oms.order.v1.Group\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\x12\x15\n\rplan_revision\x18\x04 \x01(\x05\">\n\x0b\x41lternative\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x11\n\tavailable\x18\x03 \x01(\x03\"a\n\x0cOrderRefused\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12/\n\x0c\x61lternatives\x18\x03 \x03(\x0b\x32\x19.oms.order.v1.Alternative\"\x80\x01\n\x10GroupStepStarted\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\"\n\x05group\x18\x03 \x01(\x0b\x32\x13.oms.order.v1.Group\x12!\n\x04step\x18\x04 \x01(\x0b\x32\x13.oms.common.v1.Step\"p\n\x12GroupStepCompleted\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x10\n\x08group_id\x18\x03 \x01(\t\x12!\n\x04step\x18\x04 \x01(\x0b\x32\x13.oms.common.v1.Step\"\x97\x01\n\x10GroupLineShorted\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x10\n\x08group_id\x18\x02 \x01(\t\x12\x0f\n\x07line_id\x18\x03 \x01(\t\x12\x0b\n\x03sku\x18\x04 \x01(\t\x12\x18\n\x10ordered_quantity\x18\x05 \x01(\x03\x12\x17\n\x0fpicked_quantity\x18\x06 \x01(\x03\x12\x0e\n\x06reason\x18\x07 \x01(\t\"~\n\x0fPaymentCaptured\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x10\n\x08group_id\x18\x02 \x01(\t\x12$\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x14.oms.common.v1.Money\x12!\n\x03\x66\x65\x65\x18\x04 \x01(\x0b\x32\x14.oms.common.v1.Money\"R\n\rDeliveredLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x11\n\tnet_minor\x18\x04 \x01(\x03\"\xa5\x01\n\x0eGroupCompleted\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\x12\x10\n\x08group_id\x18\x03 \x01(\t\x12\x18\n\x10handover_site_id\x18\x04 \x01(\t\x12.\n\tdelivered\x18\x05 \x03(\x0b\x32\x1b.oms.order.v1.DeliveredLine\x12\x10\n\x08\x63urrency\x18\x06 \x01(\t\"J\n\x0eOrderCancelled\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\"\"\n\x0eOrderCompleted\x12\x10\n\x08order_id\x18\x01 \x01(\t\"Z\n\rOrderRefunded\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x11\n\treturn_id\x18\x02 \x01(\t\x12$\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x14.oms.common.v1.Money\"z\n\x0eGroupsReplaced\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x15\n\rplan_revision\x18\x02 \x01(\x05\x12\x1a\n\x12replaced_group_ids\x18\x03 \x03(\t\x12#\n\x06groups\x18\x04 \x03(\x0b\x32\x13.oms.order.v1.Group\"\\\n\nGroupsKept\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x15\n\rplan_revision\x18\x02 \x01(\x05\x12%\n\x08\x64\x65\x63lined\x18\x03 \x03(\x0b\x32\x13.oms.order.v1.Groupb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,37 +34,41 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oms.order.v1.order_events_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ORDEREVENT']._serialized_start=111
-  _globals['_ORDEREVENT']._serialized_end=766
-  _globals['_CHOICE']._serialized_start=769
-  _globals['_CHOICE']._serialized_end=929
-  _globals['_ORDERLINE']._serialized_start=932
-  _globals['_ORDERLINE']._serialized_end=1128
-  _globals['_ORDERPLACED']._serialized_start=1131
-  _globals['_ORDERPLACED']._serialized_end=1307
-  _globals['_GROUP']._serialized_start=1310
-  _globals['_GROUP']._serialized_end=1514
-  _globals['_ORDERACCEPTED']._serialized_start=1516
-  _globals['_ORDERACCEPTED']._serialized_end=1633
-  _globals['_ALTERNATIVE']._serialized_start=1635
-  _globals['_ALTERNATIVE']._serialized_end=1697
-  _globals['_ORDERREFUSED']._serialized_start=1699
-  _globals['_ORDERREFUSED']._serialized_end=1796
-  _globals['_GROUPSTEPSTARTED']._serialized_start=1799
-  _globals['_GROUPSTEPSTARTED']._serialized_end=1927
-  _globals['_GROUPSTEPCOMPLETED']._serialized_start=1929
-  _globals['_GROUPSTEPCOMPLETED']._serialized_end=2041
-  _globals['_GROUPLINESHORTED']._serialized_start=2044
-  _globals['_GROUPLINESHORTED']._serialized_end=2195
-  _globals['_PAYMENTCAPTURED']._serialized_start=2197
-  _globals['_PAYMENTCAPTURED']._serialized_end=2323
-  _globals['_DELIVEREDLINE']._serialized_start=2325
-  _globals['_DELIVEREDLINE']._serialized_end=2407
-  _globals['_GROUPCOMPLETED']._serialized_start=2410
-  _globals['_GROUPCOMPLETED']._serialized_end=2575
-  _globals['_ORDERCANCELLED']._serialized_start=2577
-  _globals['_ORDERCANCELLED']._serialized_end=2651
-  _globals['_ORDERCOMPLETED']._serialized_start=2653
-  _globals['_ORDERCOMPLETED']._serialized_end=2687
-  _globals['_ORDERREFUNDED']._serialized_start=2689
-  _globals['_ORDERREFUNDED']._serialized_end=2779
+  _globals['_ORDEREVENT']._serialized_end=872
+  _globals['_CHOICE']._serialized_start=875
+  _globals['_CHOICE']._serialized_end=1035
+  _globals['_ORDERLINE']._serialized_start=1038
+  _globals['_ORDERLINE']._serialized_end=1234
+  _globals['_ORDERPLACED']._serialized_start=1237
+  _globals['_ORDERPLACED']._serialized_end=1413
+  _globals['_GROUP']._serialized_start=1416
+  _globals['_GROUP']._serialized_end=1620
+  _globals['_ORDERACCEPTED']._serialized_start=1622
+  _globals['_ORDERACCEPTED']._serialized_end=1739
+  _globals['_ALTERNATIVE']._serialized_start=1741
+  _globals['_ALTERNATIVE']._serialized_end=1803
+  _globals['_ORDERREFUSED']._serialized_start=1805
+  _globals['_ORDERREFUSED']._serialized_end=1902
+  _globals['_GROUPSTEPSTARTED']._serialized_start=1905
+  _globals['_GROUPSTEPSTARTED']._serialized_end=2033
+  _globals['_GROUPSTEPCOMPLETED']._serialized_start=2035
+  _globals['_GROUPSTEPCOMPLETED']._serialized_end=2147
+  _globals['_GROUPLINESHORTED']._serialized_start=2150
+  _globals['_GROUPLINESHORTED']._serialized_end=2301
+  _globals['_PAYMENTCAPTURED']._serialized_start=2303
+  _globals['_PAYMENTCAPTURED']._serialized_end=2429
+  _globals['_DELIVEREDLINE']._serialized_start=2431
+  _globals['_DELIVEREDLINE']._serialized_end=2513
+  _globals['_GROUPCOMPLETED']._serialized_start=2516
+  _globals['_GROUPCOMPLETED']._serialized_end=2681
+  _globals['_ORDERCANCELLED']._serialized_start=2683
+  _globals['_ORDERCANCELLED']._serialized_end=2757
+  _globals['_ORDERCOMPLETED']._serialized_start=2759
+  _globals['_ORDERCOMPLETED']._serialized_end=2793
+  _globals['_ORDERREFUNDED']._serialized_start=2795
+  _globals['_ORDERREFUNDED']._serialized_end=2885
+  _globals['_GROUPSREPLACED']._serialized_start=2887
+  _globals['_GROUPSREPLACED']._serialized_end=3009
+  _globals['_GROUPSKEPT']._serialized_start=3011
+  _globals['_GROUPSKEPT']._serialized_end=3103
 # @@protoc_insertion_point(module_scope)

@@ -37,6 +37,8 @@ class OrderEvent(_message.Message):
     ORDER_CANCELLED_FIELD_NUMBER: _builtins.int
     ORDER_COMPLETED_FIELD_NUMBER: _builtins.int
     ORDER_REFUNDED_FIELD_NUMBER: _builtins.int
+    GROUPS_REPLACED_FIELD_NUMBER: _builtins.int
+    GROUPS_KEPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def order_placed(self) -> Global___OrderPlaced: ...
     @_builtins.property
@@ -59,6 +61,10 @@ class OrderEvent(_message.Message):
     def order_completed(self) -> Global___OrderCompleted: ...
     @_builtins.property
     def order_refunded(self) -> Global___OrderRefunded: ...
+    @_builtins.property
+    def groups_replaced(self) -> Global___GroupsReplaced: ...
+    @_builtins.property
+    def groups_kept(self) -> Global___GroupsKept: ...
     def __init__(
         self,
         *,
@@ -73,12 +79,14 @@ class OrderEvent(_message.Message):
         order_cancelled: Global___OrderCancelled | None = ...,
         order_completed: Global___OrderCompleted | None = ...,
         order_refunded: Global___OrderRefunded | None = ...,
+        groups_replaced: Global___GroupsReplaced | None = ...,
+        groups_kept: Global___GroupsKept | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "group_completed", b"group_completed", "group_line_shorted", b"group_line_shorted", "group_step_completed", b"group_step_completed", "group_step_started", b"group_step_started", "order_accepted", b"order_accepted", "order_cancelled", b"order_cancelled", "order_completed", b"order_completed", "order_placed", b"order_placed", "order_refunded", b"order_refunded", "order_refused", b"order_refused", "payment_captured", b"payment_captured"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "group_completed", b"group_completed", "group_line_shorted", b"group_line_shorted", "group_step_completed", b"group_step_completed", "group_step_started", b"group_step_started", "groups_kept", b"groups_kept", "groups_replaced", b"groups_replaced", "order_accepted", b"order_accepted", "order_cancelled", b"order_cancelled", "order_completed", b"order_completed", "order_placed", b"order_placed", "order_refunded", b"order_refunded", "order_refused", b"order_refused", "payment_captured", b"payment_captured"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "group_completed", b"group_completed", "group_line_shorted", b"group_line_shorted", "group_step_completed", b"group_step_completed", "group_step_started", b"group_step_started", "order_accepted", b"order_accepted", "order_cancelled", b"order_cancelled", "order_completed", b"order_completed", "order_placed", b"order_placed", "order_refunded", b"order_refunded", "order_refused", b"order_refused", "payment_captured", b"payment_captured"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "group_completed", b"group_completed", "group_line_shorted", b"group_line_shorted", "group_step_completed", b"group_step_completed", "group_step_started", b"group_step_started", "groups_kept", b"groups_kept", "groups_replaced", b"groups_replaced", "order_accepted", b"order_accepted", "order_cancelled", b"order_cancelled", "order_completed", b"order_completed", "order_placed", b"order_placed", "order_refunded", b"order_refunded", "order_refused", b"order_refused", "payment_captured", b"payment_captured"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["order_placed", "order_accepted", "order_refused", "group_step_started", "group_step_completed", "group_line_shorted", "payment_captured", "group_completed", "order_cancelled", "order_completed", "order_refunded"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["order_placed", "order_accepted", "order_refused", "group_step_started", "group_step_completed", "group_line_shorted", "payment_captured", "group_completed", "order_cancelled", "order_completed", "order_refunded", "groups_replaced", "groups_kept"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -620,3 +628,70 @@ class OrderRefunded(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OrderRefunded: _TypeAlias = OrderRefunded  # noqa: Y015
+
+@_typing.final
+class GroupsReplaced(_message.Message):
+    """Groups are prepared elsewhere than it was accepted: their stock was not where the books had it.
+    The new ones are in their place, and begin where the old ones stood.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    PLAN_REVISION_FIELD_NUMBER: _builtins.int
+    REPLACED_GROUP_IDS_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    order_id: _builtins.str
+    plan_revision: _builtins.int
+    """The revision of the plan that said so."""
+    @_builtins.property
+    def replaced_group_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___Group]: ...
+    def __init__(
+        self,
+        *,
+        order_id: _builtins.str = ...,
+        plan_revision: _builtins.int = ...,
+        replaced_group_ids: _abc.Iterable[_builtins.str] | None = ...,
+        groups: _abc.Iterable[Global___Group] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["groups", b"groups", "order_id", b"order_id", "plan_revision", b"plan_revision", "replaced_group_ids", b"replaced_group_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupsReplaced: _TypeAlias = GroupsReplaced  # noqa: Y015
+
+@_typing.final
+class GroupsKept(_message.Message):
+    """Groups were to be replaced, and are past the step until which they can be: they stay. What the
+    stock ledger has moved for the new ones is not needed.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    PLAN_REVISION_FIELD_NUMBER: _builtins.int
+    DECLINED_FIELD_NUMBER: _builtins.int
+    order_id: _builtins.str
+    plan_revision: _builtins.int
+    @_builtins.property
+    def declined(self) -> _containers.RepeatedCompositeFieldContainer[Global___Group]:
+        """Those that were to take their place."""
+
+    def __init__(
+        self,
+        *,
+        order_id: _builtins.str = ...,
+        plan_revision: _builtins.int = ...,
+        declined: _abc.Iterable[Global___Group] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declined", b"declined", "order_id", b"order_id", "plan_revision", b"plan_revision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GroupsKept: _TypeAlias = GroupsKept  # noqa: Y015

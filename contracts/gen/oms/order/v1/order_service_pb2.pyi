@@ -122,6 +122,10 @@ class _TimelineKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Timeline
     TIMELINE_KIND_ORDER_CANCELLED: _TimelineKind.ValueType  # 9
     TIMELINE_KIND_ORDER_COMPLETED: _TimelineKind.ValueType  # 10
     TIMELINE_KIND_ORDER_REFUNDED: _TimelineKind.ValueType  # 11
+    TIMELINE_KIND_GROUPS_REPLACED: _TimelineKind.ValueType  # 12
+    """Groups are prepared elsewhere; the entry has the new ones (banner only)."""
+    TIMELINE_KIND_GROUPS_KEPT: _TimelineKind.ValueType  # 13
+    """Groups were to be prepared elsewhere and stay (banner only)."""
 
 class TimelineKind(_TimelineKind, metaclass=_TimelineKindEnumTypeWrapper):
     """What happened. One kind for each event of the feed."""
@@ -138,6 +142,10 @@ TIMELINE_KIND_GROUP_COMPLETED: TimelineKind.ValueType  # 8
 TIMELINE_KIND_ORDER_CANCELLED: TimelineKind.ValueType  # 9
 TIMELINE_KIND_ORDER_COMPLETED: TimelineKind.ValueType  # 10
 TIMELINE_KIND_ORDER_REFUNDED: TimelineKind.ValueType  # 11
+TIMELINE_KIND_GROUPS_REPLACED: TimelineKind.ValueType  # 12
+"""Groups are prepared elsewhere; the entry has the new ones (banner only)."""
+TIMELINE_KIND_GROUPS_KEPT: TimelineKind.ValueType  # 13
+"""Groups were to be prepared elsewhere and stay (banner only)."""
 Global___TimelineKind: _TypeAlias = TimelineKind  # noqa: Y015
 
 @_typing.final
@@ -1512,7 +1520,7 @@ class TimelineEntry(_message.Message):
     def amount(self) -> _common_pb2.Money: ...
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.Group]:
-        """Groups of an acceptance, the group of a step (banner only)."""
+        """Groups of an acceptance or of a replacement, the group of a step (banner only)."""
 
     def __init__(
         self,

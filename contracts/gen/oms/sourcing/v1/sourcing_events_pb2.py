@@ -26,7 +26,7 @@ from oms.common.v1 import common_pb2 as oms_dot_common_dot_v1_dot_common__pb2
 from oms.order.v1 import order_events_pb2 as oms_dot_order_dot_v1_dot_order__events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%oms/sourcing/v1/sourcing_events.proto\x12\x0foms.sourcing.v1\x1a\x1aoms/common/v1/common.proto\x1a\x1foms/order/v1/order_events.proto\"\x86\x01\n\rSourcingEvent\x12\x34\n\x0cplan_decided\x18\x01 \x01(\x0b\x32\x1c.oms.sourcing.v1.PlanDecidedH\x00\x12\x36\n\rplan_rejected\x18\x02 \x01(\x0b\x32\x1d.oms.sourcing.v1.PlanRejectedH\x00\x42\x07\n\x05\x65vent\"\xa7\x01\n\x0bPlanDecided\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12#\n\x06groups\x18\x03 \x03(\x0b\x32\x13.oms.order.v1.Group\x12\"\n\x04\x63ost\x18\x04 \x01(\x0b\x32\x14.oms.common.v1.Money\x12\x16\n\x0epolicy_version\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x06 \x01(\t\"\x88\x01\n\x0cPlanRejected\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12/\n\x0c\x61lternatives\x18\x04 \x03(\x0b\x32\x19.oms.order.v1.Alternative\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x05 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%oms/sourcing/v1/sourcing_events.proto\x12\x0foms.sourcing.v1\x1a\x1aoms/common/v1/common.proto\x1a\x1foms/order/v1/order_events.proto\"\x86\x01\n\rSourcingEvent\x12\x34\n\x0cplan_decided\x18\x01 \x01(\x0b\x32\x1c.oms.sourcing.v1.PlanDecidedH\x00\x12\x36\n\rplan_rejected\x18\x02 \x01(\x0b\x32\x1d.oms.sourcing.v1.PlanRejectedH\x00\x42\x07\n\x05\x65vent\"\xce\x01\n\x0bPlanDecided\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12#\n\x06groups\x18\x03 \x03(\x0b\x32\x13.oms.order.v1.Group\x12\"\n\x04\x63ost\x18\x04 \x01(\x0b\x32\x14.oms.common.v1.Money\x12\x16\n\x0epolicy_version\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x06 \x01(\t\x12%\n\x08replaces\x18\x07 \x03(\x0b\x32\x13.oms.order.v1.Group\"\xac\x01\n\x0cPlanRejected\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x05\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12/\n\x0c\x61lternatives\x18\x04 \x03(\x0b\x32\x19.oms.order.v1.Alternative\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x05 \x01(\t\x12\"\n\x05stays\x18\x06 \x03(\x0b\x32\x13.oms.order.v1.Groupb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,7 +36,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SOURCINGEVENT']._serialized_start=120
   _globals['_SOURCINGEVENT']._serialized_end=254
   _globals['_PLANDECIDED']._serialized_start=257
-  _globals['_PLANDECIDED']._serialized_end=424
-  _globals['_PLANREJECTED']._serialized_start=427
-  _globals['_PLANREJECTED']._serialized_end=563
+  _globals['_PLANDECIDED']._serialized_end=463
+  _globals['_PLANREJECTED']._serialized_start=466
+  _globals['_PLANREJECTED']._serialized_end=638
 # @@protoc_insertion_point(module_scope)

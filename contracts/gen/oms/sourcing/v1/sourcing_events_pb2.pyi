@@ -50,7 +50,12 @@ Global___SourcingEvent: _TypeAlias = SourcingEvent  # noqa: Y015
 
 @_typing.final
 class PlanDecided(_message.Message):
-    """A plan that covers every line. The stock ledger reserves it."""
+    """A plan that covers every line. The stock ledger reserves it.
+
+    Or, where `replaces` is not empty, a plan for some groups of an accepted order, whose stock the
+    books no longer have: the stock ledger moves what they have to where the new groups are
+    prepared, and then the order puts these in their place.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -60,6 +65,7 @@ class PlanDecided(_message.Message):
     COST_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
     DECISION_ID_FIELD_NUMBER: _builtins.int
+    REPLACES_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     revision: _builtins.int
     """1 for the first plan of an order, one more for each re-plan."""
@@ -70,6 +76,12 @@ class PlanDecided(_message.Message):
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.Group]: ...
     @_builtins.property
     def cost(self) -> _common_pb2.Money: ...
+    @_builtins.property
+    def replaces(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.Group]:
+        """Groups of an accepted order that `groups` take the place of, lines and all. Empty: the plan is
+        of the whole order.
+        """
+
     def __init__(
         self,
         *,
@@ -79,10 +91,11 @@ class PlanDecided(_message.Message):
         cost: _common_pb2.Money | None = ...,
         policy_version: _builtins.str = ...,
         decision_id: _builtins.str = ...,
+        replaces: _abc.Iterable[_order_events_pb2.Group] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "decision_id", b"decision_id", "groups", b"groups", "order_id", b"order_id", "policy_version", b"policy_version", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "decision_id", b"decision_id", "groups", b"groups", "order_id", b"order_id", "policy_version", b"policy_version", "replaces", b"replaces", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -90,7 +103,9 @@ Global___PlanDecided: _TypeAlias = PlanDecided  # noqa: Y015
 
 @_typing.final
 class PlanRejected(_message.Message):
-    """No plan covers every line."""
+    """No plan covers every line. With groups in `stays` it is about them alone: the order goes on with
+    them as they are.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -99,6 +114,7 @@ class PlanRejected(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     ALTERNATIVES_FIELD_NUMBER: _builtins.int
     DECISION_ID_FIELD_NUMBER: _builtins.int
+    STAYS_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     revision: _builtins.int
     reason: _builtins.str
@@ -106,6 +122,10 @@ class PlanRejected(_message.Message):
     decision_id: _builtins.str
     @_builtins.property
     def alternatives(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.Alternative]: ...
+    @_builtins.property
+    def stays(self) -> _containers.RepeatedCompositeFieldContainer[_order_events_pb2.Group]:
+        """Groups of an accepted order that were to be planned elsewhere, and are not."""
+
     def __init__(
         self,
         *,
@@ -114,10 +134,11 @@ class PlanRejected(_message.Message):
         reason: _builtins.str = ...,
         alternatives: _abc.Iterable[_order_events_pb2.Alternative] | None = ...,
         decision_id: _builtins.str = ...,
+        stays: _abc.Iterable[_order_events_pb2.Group] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternatives", b"alternatives", "decision_id", b"decision_id", "order_id", b"order_id", "reason", b"reason", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternatives", b"alternatives", "decision_id", b"decision_id", "order_id", b"order_id", "reason", b"reason", "revision", b"revision", "stays", b"stays"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-oms/stock_ledger/v1/stock_ledger_events.proto\x12\x13oms.stock_ledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdd\x05\n\x10StockLedgerEvent\x12:\n\rstock_changed\x18\x01 \x01(\x0b\x32!.oms.stock_ledger.v1.StockChangedH\x00\x12@\n\x10reservation_held\x18\x02 \x01(\x0b\x32$.oms.stock_ledger.v1.ReservationHeldH\x00\x12\x46\n\x13reservation_refused\x18\x03 \x01(\x0b\x32\'.oms.stock_ledger.v1.ReservationRefusedH\x00\x12J\n\x15reservation_confirmed\x18\x04 \x01(\x0b\x32).oms.stock_ledger.v1.ReservationConfirmedH\x00\x12H\n\x14reservation_released\x18\x05 \x01(\x0b\x32(.oms.stock_ledger.v1.ReservationReleasedH\x00\x12\x46\n\x13reservation_expired\x18\x06 \x01(\x0b\x32\'.oms.stock_ledger.v1.ReservationExpiredH\x00\x12\x44\n\x12\x64iscrepancy_opened\x18\x07 \x01(\x0b\x32&.oms.stock_ledger.v1.DiscrepancyOpenedH\x00\x12\x44\n\x12\x64iscrepancy_closed\x18\x08 \x01(\x0b\x32&.oms.stock_ledger.v1.DiscrepancyClosedH\x00\x12L\n\x16reservation_endangered\x18\t \x01(\x0b\x32*.oms.stock_ledger.v1.ReservationEndangeredH\x00\x12\x42\n\x11reservation_moved\x18\n \x01(\x0b\x32%.oms.stock_ledger.v1.ReservationMovedH\x00\x42\x07\n\x05\x65vent\"\x9c\x01\n\x0cStockChanged\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0c\n\x04\x66ree\x18\x04 \x01(\x03\x12\x0c\n\x04held\x18\x05 \x01(\x03\x12\x11\n\tallocated\x18\x06 \x01(\x03\x12\x0e\n\x06picked\x18\x07 \x01(\x03\x12\x0f\n\x07on_hand\x18\x08 \x01(\x03\x12\r\n\x05\x63\x61use\x18\t \x01(\t\";\n\tStockLine\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\"\xe2\x01\n\x0fReservationHeld\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x15\n\rplan_revision\x18\x03 \x01(\x05\x12-\n\x05lines\x18\x04 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07lacking\x18\x06 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine\"\x88\x01\n\x12ReservationRefused\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x15\n\rplan_revision\x18\x03 \x01(\x05\x12\x31\n\tshortages\x18\x04 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine\"@\n\x14ReservationConfirmed\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\"n\n\x13ReservationReleased\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12-\n\x05lines\x18\x03 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine\"U\n\x12ReservationExpired\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x15\n\rplan_revision\x18\x03 \x01(\x05\"Q\n\x11\x44iscrepancyOpened\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0f\n\x07missing\x18\x03 \x01(\x03\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\"@\n\x11\x44iscrepancyClosed\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\"\x87\x01\n\x15ReservationEndangered\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x15\n\rplan_revision\x18\x03 \x01(\x05\x12-\n\x05lines\x18\x04 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine\"\xaf\x01\n\x10ReservationMoved\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x15\n\rplan_revision\x18\x03 \x01(\x05\x12,\n\x04left\x18\x04 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine\x12,\n\x04\x63\x61me\x18\x05 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLineb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-oms/stock_ledger/v1/stock_ledger_events.proto\x12\x13oms.stock_ledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x06\n\x10StockLedgerEvent\x12:\n\rstock_changed\x18\x01 \x01(\x0b\x32!.oms.stock_ledger.v1.StockChangedH\x00\x12@\n\x10reservation_held\x18\x02 \x01(\x0b\x32$.oms.stock_ledger.v1.ReservationHeldH\x00\x12\x46\n\x13reservation_refused\x18\x03 \x01(\x0b\x32\'.oms.stock_ledger.v1.ReservationRefusedH\x00\x12J\n\x15reservation_confirmed\x18\x04 \x01(\x0b\x32).oms.stock_ledger.v1.ReservationConfirmedH\x00\x12H\n\x14reservation_released\x18\x05 \x01(\x0b\x32(.oms.stock_ledger.v1.ReservationReleasedH\x00\x12\x46\n\x13reservation_expired\x18\x06 \x01(\x0b\x32\'.oms.stock_ledger.v1.ReservationExpiredH\x00\x12\x44\n\x12\x64iscrepancy_opened\x18\x07 \x01(\x0b\x32&.oms.stock_ledger.v1.DiscrepancyOpenedH\x00\x12\x44\n\x12\x64iscrepancy_closed\x18\x08 \x01(\x0b\x32&.oms.stock_ledger.v1.DiscrepancyClosedH\x00\x12L\n\x16reservation_endangered\x18\t \x01(\x0b\x32*.oms.stock_ledger.v1.ReservationEndangeredH\x00\x12\x42\n\x11reservation_moved\x18\n \x01(\x0b\x32%.oms.stock_ledger.v1.ReservationMovedH\x00\x12O\n\x18reservation_move_refused\x18\x0b \x01(\x0b\x32+.oms.stock_ledger.v1.ReservationMoveRefusedH\x00\x42\x07\n\x05\x65vent\"\x9c\x01\n\x0cStockChanged\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\x12\x0c\n\x04\x66ree\x18\x04 \x01(\x03\x12\x0c\n\x04held\x18\x05 \x01(\x03\x12\x11\n\tallocated\x18\x06 \x01(\x03\x12\x0e\n\x06picked\x18\x07 \x01(\x03\x12\x0f\n\x07on_hand\x18\x08 \x01(\x03\x12\r\n\x05\x63\x61use\x18\t \x01(\t\";\n\tStockLine\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\"\xe2\x01\n\x0fReservationHeld\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x15\n\rplan_revision\x18\x03 \x01(\x05\x12-\n\x05lines\x18\x04 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine\x12.\n\nexpires_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x07lacking\x18\x06 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine\"\x88\x01\n\x12ReservationRefused\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x15\n\rplan_revision\x18\x03 \x01(\x05\x12\x31\n\tshortages\x18\x04 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine\"@\n\x14ReservationConfirmed\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\"n\n\x13ReservationReleased\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12-\n\x05lines\x18\x03 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine\"U\n\x12ReservationExpired\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x15\n\rplan_revision\x18\x03 \x01(\x05\"Q\n\x11\x44iscrepancyOpened\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0f\n\x07missing\x18\x03 \x01(\x03\x12\r\n\x05\x63\x61use\x18\x04 \x01(\t\"@\n\x11\x44iscrepancyClosed\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\"\x87\x01\n\x15ReservationEndangered\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x15\n\rplan_revision\x18\x03 \x01(\x05\x12-\n\x05lines\x18\x04 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine\"\xaf\x01\n\x10ReservationMoved\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x15\n\rplan_revision\x18\x03 \x01(\x05\x12,\n\x04left\x18\x04 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine\x12,\n\x04\x63\x61me\x18\x05 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine\"\x8c\x01\n\x16ReservationMoveRefused\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x15\n\rplan_revision\x18\x03 \x01(\x05\x12\x31\n\tshortages\x18\x04 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLineb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,27 +33,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oms.stock_ledger.v1.stock_l
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_STOCKLEDGEREVENT']._serialized_start=104
-  _globals['_STOCKLEDGEREVENT']._serialized_end=837
-  _globals['_STOCKCHANGED']._serialized_start=840
-  _globals['_STOCKCHANGED']._serialized_end=996
-  _globals['_STOCKLINE']._serialized_start=998
-  _globals['_STOCKLINE']._serialized_end=1057
-  _globals['_RESERVATIONHELD']._serialized_start=1060
-  _globals['_RESERVATIONHELD']._serialized_end=1286
-  _globals['_RESERVATIONREFUSED']._serialized_start=1289
-  _globals['_RESERVATIONREFUSED']._serialized_end=1425
-  _globals['_RESERVATIONCONFIRMED']._serialized_start=1427
-  _globals['_RESERVATIONCONFIRMED']._serialized_end=1491
-  _globals['_RESERVATIONRELEASED']._serialized_start=1493
-  _globals['_RESERVATIONRELEASED']._serialized_end=1603
-  _globals['_RESERVATIONEXPIRED']._serialized_start=1605
-  _globals['_RESERVATIONEXPIRED']._serialized_end=1690
-  _globals['_DISCREPANCYOPENED']._serialized_start=1692
-  _globals['_DISCREPANCYOPENED']._serialized_end=1773
-  _globals['_DISCREPANCYCLOSED']._serialized_start=1775
-  _globals['_DISCREPANCYCLOSED']._serialized_end=1839
-  _globals['_RESERVATIONENDANGERED']._serialized_start=1842
-  _globals['_RESERVATIONENDANGERED']._serialized_end=1977
-  _globals['_RESERVATIONMOVED']._serialized_start=1980
-  _globals['_RESERVATIONMOVED']._serialized_end=2155
+  _globals['_STOCKLEDGEREVENT']._serialized_end=918
+  _globals['_STOCKCHANGED']._serialized_start=921
+  _globals['_STOCKCHANGED']._serialized_end=1077
+  _globals['_STOCKLINE']._serialized_start=1079
+  _globals['_STOCKLINE']._serialized_end=1138
+  _globals['_RESERVATIONHELD']._serialized_start=1141
+  _globals['_RESERVATIONHELD']._serialized_end=1367
+  _globals['_RESERVATIONREFUSED']._serialized_start=1370
+  _globals['_RESERVATIONREFUSED']._serialized_end=1506
+  _globals['_RESERVATIONCONFIRMED']._serialized_start=1508
+  _globals['_RESERVATIONCONFIRMED']._serialized_end=1572
+  _globals['_RESERVATIONRELEASED']._serialized_start=1574
+  _globals['_RESERVATIONRELEASED']._serialized_end=1684
+  _globals['_RESERVATIONEXPIRED']._serialized_start=1686
+  _globals['_RESERVATIONEXPIRED']._serialized_end=1771
+  _globals['_DISCREPANCYOPENED']._serialized_start=1773
+  _globals['_DISCREPANCYOPENED']._serialized_end=1854
+  _globals['_DISCREPANCYCLOSED']._serialized_start=1856
+  _globals['_DISCREPANCYCLOSED']._serialized_end=1920
+  _globals['_RESERVATIONENDANGERED']._serialized_start=1923
+  _globals['_RESERVATIONENDANGERED']._serialized_end=2058
+  _globals['_RESERVATIONMOVED']._serialized_start=2061
+  _globals['_RESERVATIONMOVED']._serialized_end=2236
+  _globals['_RESERVATIONMOVEREFUSED']._serialized_start=2239
+  _globals['_RESERVATIONMOVEREFUSED']._serialized_end=2379
 # @@protoc_insertion_point(module_scope)

@@ -35,6 +35,7 @@ class StockLedgerEvent(_message.Message):
     DISCREPANCY_CLOSED_FIELD_NUMBER: _builtins.int
     RESERVATION_ENDANGERED_FIELD_NUMBER: _builtins.int
     RESERVATION_MOVED_FIELD_NUMBER: _builtins.int
+    RESERVATION_MOVE_REFUSED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def stock_changed(self) -> Global___StockChanged: ...
     @_builtins.property
@@ -55,6 +56,8 @@ class StockLedgerEvent(_message.Message):
     def reservation_endangered(self) -> Global___ReservationEndangered: ...
     @_builtins.property
     def reservation_moved(self) -> Global___ReservationMoved: ...
+    @_builtins.property
+    def reservation_move_refused(self) -> Global___ReservationMoveRefused: ...
     def __init__(
         self,
         *,
@@ -68,12 +71,13 @@ class StockLedgerEvent(_message.Message):
         discrepancy_closed: Global___DiscrepancyClosed | None = ...,
         reservation_endangered: Global___ReservationEndangered | None = ...,
         reservation_moved: Global___ReservationMoved | None = ...,
+        reservation_move_refused: Global___ReservationMoveRefused | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["discrepancy_closed", b"discrepancy_closed", "discrepancy_opened", b"discrepancy_opened", "event", b"event", "reservation_confirmed", b"reservation_confirmed", "reservation_endangered", b"reservation_endangered", "reservation_expired", b"reservation_expired", "reservation_held", b"reservation_held", "reservation_moved", b"reservation_moved", "reservation_refused", b"reservation_refused", "reservation_released", b"reservation_released", "stock_changed", b"stock_changed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["discrepancy_closed", b"discrepancy_closed", "discrepancy_opened", b"discrepancy_opened", "event", b"event", "reservation_confirmed", b"reservation_confirmed", "reservation_endangered", b"reservation_endangered", "reservation_expired", b"reservation_expired", "reservation_held", b"reservation_held", "reservation_move_refused", b"reservation_move_refused", "reservation_moved", b"reservation_moved", "reservation_refused", b"reservation_refused", "reservation_released", b"reservation_released", "stock_changed", b"stock_changed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["discrepancy_closed", b"discrepancy_closed", "discrepancy_opened", b"discrepancy_opened", "event", b"event", "reservation_confirmed", b"reservation_confirmed", "reservation_endangered", b"reservation_endangered", "reservation_expired", b"reservation_expired", "reservation_held", b"reservation_held", "reservation_moved", b"reservation_moved", "reservation_refused", b"reservation_refused", "reservation_released", b"reservation_released", "stock_changed", b"stock_changed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["discrepancy_closed", b"discrepancy_closed", "discrepancy_opened", b"discrepancy_opened", "event", b"event", "reservation_confirmed", b"reservation_confirmed", "reservation_endangered", b"reservation_endangered", "reservation_expired", b"reservation_expired", "reservation_held", b"reservation_held", "reservation_move_refused", b"reservation_move_refused", "reservation_moved", b"reservation_moved", "reservation_refused", b"reservation_refused", "reservation_released", b"reservation_released", "stock_changed", b"stock_changed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["stock_changed", "reservation_held", "reservation_refused", "reservation_confirmed", "reservation_released", "reservation_expired", "discrepancy_opened", "discrepancy_closed", "reservation_endangered", "reservation_moved"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["stock_changed", "reservation_held", "reservation_refused", "reservation_confirmed", "reservation_released", "reservation_expired", "discrepancy_opened", "discrepancy_closed", "reservation_endangered", "reservation_moved", "reservation_move_refused"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -450,3 +454,39 @@ class ReservationMoved(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReservationMoved: _TypeAlias = ReservationMoved  # noqa: Y015
+
+@_typing.final
+class ReservationMoveRefused(_message.Message):
+    """A plan wanted an allocation moved, and it stays where it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    PLAN_REVISION_FIELD_NUMBER: _builtins.int
+    SHORTAGES_FIELD_NUMBER: _builtins.int
+    reservation_id: _builtins.str
+    order_id: _builtins.str
+    plan_revision: _builtins.int
+    """The revision of the plan that asked for it."""
+    @_builtins.property
+    def shortages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StockLine]:
+        """What lacks where it was to go, with the quantity that was free. None: what was to move is
+        picked already.
+        """
+
+    def __init__(
+        self,
+        *,
+        reservation_id: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+        plan_revision: _builtins.int = ...,
+        shortages: _abc.Iterable[Global___StockLine] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_id", b"order_id", "plan_revision", b"plan_revision", "reservation_id", b"reservation_id", "shortages", b"shortages"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReservationMoveRefused: _TypeAlias = ReservationMoveRefused  # noqa: Y015
