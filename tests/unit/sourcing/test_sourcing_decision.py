@@ -16,6 +16,7 @@ from services.sourcing.domain.sourcing_decision import (
     Command,
     Correction,
     DecisionClosed,
+    DecisionRequested,
     Event,
     PlanDecided,
     PlanRejected,
@@ -165,6 +166,22 @@ commands = st.one_of(
         stocks,
     ),
     st.sampled_from([CloseDecision("O1", "accepted"), CloseDecision("O1", "cancelled")]),
+    st.builds(
+        lambda site, stock: ReplanGroups(
+            "O1", frozenset({(site, "milk")}), "d", MONDAY, a_view(stock), POLICY
+        ),
+        st.sampled_from(["S1", "S2"]),
+        stocks,
+    ),
+    st.builds(
+        lambda revision, lacks, stock: StandBack(
+            *("O1", revision, (Correction("S2", "milk", 0, 9),) if lacks else ()),
+            *("d", MONDAY, a_view(stock), POLICY),
+        ),
+        st.integers(1, 6),
+        st.booleans(),
+        stocks,
+    ),
 )
 
 
@@ -178,10 +195,21 @@ def test_no_history_plans_for_ever_or_after_the_end(script: list[Command]) -> No
         except Rejected:
             continue
         state = SOURCING_DECISION.fold(history)
-        if state.is_closed:
+        if state.is_over:
             assert not events
+        if state.is_closed:
+            assert all(
+                isinstance(event, DecisionClosed | PlanSuperseded) or event.replaces
+                for event in events
+                if not isinstance(event, DecisionRequested)
+            )
         history += events
-        assert not decided(command, *history)  # every repeat is silent
+        again = decided(command, *history)  # every repeat is silent
+        # but where nobody else had it the next one may find somebody
+        assert not again or all(
+            isinstance(event, PlanRejected | PlanDecided) and event.replaces
+            for event in (*events, *again)
+        )
     revisions = [
         event.revision for event in history if isinstance(event, PlanDecided | PlanRejected)
     ]
