@@ -175,8 +175,13 @@ commands = st.one_of(
     ),
     st.builds(
         lambda revision, lacks, stock: StandBack(
-            *("O1", revision, (Correction("S2", "milk", 0, 9),) if lacks else ()),
-            *("d", MONDAY, a_view(stock), POLICY),
+            "O1",
+            revision,
+            (Correction("S2", "milk", 0, 9),) if lacks else (),
+            decision_id="d",
+            at=MONDAY,
+            view=a_view(stock),
+            policy=POLICY,
         ),
         st.integers(1, 6),
         st.booleans(),
