@@ -44,6 +44,7 @@ from services.kernel.main.console import (
     errors,
     print_rows,
     say,
+    steps,
 )
 from services.kernel.main.embedded import (
     Embedded,
@@ -352,11 +353,9 @@ def verify(
 
     async def work() -> None:
         async with inspection.inspecting(KernelSettings(), say) as opened:
-            with bar("verifying") as progress:
+            with steps("verifying") as progress:
                 checks = inspection.verify(
-                    opened,
-                    lambda _, at, head: progress(at, head),
-                    ("stock_ledger",) if stock else SERVICES,
+                    opened, progress, ("stock_ledger",) if stock else SERVICES
                 )
                 findings.extend([finding async for finding in checks])
 

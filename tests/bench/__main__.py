@@ -10,7 +10,17 @@ from pathlib import Path
 import uvloop
 
 from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
-from tests.bench import availability, imports, past, placement, plan, reservations, store
+from tests.bench import (
+    availability,
+    imports,
+    kafka,
+    past,
+    placement,
+    plan,
+    reservations,
+    stack,
+    store,
+)
 from tests.bench.result import Result, machine, tell
 
 type Bench = Callable[[str], AsyncIterator[Result]]
@@ -26,6 +36,9 @@ BENCHES: dict[str, Bench] = {
     "image": past.image,
     "import": imports.imports,
     "reservations": reservations.reservations,
+    "kafka_consume": kafka.kafka_consume,
+    "stack_placement": stack.stack_placement,
+    "end_to_end": stack.end_to_end,
 }
 
 

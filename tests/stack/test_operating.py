@@ -1,10 +1,8 @@
 """What an operator does with a stack: look at it, start it twice, hold a process, lose one."""
 
-import asyncio
 import os
 import signal
 
-import psutil
 import pytest
 
 from tests.support.on_stack import OnStack
@@ -57,19 +55,3 @@ async def test_each_process_has_a_log(system: OnStack) -> None:
     code, said = await system.oms("stack", "logs", "nobody")
     assert code == 2
     assert "order.serve" in said
-
-
-async def test_a_stack_whose_keeper_was_killed_is_found_and_stopped(system: OnStack) -> None:
-    """It goes on without its keeper; the next start clears away what is left, and nothing else."""
-    before = system.pids()
-    keeper = psutil.Process(before["gateway"]).ppid()
-    os.kill(keeper, signal.SIGKILL)
-    await asyncio.sleep(0.5)
-    assert all(psutil.pid_exists(pid) for pid in before.values())
-    assert {row["state"] for row in (await system.status()).values()} == {"orphaned"}
-    code, said = await system.oms("stack", "up", "--workers", "stock_ledger=3")
-    assert code == 0, said
-    assert "gateway ran on without its keeper: stopped" in said
-    after = system.pids()
-    assert before.keys() == after.keys()
-    assert not set(before.values()) - {before["postgres"]} & set(after.values())

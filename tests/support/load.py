@@ -6,8 +6,9 @@ what the system says once everything is over.
 """
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,8 @@ SITES, PRODUCTS, UNITS = 4, 60, 100_000
 _HOME_PERCENT = 30
 _MOST_LINES = 5
 _CLEAR_WITHIN_S = 120.0
+_CHECKED_AT_ONCE = 8
+_LOOK_S = 0.05
 _ACCEPTED, _PENDING, _REFUSED = 201, 202, 409
 _RETRYABLE = frozenset({429, 502, 503, 504})
 _RETRYABLE_REASONS = frozenset({"CONCURRENT_CHANGE", "IDEMPOTENCY_RUNNING"})
@@ -41,29 +44,53 @@ class Load:
         faults: Answers that no caller can do anything with.
         orders: What became of the acknowledged ones, by id.
         missing_one_in: How often a picker does not find a line, one unit of it.
+        pause_s: How long a customer rests after each order.
+        stuck_after_s: How long an order may stay as it is.
     """
 
     api: Api
     name: str
     seed: int = 1
     missing_one_in: int = 15
+    pause_s: float = 0.0
+    stuck_after_s: float = 120.0
     acknowledged: list[str] = field(default_factory=list[str])
     refused: dict[str, str] = field(default_factory=dict[str, str])
     unclear: Counter[str] = field(default_factory=Counter[str])
     faults: list[str] = field(default_factory=list[str])
     orders: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     _begun: int = 0
+    _ended: int = 0
+
+    async def until_one_more(self, within_s: float) -> float:
+        """Wait until an order that begins from now on has ended; return how long it took.
+
+        Raises:
+            TimeoutError: None did.
+        """
+        began, now = self._begun, time.monotonic()
+        async with asyncio.timeout(within_s):
+            while self._ended <= began:
+                await asyncio.sleep(_LOOK_S)
+        return time.monotonic() - now
 
     async def run(self, is_over: Callable[[], bool], customers: int = 12) -> None:
         """Order and carry out until ``is_over``; then only finish what was begun."""
-        staff = Staff(self.api, missing=self._missing, stuck_after_s=120, unclear=self.unclear)
+        staff = Staff(
+            self.api,
+            missing=self._missing,
+            stuck_after_s=self.stuck_after_s,
+            unclear=self.unclear,
+        )
 
         async def live() -> None:
             while not is_over():
-                self._begun += 1
-                order_id = f"{self.name}-{self._begun}"
+                number = self._begun = self._begun + 1
+                order_id = f"{self.name}-{number}"
                 if await self._order(order_id):
                     self.orders[order_id] = await staff.finish(order_id)
+                    self._ended = max(self._ended, number)
+                await asyncio.sleep(self.pause_s)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(customers):
@@ -140,12 +167,17 @@ async def check(api: Api, *loads: Load) -> None:
         assert set(load.acknowledged) == set(load.orders)
         assert not load.refused, load.refused
         assert not any(told.startswith("500") for told in load.unclear), load.unclear
-        for order_id in load.acknowledged:
-            order = await api.get(f"/v1/orders/{order_id}")
-            await _check_order(api, order)
-            for line in order["lines"]:
-                delivered[line["line"]["sku"]] += line["quantities"]["delivered"]
-                lost[line["line"]["sku"]] += line["quantities"]["shorted"]
+        unchecked = iter(load.acknowledged)
+
+        async def check_some(unchecked: Iterator[str] = unchecked) -> None:
+            for order_id in unchecked:
+                order = await api.get(f"/v1/orders/{order_id}")
+                await _check_order(api, order)
+                for line in order["lines"]:
+                    delivered[line["line"]["sku"]] += line["quantities"]["delivered"]
+                    lost[line["line"]["sku"]] += line["quantities"]["shorted"]
+
+        await asyncio.gather(*(check_some() for _ in range(_CHECKED_AT_ONCE)))
     await eventually(lambda: _stock_agrees(api, delivered, lost), within_s=30)
 
 

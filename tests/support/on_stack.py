@@ -36,7 +36,7 @@ class OnStack(Embedded):
             # A test machine is shared: what a person would call stuck may only be slow.
             "OMS_STACK_STARTS_WITHIN_S": "240",
             # So that who sleeps is missed before the test is over.
-            "OMS_KAFKA_SESSION_MS": "10000",
+            "OMS_KAFKA_SESSION_MS": "6000",
             "OMS_KAFKA_HEARTBEAT_MS": "1000",
             **self.environment,
         }
@@ -65,9 +65,7 @@ class OnStack(Embedded):
 
     async def key_of(self, tenant: str) -> str:
         """Issue an API key of another tenant: tests that share the stack do not share a chain."""
-        state = StateFile(self.data_home).read()
-        assert state is not None
-        dsn = with_database(state.environment["OMS_POSTGRES_DSN"], "oms_access")
+        dsn = with_database(self.told["OMS_POSTGRES_DSN"], "oms_access")
         access = await Database.open(dsn, Limits())
         try:
             keys = PostgresApiKeys(
@@ -79,6 +77,22 @@ class OnStack(Embedded):
             return (await keys.issue(tenant, ALL_SCOPES)).token
         finally:
             await access.close()
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What the keeper tells every process: where database and broker are."""
+        state = StateFile(self.data_home).read()
+        assert state is not None
+        return state.environment
+
+    def hold(self, *names: str) -> None:
+        """Have processes stopped, as `oms stack hold` does, without a process for it."""
+        file = StateFile(self.data_home)
+        file.hold(file.held() | frozenset(names))
+
+    def release(self) -> None:
+        """Have everything run again, as `oms stack release` does."""
+        StateFile(self.data_home).hold(frozenset())
 
     async def status(self) -> dict[str, dict[str, Any]]:
         """Return what `oms stack status` knows, by process."""

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
@@ -227,6 +227,13 @@ def with_login(dsn: str, user: str, password: str) -> str:
     parts = urlsplit(dsn)
     place = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{user}:{password}@{place}"))
+
+
+def with_application(dsn: str, name: str) -> str:
+    """Return the same DSN, saying who connects; one that says so itself is left alone."""
+    parts = urlsplit(dsn)
+    said = dict(parse_qsl(parts.query, keep_blank_values=True))
+    return urlunsplit(parts._replace(query=urlencode({"application_name": name} | said)))
 
 
 async def migrate(dsn: str, folders: Sequence[Path], *, event_store: bool = True) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import psutil
 
 # What the server's defaults leave too small for ten services. Durability settings stay as they
 # are: fsync, full_page_writes and synchronous_commit on.
@@ -60,9 +61,16 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Stop the server unless another process uses it."""
         if self._server is not None:
+            self._forget_the_dead()
             with contextlib.suppress(KeyError):
                 self._server.cleanup()
             self._server = None
+
+    def _forget_the_dead(self) -> None:
+        """Strike out users who were killed: for them the server would run for ever."""
+        with self._server._lock:  # noqa: SLF001 - the package has no other way
+            users = self._server.global_process_id_list
+            users.put([pid for pid in users.get() if psutil.pid_exists(pid)])
 
 
 async def _is_configured(dsn: str) -> bool:

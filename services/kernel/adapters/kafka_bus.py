@@ -227,6 +227,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         self._lag = METRICS.kafka_lag.labels(*labels)
         self._partitions = METRICS.kafka_partitions.labels(*labels)
         self._rebalances = METRICS.kafka_rebalances.labels(*labels)
+        self._passed_over = METRICS.kafka_passed_over.labels(*labels)
         self._batch_size = METRICS.kafka_batch_size.labels(*labels)
         self._options = options
         self._topic = options.prefix + consumer.topic
@@ -364,10 +365,11 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         consumer = self._consumer
         mark = consumer.watermark(partition)
         run: list[Envelope] = []
-        offset = -1
+        offset, passed_over = -1, 0
         for record in part:
             try:
                 envelope = records.envelope_of(consumer.topic, record)
+                records.check_step(envelope.position, mark)
             except records.Unreadable as reason:
                 if run:
                     await consumer.consume(partition, run, offset)
@@ -380,9 +382,13 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                 if envelope.position > mark:
                     run.append(envelope)
                     mark = envelope.position
+                else:
+                    passed_over += 1
             offset = record.offset
         if run:
             await consumer.consume(partition, run, offset)
+        if passed_over:
+            self._passed_over.inc(passed_over)
 
     async def _redrive(self) -> None:
         while True:

@@ -21,6 +21,9 @@ _MOST_TEXT = 512
 _MOST_DIGITS = 19
 _MOST_VERSION = 2**31 - 1
 _MOST_POSITION = 2**62
+# No log grows by so much between two events of one partition; what claims it would make its group
+# pass over every true event that follows.
+_LONGEST_STEP = 1_000_000_000
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OURS = frozenset(
     {
@@ -174,6 +177,16 @@ def envelope_of(topic: str, record: Record) -> Envelope:
         correlation_id=texts.get("ce_correlationid", ""),
         traceparent=texts.get("traceparent", ""),
     )
+
+
+def check_step(position: int, mark: int) -> None:
+    """Check that a position may follow the one up to which a partition was had (0: none was).
+
+    Raises:
+        Unreadable: It is too far away to be true.
+    """
+    if mark and position - mark > _LONGEST_STEP:
+        raise Unreadable(f"header ce_position {position} is too far beyond {mark} to be true")
 
 
 def stand_in(topic: str, record: Record) -> Envelope:

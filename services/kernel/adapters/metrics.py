@@ -111,6 +111,13 @@ class Metrics:
             namespace=_NAMESPACE,
             registry=self.registry,
         )
+        self.kafka_passed_over = Counter(
+            "kafka_passed_over",
+            "Messages that were not beyond the watermark: repeated, or of a false position",
+            ["group", "topic"],
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
         self.kafka_batch_size = Histogram(
             "kafka_batch_messages",
             "Messages in one read",

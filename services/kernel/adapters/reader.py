@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from services.kernel.adapters.database import Database
 from services.kernel.adapters.event_log import NewEvent
+from services.kernel.adapters.lookout import Lookout
 from services.kernel.adapters.projector import Projector
 from services.kernel.application.runner import Overloaded
 from services.kernel.application.work import Sql
 
 _FRESH_WITHIN_S = 2.0
 _POLL_S = 0.1
+_FIRST_POLL_S = 0.01
 # How often the log is looked at for what other processes wrote: less and less often.
 _FIRST_LOOK_S = 0.5
 _LONGEST_LOOK_S = 2.0
@@ -21,14 +23,20 @@ _MOST_WRITTEN = 50_000
 class PostgresReader:
     """Implements ``Reader``.
 
-    Woken in process where the writer lives in the same one; polls slowly otherwise.
+    Woken in process where the writer lives in the same one; looks out for others otherwise.
 
     Args:
         database: The service's.
+        is_sole_writer: Whether no other process writes there.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, is_sole_writer: bool = True) -> None:
         self._database = database
+        self._lookout = (
+            None
+            if is_sole_writer
+            else Lookout(database, self._written_to, lambda: bool(self._changes))
+        )
         # Names of the service's read models; set once the service is built.
         self.models: list[str] = []
         self._changes: dict[str, set[asyncio.Event]] = defaultdict(set)
@@ -49,9 +57,11 @@ class PostgresReader:
         if position is None:
             raise Overloaded("that version is not recorded here", int(_POLL_S * 1000))
         try:
+            pause_s = _FIRST_POLL_S
             async with asyncio.timeout(_FRESH_WITHIN_S):
                 while await self._position() < position:
-                    await self.projected(_POLL_S)
+                    await self.projected(pause_s)
+                    pause_s = min(pause_s * 2, _POLL_S)
         except TimeoutError:
             raise Overloaded("read models are behind", int(_FRESH_WITHIN_S * 1000)) from None
 
@@ -62,10 +72,11 @@ class PostgresReader:
         news = asyncio.Event()
         self._changes[stream].add(news)
         try:
-            # What this process wrote itself needs no look into the log: under load, looking once
-            # per caller would be the service's most frequent query.
+            is_told = timeout_s > 0 and (self._lookout is None or await self._lookout.begin())
+            # What this process wrote or saw itself needs no look into the log: under load,
+            # looking once per caller would be the service's most frequent query.
             version = self._written.get(stream, -1)
-            if version < after_version or timeout_s <= 0:
+            if version < after_version or not is_told:
                 version = await self._version(stream)
             while version <= after_version:
                 left_s = until - loop.time()
@@ -113,12 +124,20 @@ class PostgresReader:
 
     def committed(self, events: Sequence[NewEvent]) -> None:
         """Wake those who wait for one of these streams to change."""
+        for event in events:
+            self._written_to(event.stream, event.version)
+
+    async def stop(self) -> None:
+        """Look out no more."""
+        if self._lookout is not None:
+            await self._lookout.stop()
+
+    def _written_to(self, stream: str, version: int) -> None:
         if len(self._written) > _MOST_WRITTEN:
             self._written.clear()
-        for event in events:
-            self._written[event.stream] = event.version
-            for news in self._changes.get(event.stream, ()):
-                news.set()
+        self._written[stream] = max(version, self._written.get(stream, version))
+        for news in self._changes.get(stream, ()):
+            news.set()
 
     async def _position(self) -> int:
         if self.projector is not None and self.projector.position:

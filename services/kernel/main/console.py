@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 import typer
 from rich.console import Console
@@ -19,6 +19,12 @@ errors = Console(stderr=True, soft_wrap=True)
 AsJson = Annotated[bool, typer.Option("--json", help="print data as JSON lines")]
 
 
+class ProgressBar(Protocol):
+    """Told how far something is."""
+
+    def __call__(self, done: int, total: int, name: str = ...) -> None: ...
+
+
 def say(message: str) -> None:
     errors.print(f"[dim]·[/dim] {message}")
 
@@ -29,7 +35,7 @@ def complain(message: object) -> None:
 
 
 @contextlib.contextmanager
-def bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def bar(title: str) -> Iterator[ProgressBar]:
     """Show progress on a terminal; elsewhere say once what is being done."""
     if not errors.is_terminal:
         say(title)
@@ -39,7 +45,26 @@ def bar(title: str) -> Iterator[Callable[[int, int], None]]:
     )  # fmt: skip
     with shown:
         task = shown.add_task(title, total=None)
-        yield lambda done, total: shown.update(task, completed=done, total=total)
+
+        def at(done: int, total: int, name: str = title) -> None:
+            shown.update(task, completed=done, total=total, description=name)
+
+        yield at
+
+
+@contextlib.contextmanager
+def steps(title: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Show progress through named steps on a terminal; elsewhere name each as it begins."""
+    begun: set[str] = set()
+    with bar(title) as progress:
+
+        def at(name: str, done: int, total: int) -> None:
+            if name not in begun and not errors.is_terminal:
+                say(f"{title} {name}")
+            begun.add(name)
+            progress(done, total, f"{title} {name}")
+
+        yield at
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str) -> None:

@@ -92,7 +92,7 @@ class ServiceHost:
             is_sole_writer=is_sole_writer,
             barrier=barrier,
         )
-        self.reader = PostgresReader(database)
+        self.reader = PostgresReader(database, is_sole_writer=is_sole_writer)
         self._ownership = None if is_sole_writer else LockedOwnership(dsn, database.limits)
         self.service = build(
             Kernel(self.runner, self.reader, clock, target, self._ownership or SoleOwner())
@@ -166,6 +166,7 @@ class ServiceHost:
     async def stop(self) -> None:
         """Stop working, finish what waits to be appended, let the connections go."""
         await end(self._tasks)
+        await self.reader.stop()
         await self._timers.stop()
         if self._tail is not None:
             await self._tail.stop()

@@ -1,5 +1,6 @@
 """Looking into a system, running or not: invariants, parked messages, rebuilds, health."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -12,16 +13,19 @@ from services.kernel.adapters.log_verification import unfinished, verify_log
 from services.kernel.adapters.rebuild import Progress, compare, rebuild
 from services.kernel.application.clock import SystemClock
 from services.kernel.application.feeds import Envelope
+from services.kernel.application.work import Sql
 from services.kernel.domain.errors import NotFound
 from services.kernel.main.agreement import agreements
 from services.kernel.main.embedded import Databases, hand_over_secrets, open_databases
 from services.kernel.main.host import ServiceHost
 from services.kernel.main.runtime import SERVICES
-from services.kernel.main.service import builder
+from services.kernel.main.service import Check, builder
 from services.kernel.settings import KernelSettings
 
 # Reads of a whole log may take longer than a command may.
 _STATEMENT_S = 120.0
+_LOOKS_AGAIN = 2
+_PAUSE_S = 0.5
 
 # One statement: whoever looks sees both or neither.
 _DROP_FIRST = """
@@ -134,11 +138,26 @@ async def verify(
                 ),
             )
         for invariant, check in host.service.checks.items():
-            yield Finding(name, invariant, tuple(await check(sql)))
+            yield Finding(name, invariant, await _lasting(check, sql))
         yield Finding(name, "I11: nothing is parked or given up", tuple(await unfinished(sql)))
     if set(services) >= set(SERVICES):
         async for rule, sentences in agreements(inspection.hosts, progress):
             yield Finding("agreement", rule, sentences)
+
+
+async def _lasting(check: Check, sql: Sql) -> tuple[str, ...]:
+    """Return what a check finds however often it looks.
+
+    Beside a running system it may look between one commit and the next.
+    """
+    found = tuple(await check(sql))
+    for _ in range(_LOOKS_AGAIN):
+        if not found:
+            break
+        await asyncio.sleep(_PAUSE_S)
+        again = frozenset(await check(sql))
+        found = tuple(one for one in found if one in again)
+    return found
 
 
 async def rebuild_read_model(inspection: Inspection, name: str, progress: Progress) -> int:

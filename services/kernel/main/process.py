@@ -7,6 +7,7 @@ database and the bus, so databases and topics are made beforehand, by ``oms migr
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -222,7 +223,11 @@ def _prepared(settings: KernelSettings, bus: BusSettings, name: str) -> dict[str
 
 def _dsn(settings: KernelSettings, name: str, secrets: dict[str, Any]) -> str:
     database = f"{settings.database_prefix}{name}"
+    # So that the server's own list of connections tells which process has them.
+    process = f"oms {name} {os.getpid()}"
     if settings.postgres_app_dsn:
-        return databases.with_database(settings.postgres_app_dsn, database)
+        dsn = databases.with_database(settings.postgres_app_dsn, database)
+        return databases.with_application(dsn, process)
     owner = databases.with_database(settings.postgres_dsn, database)
-    return databases.with_login(owner, APPLICATION_ROLE, secrets["app_password"])
+    dsn = databases.with_login(owner, APPLICATION_ROLE, secrets["app_password"])
+    return databases.with_application(dsn, process)

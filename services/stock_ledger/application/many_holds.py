@@ -171,17 +171,11 @@ async def _items(work: Work, keys: Iterable[str]) -> dict[str, StockItem]:
 
 
 def _have_all(items: Mapping[str, StockItem], everybody: Sequence[Wanted]) -> bool:
-    """Say whether there is enough for everybody, none of whom has anything of the items yet.
-
-    Then nobody is refused, so nobody who was held before could be.
-    """
+    """Say whether there is enough for everybody: then nobody is refused who was held before."""
     needed: dict[str, int] = defaultdict(int)
     for wanted in everybody:
-        reservation_id = wanted.reservation_id
         for key, quantity in wanted.needs:
             needed[key] += quantity
-            if items[key].open.get(reservation_id) is not None:
-                return False
     return all(items[key].buckets.free >= quantity for key, quantity in needed.items())
 
 

@@ -119,6 +119,12 @@ ONLY_ON_KAFKA = (
         )
         for name in ("ce_id", "ce_type", "ce_tenant", "ce_position", "ce_time")
     ),
+    Bad(
+        # Believed, it would make the group pass over all that follows.
+        "a position far beyond the log",
+        lambda e: replace(e, position=1_764_000_000_000),
+        kafka_reason="Unreadable: header ce_position 1764000000000 is too far beyond",
+    ),
 )
 
 

@@ -183,6 +183,14 @@ def test_partitions_are_those_of_every_kafka_client(key: str, partitions: int) -
     assert records.partition_of(key, partitions) == expected
 
 
+def test_a_step_that_no_log_takes_is_not_believed() -> None:
+    records.check_step(2**60, 0)  # who has had nothing yet cannot know where a feed begins
+    records.check_step(1_000_000_007, 7)
+    records.check_step(3, 2**60)
+    with pytest.raises(records.Unreadable, match="ce_position 1000000008 is too far beyond 7"):
+        records.check_step(1_000_000_008, 7)
+
+
 def test_headers_of_other_tools_do_no_harm() -> None:
     record = spoken()
     record.headers += [("x-datadog", b"\xff\x00"), ("x-datadog", None)]

@@ -30,6 +30,7 @@ from services.kernel.main.console import (
     print_rows,
 )
 from services.kernel.main.stack import state as states
+from services.kernel.main.stack.foundations import stop_left_postgres
 from services.kernel.main.stack.keeper import keep
 from services.kernel.main.stack.lag import lags
 from services.kernel.main.stack.plan import WrongPlan, parse_copies
@@ -96,7 +97,7 @@ def down(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
     file = StateFile(KernelSettings().data_home)
     state = file.read()
     if state is None or not state.is_kept():
-        left = clear_leftovers(file)
+        left = clear_leftovers(file) + asyncio.run(stop_left_postgres(state, file))
         for name in left:
             errors.print(f"· {name} ran on without its keeper: stopped", markup=False)
         if not left:

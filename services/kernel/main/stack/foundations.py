@@ -154,3 +154,14 @@ class Foundations:
         if row.state != state:
             row.state = state
             self._changed()
+
+
+async def stop_left_postgres(state: StackState | None, file: StateFile) -> list[str]:
+    """Stop the embedded server that a killed keeper left; return its name if there was one."""
+    row = state.processes.get("postgres") if state is not None else None
+    if row is None or not row.is_alive():
+        return []
+    server = EmbeddedPostgres(file.folder.resolve().parent / "postgres")
+    await server.start()
+    await asyncio.to_thread(server.stop)
+    return [row.name]

@@ -159,21 +159,29 @@ def leftovers(state: StackState | None) -> Iterator[ProcessState]:
 
 
 def clear_leftovers(file: StateFile) -> list[str]:
-    """Stop what a keeper left behind that was killed; return the names."""
+    """Stop what a keeper left behind that was killed, the broker last; return the names.
+
+    Who works needs the broker to give back what it holds; without it each would wait in vain.
+    """
     found = list(_processes(file))
-    for _, process in found:
+    for is_broker in (False, True):
+        _stop([process for state, process in found if (state.kind == "broker") is is_broker])
+    return [state.name for state, _ in found]
+
+
+def _stop(processes: list[psutil.Process]) -> None:
+    for process in processes:
         with contextlib.suppress(psutil.Error):
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGCONT)
-    _, alive = psutil.wait_procs([process for _, process in found], _LEFTOVER_STOPS_WITHIN_S)
+    _, alive = psutil.wait_procs(processes, _LEFTOVER_STOPS_WITHIN_S)
     for process in alive:
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(alive, _LEFTOVER_STOPS_WITHIN_S)
-    return [name for name, _ in found]
 
 
-def _processes(file: StateFile) -> Iterator[tuple[str, psutil.Process]]:
+def _processes(file: StateFile) -> Iterator[tuple[ProcessState, psutil.Process]]:
     for left in leftovers(file.read()):
         with contextlib.suppress(psutil.Error):
-            yield left.name, psutil.Process(left.pid)
+            yield left, psutil.Process(left.pid)

@@ -1,0 +1,62 @@
+"""Whoever waits for a stream is told what other processes wrote to it, by one look for all."""
+
+import asyncio
+
+import pytest
+
+from services.kernel.adapters import reader as readers
+from services.kernel.adapters.reader import PostgresReader
+from services.kernel.application.work import Work
+from tests.support import toy
+from tests.support.stack import Stack, a_cause, eventually, running
+
+
+async def _add(stack: Stack, key: str, command_id: str) -> None:
+    async def use_case(work: Work) -> None:
+        await work.handle(toy.COUNTER, key, toy.Add(1))
+
+    await stack["order"].runner.execute(a_cause(command_id), use_case)
+
+
+async def test_who_waits_hears_what_another_process_wrote(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "_FIRST_LOOK_S", 600.0)  # nobody looks for himself
+    async with running(postgres_dsn, {"order": toy.source}, is_sole_writer=False) as stack:
+        await _add(stack, "a", "c1")
+        # As in another process: nobody tells it what this one commits.
+        elsewhere = PostgresReader(stack["order"].database, is_sole_writer=False)
+        streams = [f"demo/counter-{key}" for key in "abc"]
+        waiting = [
+            asyncio.create_task(elsewhere.changed(stream, after, 60.0))
+            for stream, after in zip(streams, (1, 0, 0), strict=True)
+        ]
+        await asyncio.sleep(0.1)
+        assert not any(task.done() for task in waiting)
+        for number, key in enumerate("abc"):
+            await _add(stack, key, f"c{2 + number}")
+        assert await asyncio.wait_for(asyncio.gather(*waiting), 30) == [2, 1, 1]
+        assert await elsewhere.changed(streams[0], 0, 60.0) == 2
+        await elsewhere.stop()
+
+
+async def test_it_looks_only_while_somebody_waits_and_begins_anew(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "_FIRST_LOOK_S", 600.0)
+    async with running(postgres_dsn, {"order": toy.source}, is_sole_writer=False) as stack:
+        elsewhere = PostgresReader(stack["order"].database, is_sole_writer=False)
+        assert await elsewhere.changed("demo/counter-a", 0, 0.05) == 0
+
+        async def nobody_looks() -> bool:
+            return "lookout" not in {task.get_name() for task in asyncio.all_tasks()}
+
+        await eventually(nobody_looks)
+        # Written while nobody looked: found all the same.
+        await _add(stack, "a", "c1")
+        assert await elsewhere.changed("demo/counter-a", 0, 60.0) == 1
+        waiting = asyncio.create_task(elsewhere.changed("demo/counter-a", 1, 60.0))
+        await asyncio.sleep(0.1)
+        await _add(stack, "a", "c2")
+        assert await asyncio.wait_for(waiting, 30) == 2
+        await elsewhere.stop()
