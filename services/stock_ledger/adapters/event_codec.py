@@ -5,7 +5,7 @@ from services.stock_ledger.domain.discrepancy import DiscrepancyClosed, Discrepa
 from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.expiry import ExpiryNoted
 from services.stock_ledger.domain.holder import HoldCounted, HoldUncounted
-from services.stock_ledger.domain.inbound import InboundExpected
+from services.stock_ledger.domain.inbound import InboundArrived, InboundExpected
 from services.stock_ledger.domain.reservation import (
     ReservationClosed,
     ReservationConfirmed,
@@ -30,6 +30,7 @@ def event_codec() -> EventCodec:
             "discrepancy.closed.v1": DiscrepancyClosed,
             "expiry.noted.v1": ExpiryNoted,
             "inbound.expected.v1": InboundExpected,
+            "inbound.arrived.v1": InboundArrived,
             "rule.set.v1": RuleSet,
             "rule.withdrawn.v1": RuleWithdrawn,
             "reservation.held.v1": ReservationHeld,

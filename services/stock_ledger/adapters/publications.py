@@ -10,7 +10,7 @@ from services.stock_ledger.domain.discrepancy import DiscrepancyClosed, Discrepa
 from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.expiry import ExpiryNoted
 from services.stock_ledger.domain.holder import HoldCounted, HoldUncounted
-from services.stock_ledger.domain.inbound import InboundExpected
+from services.stock_ledger.domain.inbound import InboundArrived, InboundExpected
 from services.stock_ledger.domain.reservation import (
     Event as ReservationEvent,
 )
@@ -36,6 +36,7 @@ type Event = (
     | DiscrepancyClosed
     | ExpiryNoted
     | InboundExpected
+    | InboundArrived
     | RuleSet
     | RuleWithdrawn
     | HoldCounted
@@ -56,7 +57,7 @@ def publish(recorded: Recorded[Event]) -> feed.StockLedgerEvent | None:
             return None
         case ExpiryNoted() | HoldCounted() | HoldUncounted():
             return None
-        case InboundExpected() | RuleSet() | RuleWithdrawn():
+        case InboundExpected() | InboundArrived() | RuleSet() | RuleWithdrawn():
             return None
         case _:
             return _of_reservation(recorded.key, event)

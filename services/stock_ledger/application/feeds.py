@@ -11,10 +11,20 @@ from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.giving_back import surely
 from services.stock_ledger.application.handlers import Reservations, load_reserved
 from services.stock_ledger.application.ports import NewestPromises
+from services.stock_ledger.application.rules import expect
 from services.stock_ledger.domain.entry import FREE, Cause, EntryPosted, Report
+from services.stock_ledger.domain.inbound import Announce, Arrive
 from services.stock_ledger.domain.postings import Post
 from services.stock_ledger.domain.reservation import Line, Status, summed
 from services.stock_ledger.domain.stock_item import STOCK, Command, Refusal, sort_out, stock_key
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """What a row says of goods on their way: to which stock item they go or came."""
+
+    key: str
+    says: Announce | Arrive
 
 
 @dataclass(slots=True)
@@ -29,6 +39,7 @@ class Told:
     cause: Cause
     report: Report
     bucket: str = FREE
+    inbound: Inbound | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,7 @@ class Step:
     index: int
     key: str
     commands: tuple[Command, ...]
+    inbound: Inbound | None = None
 
 
 class Action(StrEnum):
@@ -99,6 +111,10 @@ async def post(work: Work, rows: Sequence[Told | Step], newest: NewestPromises) 
         if isinstance(row, Step):
             await _post_in_turn(work, posted, row)
     await watch(work, posted.entries, newest)
+    refused = {index for index, _, _ in posted.refused}
+    notices = [row.inbound for row in rows if row.inbound and row.index not in refused]
+    if notices:
+        await expect(work, [(notice.key, notice.says) for notice in notices])
     return posted
 
 

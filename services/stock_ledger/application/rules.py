@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from services.kernel.application.work import Work
-from services.stock_ledger.domain.inbound import INBOUND, Expect
+from services.stock_ledger.domain.inbound import INBOUND, Command
 from services.stock_ledger.domain.stock_rule import STOCK_RULE, PutRule
 
 
@@ -16,7 +16,7 @@ async def put_rules(work: Work, rules: Sequence[PutRule]) -> int:
     return changed
 
 
-async def expect(work: Work, deliveries: Sequence[tuple[str, Expect]]) -> int:
+async def expect(work: Work, deliveries: Sequence[tuple[str, Command]]) -> int:
     """Note what is on its way, each for the stock item of its key; return how many are news."""
     await work.load(INBOUND, {key for key, _ in deliveries})
     changed = 0

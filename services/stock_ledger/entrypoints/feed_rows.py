@@ -8,8 +8,9 @@ from oms.stock_ledger.v1 import stock_feed_service_pb2 as wire
 
 from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
-from services.stock_ledger.application.feeds import Action, Asked, Step, Told
+from services.stock_ledger.application.feeds import Action, Asked, Inbound, Step, Told
 from services.stock_ledger.domain.entry import DAMAGED, FREE, QUARANTINE, Cause, Report
+from services.stock_ledger.domain.inbound import Announce, Arrive
 from services.stock_ledger.domain.postings import Post
 from services.stock_ledger.domain.reservation import Line
 from services.stock_ledger.domain.stock_item import (
@@ -80,7 +81,8 @@ class Rows:
         self._keys: dict[tuple[str, str], str] = {}
 
     def receipt(self, n: int, row: Any) -> Told:
-        return Told(n, self._key(row), Cause.GOODS_RECEIPT, self._report(row))
+        key, report = self._key(row), self._report(row)
+        return Told(n, key, Cause.GOODS_RECEIPT, report, inbound=_arrival(row, key, report))
 
     def till_sale(self, n: int, row: Any) -> Told:
         return Told(n, self._key(row), Cause.TILL_SALE, self._report(row))
@@ -114,7 +116,12 @@ class Rows:
                 stage,
                 "stage" if stage != wire.TRANSPORT_STAGE_DELIVERED else "reservation_id",
             )
-            return Told(n, key, cause, report)
+            inbound = (
+                self._announcement(row, report)
+                if cause is Cause.TRANSFER_SHIPPED
+                else _arrival(row, key, report)
+            )
+            return Told(n, key, cause, report, inbound=inbound)
         reservation_id = identifier(row.reservation_id, "reservation_id")
         of = (reservation_id, report.quantity, report.source_id, report.occurred_at)
         if stage == wire.TRANSPORT_STAGE_SHIPPED:
@@ -122,12 +129,26 @@ class Rows:
         if stage == wire.TRANSPORT_STAGE_DELIVERED:
             return Step(n, key, (Deliver(*of),))
         if stage == wire.TRANSPORT_STAGE_LOST:
-            return Told(n, key, Cause.CARRIER_LOSS, report)
+            inbound = _arrival(row, key, report)
+            return Told(n, key, Cause.CARRIER_LOSS, report, inbound=inbound)
         _known({wire.TRANSPORT_STAGE_RECEIVED: None}, stage, "stage")
         # It is received whoever it is for; then it is his.
         received = Post(Cause.TRANSFER_RECEIVED, (report,))
         his = (reservation_id, report.quantity, f"{report.source_id}~his", report.occurred_at)
-        return Step(n, key, (received, PromiseOnline(Cause.CONFIRM, *his)))
+        commands = (received, PromiseOnline(Cause.CONFIRM, *his))
+        return Step(n, key, commands, _arrival(row, key, report))
+
+    def _announcement(self, row: Any, report: Report) -> Inbound | None:
+        """Return what a shipment announces where it goes, if it says where and when."""
+        if not row.to_site_id:
+            return None
+        to_site_id = identifier(row.to_site_id, "to_site_id")
+        if not row.HasField("due_at"):
+            raise Invalid(("due_at", "must say when it is to be there, where to_site_id is given"))
+        despatch_id = _despatch_id(row) or report.source_id
+        due_at = _time(row.due_at, "due_at")
+        announced = Announce(despatch_id, report.source_id, report.quantity, due_at)
+        return Inbound(stock_key(to_site_id, row.sku), announced)
 
     def asked(self, n: int, row: Any) -> Asked:
         action = _known(_ACTIONS, row.action, "action")
@@ -157,14 +178,32 @@ class Rows:
     def _occurred_at(self, row: Any) -> datetime:
         if not row.HasField("occurred_at"):
             return self._now
-        stamp = row.occurred_at
-        seconds = stamp.seconds
-        if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
-            raise Invalid(("occurred_at", "must be a time of the years 1 to 9999"))
-        at = _EPOCH + timedelta(seconds=seconds, microseconds=max(stamp.nanos, 0) // 1_000)
+        at = _time(row.occurred_at, "occurred_at")
         if at > self._latest:
             raise Invalid(("occurred_at", "must not lie in the future"))
         return at
+
+
+def _time(stamp: Any, field: str) -> datetime:
+    seconds = stamp.seconds
+    if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
+        raise Invalid((field, "must be a time of the years 1 to 9999"))
+    return _EPOCH + timedelta(seconds=seconds, microseconds=max(stamp.nanos, 0) // 1_000)
+
+
+def _arrival(row: Any, key: str, report: Report) -> Inbound | None:
+    """Return what a receipt takes off its despatch; one with the very id does so by itself."""
+    despatch_id = _despatch_id(row)
+    if not despatch_id or despatch_id == report.source_id:
+        return None
+    return Inbound(key, Arrive(despatch_id, report.source_id, report.quantity))
+
+
+def _despatch_id(row: Any) -> str:
+    despatch_id: str = row.despatch_id
+    if len(despatch_id) > MOST_SOURCE_ID or not despatch_id.isprintable():
+        raise Invalid(("despatch_id", f"must be at most {MOST_SOURCE_ID} printable characters"))
+    return despatch_id
 
 
 def _quantity(value: int, least: int) -> int:

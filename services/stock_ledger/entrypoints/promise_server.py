@@ -15,7 +15,7 @@ from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
 from services.kernel.entrypoints.calls import caller, cause
 from services.stock_ledger.application.rules import expect, put_rules
-from services.stock_ledger.domain.inbound import Expect
+from services.stock_ledger.domain.inbound import Announce, Expect
 from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.domain.stock_rule import PutRule, RuleKind, Scope
 from services.stock_ledger.entrypoints import translation as to
@@ -274,7 +274,7 @@ def _rule(scope: Scope, quantity: int) -> wire.StockRule:
     )
 
 
-def _delivery(row: wire.InboundRow, field: str) -> tuple[str, Expect]:
+def _delivery(row: wire.InboundRow, field: str) -> tuple[str, Expect | Announce]:
     if not (1 <= len(row.source_id) <= _MOST_TEXT and row.source_id.isprintable()):
         raise Invalid((f"{field}.source_id", f"must be 1 to {_MOST_TEXT} printable characters"))
     if not 0 <= row.quantity <= to.MOST_QUANTITY:
@@ -284,7 +284,14 @@ def _delivery(row: wire.InboundRow, field: str) -> tuple[str, Expect]:
     key = stock_key(
         identifier(row.site_id, f"{field}.site_id"), identifier(row.sku, f"{field}.sku")
     )
-    return key, Expect(row.source_id, row.quantity, _time(row.due_at, f"{field}.due_at"))
+    due_at = _time(row.due_at, f"{field}.due_at")
+    if not row.despatch_id:
+        return key, Expect(row.source_id, row.quantity, due_at)
+    if len(row.despatch_id) > _MOST_TEXT or not row.despatch_id.isprintable():
+        raise Invalid(
+            (f"{field}.despatch_id", f"must be at most {_MOST_TEXT} printable characters")
+        )
+    return key, Announce(row.despatch_id, row.source_id, row.quantity, due_at)
 
 
 def _promise(one: Promise) -> wire.Promise:

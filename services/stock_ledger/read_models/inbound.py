@@ -1,7 +1,8 @@
 """What is expected to arrive, and what of it has.
 
 Answers    the inbound part of every promise
-Fed by     what was told of deliveries; receipts with the same source id take off what they bring
+Fed by     what was told of deliveries; receipts with the same source id take off what they bring,
+           and so does what is told to have arrived of a despatch
 Staleness  milliseconds
 """
 
@@ -13,7 +14,7 @@ from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
 from services.stock_ledger.domain.entry import Cause, EntryPosted
-from services.stock_ledger.domain.inbound import InboundExpected
+from services.stock_ledger.domain.inbound import InboundArrived, InboundExpected
 from services.stock_ledger.domain.stock_item import site_and_sku
 
 _RECEIPTS = frozenset({Cause.GOODS_RECEIPT.value, Cause.TRANSFER_RECEIVED.value})
@@ -23,25 +24,30 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
     """Write what is expected and what came, in the order of the log."""
     for kind, run in groupby(_told(batch), key=lambda one: one[0]):
         rows = [row for _, row in run]
-        await (_expect if kind is InboundExpected else _receive)(rows, sql)
+        await _WRITES[kind](rows, sql)
 
 
 def _told(batch: Sequence[Recorded[Any]]) -> Iterator[tuple[type, tuple[Any, ...]]]:
     for recorded in batch:
-        event = recorded.event
-        if not isinstance(event, InboundExpected | EntryPosted):
-            continue  # most events; their keys need not be taken apart
         place = (recorded.tenant, *site_and_sku(recorded.key))
-        if isinstance(event, InboundExpected):
-            yield (
-                InboundExpected,
-                (*place, event.source_id, event.quantity, event.due_at, recorded.version),
-            )
-        elif isinstance(event, EntryPosted) and event.cause in _RECEIPTS:
-            if event.source_id:
-                yield EntryPosted, (*place, event.source_id, event.quantity)
-            for report in event.reports:
-                yield EntryPosted, (*place, report.source_id, report.quantity)
+        match recorded.event:
+            case InboundExpected() as told:
+                yield (
+                    InboundExpected,
+                    (*place, told.source_id, told.quantity, told.due_at, recorded.version),
+                )
+            case InboundArrived() as came:
+                yield (
+                    InboundArrived,
+                    (*place, came.source_id, came.total, recorded.recorded_at, recorded.version),
+                )
+            case EntryPosted() as entry if entry.cause in _RECEIPTS:
+                if entry.source_id:
+                    yield EntryPosted, (*place, entry.source_id, entry.quantity)
+                for report in entry.reports:
+                    yield EntryPosted, (*place, report.source_id, report.quantity)
+            case _:
+                pass  # nothing comes by it
 
 
 async def _expect(rows: Sequence[tuple[Any, ...]], sql: Sql) -> None:
@@ -70,4 +76,20 @@ async def _receive(rows: Sequence[tuple[Any, ...]], sql: Sql) -> None:
     )
 
 
+async def _arrive(rows: Sequence[tuple[Any, ...]], sql: Sql) -> None:
+    """Note what came of despatches, also of those that nobody has announced yet."""
+    newest = {row[:4]: row for row in rows}
+    await sql.execute(
+        "INSERT INTO inbound (tenant, site_id, sku, source_id, quantity, received, arrived,"
+        " due_at, version) SELECT tenant, site_id, sku, source_id, 0, 0, arrived, due_at, version"
+        " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[],"
+        " $6::timestamptz[], $7::int[])"
+        " AS e (tenant, site_id, sku, source_id, arrived, due_at, version)"
+        " ON CONFLICT (tenant, site_id, sku, source_id) DO UPDATE SET"
+        " arrived = excluded.arrived, version = excluded.version",
+        *(list(column) for column in zip(*newest.values(), strict=True)),
+    )
+
+
+_WRITES = {InboundExpected: _expect, InboundArrived: _arrive, EntryPosted: _receive}
 INBOUND_EXPECTED = ReadModel("inbound", ("inbound",), project)

@@ -92,9 +92,9 @@ async def of_pairs(
         " LEFT JOIN discrepancy d ON (d.tenant, d.site_id, d.sku)"
         " = ($1, asked.site_id, asked.sku) AND d.counted_at IS NULL"
         " LEFT JOIN known_product p ON (p.tenant, p.sku) = ($1, asked.sku)"
-        " LEFT JOIN LATERAL (SELECT sum(quantity - received) AS expected FROM inbound"
+        " LEFT JOIN LATERAL (SELECT sum(quantity - received - arrived) AS expected FROM inbound"
         " WHERE tenant = $1 AND site_id = asked.site_id AND sku = asked.sku"
-        " AND quantity > received AND due_at <= $4) AS i ON true"
+        " AND quantity > received + arrived AND due_at <= $4) AS i ON true"
         " ORDER BY place",
         *(tenant, site_ids, skus, until),
     )

@@ -27,7 +27,7 @@ async def test_an_example_is_imported_whole(
 def test_every_kind_has_an_example_and_a_row() -> None:
     assert {kind for form, kind, _ in EXAMPLES if form == "csv"} == set(KINDS)
     assert {kind for form, kind, _ in EXAMPLES if form == "edifact"} == {
-        *("till_sale", "image", "transport", "receipt"),
+        *("till_sale", "image", "transport", "receipt", "in_transit"),
     }
     assert all(f"| `{kind}` |" in PAGE for kind in KINDS)
 

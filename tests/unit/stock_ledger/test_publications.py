@@ -18,6 +18,7 @@ PRIVATE = {
     "expiry.noted.v1",
     "holder.counted.v1",
     "holder.uncounted.v1",
+    "inbound.arrived.v1",
     "inbound.expected.v1",
     "reservation.closed.v1",
     "reservation.extended.v1",

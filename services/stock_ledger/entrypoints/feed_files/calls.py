@@ -49,7 +49,10 @@ class Answer:
 
 
 _FEEDS: dict[str, tuple[str, Any, Any, tuple[str, ...]]] = {
-    "receipt": ("PostReceipts", wire.PostReceiptsRequest, ledger.MovementRow, ()),
+    "receipt": (
+        *("PostReceipts", wire.PostReceiptsRequest, ledger.MovementRow),
+        ("despatch_id",),
+    ),
     "till_sale": ("PostTillSales", wire.PostTillSalesRequest, ledger.MovementRow, ()),
     "shrinkage": (
         *("PostShrinkage", wire.PostShrinkageRequest, wire.ShrinkageRow),
@@ -62,7 +65,7 @@ _FEEDS: dict[str, tuple[str, Any, Any, tuple[str, ...]]] = {
     "return": ("PostReturns", wire.PostReturnsRequest, wire.ReturnRow, ("disposition",)),
     "transport": (
         *("PostTransport", wire.PostTransportRequest, wire.TransportRow),
-        ("stage", "reservation_id"),
+        ("stage", "reservation_id", "to_site_id", "due_at", "despatch_id"),
     ),
 }
 
@@ -134,10 +137,13 @@ class Calls:
         request = promises.PutInboundRequest(request_id=request_id)
         for row in rows:
             made = request.rows.add(
-                site_id=row.site_id, sku=row.sku, quantity=row.quantity, source_id=row.source_id
+                site_id=row.site_id,
+                sku=row.sku,
+                quantity=row.quantity,
+                source_id=row.source_id,
+                despatch_id=row.extras[1],
             )
-            made.due_at.seconds, microseconds = divmod(row.extras[0], _MICROSECONDS)
-            made.due_at.nanos = microseconds * 1_000
+            _put_time(made.due_at, row.extras[0])
         changed = (await self._promises.PutInbound(request, **how)).changed
         return Answer(changed, len(rows) - changed, ())
 
@@ -173,12 +179,18 @@ def _movement(row_type: Any, extras: Sequence[str], row: Row) -> Any:
         site_id=row.site_id, sku=row.sku, quantity=row.quantity, source_id=row.source_id
     )
     if row.at_us is not None:
-        seconds, microseconds = divmod(row.at_us, _MICROSECONDS)
-        made.occurred_at.seconds = seconds
-        made.occurred_at.nanos = microseconds * 1_000
+        _put_time(made.occurred_at, row.at_us)
     for name, value in zip(extras, row.extras, strict=True):
-        setattr(made, name, value)
+        if name != "due_at":
+            setattr(made, name, value)
+        elif value is not None:
+            _put_time(made.due_at, value)
     return made
+
+
+def _put_time(stamp: Any, at_us: int) -> None:
+    stamp.seconds, microseconds = divmod(at_us, _MICROSECONDS)
+    stamp.nanos = microseconds * 1_000
 
 
 def _reservation(row: Row) -> wire.ReservationRow:
@@ -205,7 +217,10 @@ def with_source_ids(kind: Kind, rows: Sequence[Row]) -> list[Row]:
         if row.source_id or kind.name == "reservation":
             named.append(row)
             continue
-        content = (row.site_id, row.sku, row.quantity, row.at_us, row.extras)
+        extras = row.extras
+        if kind.late and not any(extras[-kind.late :]):
+            extras = extras[: -kind.late]
+        content = (row.site_id, row.sku, row.quantity, row.at_us, extras)
         number = seen[content] = seen.get(content, 0) + 1
         text = "|".join(map(str, (kind.name, *content, number)))
         made = blake2b(text.encode(), digest_size=12).hexdigest()

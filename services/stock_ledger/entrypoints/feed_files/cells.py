@@ -110,11 +110,11 @@ def as_quantity(field: str, cell: Any, least: int, unit: int) -> int:
     return units
 
 
-def as_source_id(cell: Any) -> str:
+def as_source_id(cell: Any, field: str = "source_id") -> str:
     text = str(cell).strip() if cell is not None else ""
     if len(text) > MOST_SOURCE_ID or not text.isprintable():
         raise BadCell(
-            "source_id", f"is {shown(cell)}", f"give 1 to {MOST_SOURCE_ID} printable characters"
+            field, f"is {shown(cell)}", f"give 1 to {MOST_SOURCE_ID} printable characters"
         )
     return text
 

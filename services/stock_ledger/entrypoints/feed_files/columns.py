@@ -63,12 +63,15 @@ class Kind:
         least: Smallest quantity.
         needed: Columns of its own that must be there, with how they are read.
         optional: Those that may be.
+        late: How many of the last of these are no part of what tells a row without an id from
+            another, unless they are given: they came later, and an id made is for ever.
     """
 
     name: str
     least: int = -MOST_QUANTITY
     needed: Mapping[str, Parse] | None = None
     optional: Mapping[str, Parse] | None = None
+    late: int = 0
 
     @property
     def extras(self) -> dict[str, Parse]:
@@ -89,6 +92,11 @@ def _due_at(field: str, cell: Any) -> int:
     return due_us
 
 
+def _despatch_id(field: str, cell: Any) -> str:
+    return as_source_id(cell, field)
+
+
+_DESPATCH = optional(_despatch_id, "")
 _REASON = choice(wire.ShrinkageReason, "SHRINKAGE_REASON")
 _BUCKET = optional(choice(wire.ShrinkageBucket, "SHRINKAGE_BUCKET"), 1)
 _STEP = choice(wire.OnlineStep, "ONLINE_STEP")
@@ -99,19 +107,30 @@ _ACTION = choice(wire.ReservationAction, "RESERVATION_ACTION")
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("receipt"),
+        Kind("receipt", optional={"despatch_id": _DESPATCH}, late=1),
         Kind("till_sale"),
         Kind("shrinkage", needed={"reason": _REASON}, optional={"bucket": _BUCKET}),
         Kind("online", 1, {"step": _STEP, "reservation_id": as_identifier}),
         Kind("return", needed={"disposition": _DISPOSITION}),
-        Kind("transport", 1, {"stage": _STAGE}, {"reservation_id": optional(as_identifier, "")}),
+        Kind(
+            "transport",
+            1,
+            {"stage": _STAGE},
+            {
+                "reservation_id": optional(as_identifier, ""),
+                "to_site_id": optional(as_identifier, ""),
+                "due_at": optional(_due_at, None),
+                "despatch_id": _DESPATCH,
+            },
+            late=3,
+        ),
         Kind(
             "reservation",
             0,
             {"reservation_id": as_identifier, "action": _ACTION},
             {"hold_seconds": optional(_hold_seconds, 0)},
         ),
-        Kind("in_transit", 0, {"due_at": _due_at}),
+        Kind("in_transit", 0, {"due_at": _due_at}, {"despatch_id": _DESPATCH}, late=1),
         Kind("image", 0),
         Kind("count", 0),
     )

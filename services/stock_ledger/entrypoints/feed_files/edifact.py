@@ -1,8 +1,11 @@
 """GS1 EDIFACT (EANCOM) interchanges: INVRPT, DESADV, RECADV and SLSRPT as rows of a feed.
 
     INVRPT  image       stock on hand: QTY+145 (actual stock) at LOC+14 or NAD+WH, as of DTM+366/137
-    DESADV  transport   shipped: QTY+12 (despatched) from NAD+SF, a site of ours, at DTM+11
-    RECADV  receipt     received and accepted: QTY+194, else QTY+48, at NAD+DP, or NAD+BY, DTM+50
+    DESADV  transport   shipped: QTY+12 (despatched) from NAD+SF, a site of ours, at DTM+11; and
+                        announced at NAD+ST, or NAD+DP, where DTM+17, 69, 2 or 358 says for when
+            in_transit  announced there only: a supplier's
+    RECADV  receipt     received and accepted: QTY+194, else QTY+48, at NAD+DP, or NAD+BY, DTM+50;
+                        what is expected of the despatch that RFF+AAK, or RFF+DQ, names gets less
             transport   the same as received from transit; what QVR says is missing as lost
     SLSRPT  till_sale   sold: QTY+153 at LOC+162, or NAD+SE, DTM+356
 
@@ -30,11 +33,18 @@ MOST_BYTES = 64 << 20
 _MOST_LINES = 200_000
 _LONGEST = 100
 _LAST_YEAR = 9999
+# What a kind says beside what all say.
+_OWN: Mapping[str, tuple[str, ...]] = {
+    "transport": ("stage", "to_site_id", "due_at", "despatch_id"),
+    "in_transit": ("due_at", "despatch_id"),
+    "receipt": ("despatch_id",),
+}
 _COLUMNS = ("site_id", "sku", "quantity", "source_id", "occurred_at")
 _DOCUMENTS: Mapping[tuple[str, str], str] = {
     ("INVRPT", "image"): "",
     ("INVRPT", "count"): "",
     ("DESADV", "transport"): "shipped",
+    ("DESADV", "in_transit"): "",
     ("RECADV", "transport"): "received",
     ("RECADV", "receipt"): "",
     ("SLSRPT", "till_sale"): "",
@@ -92,7 +102,7 @@ def read_interchange(path: Path, kind: str, codes: Mapping[str, str]) -> Table:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         text = content.decode("iso-8859-1")
-    columns = (*_COLUMNS, "unit", *(("stage",) if kind == "transport" else ()))
+    columns = (*_COLUMNS, "unit", *_OWN.get(kind, ()))
     return Table(columns, _rows(text.strip(), kind, codes))
 
 
@@ -164,13 +174,16 @@ def _document(
     seen: dict[str, int] = {}
     for line in articles(document, name):
         try:
+            if kind == "in_transit":
+                line.place = line.destination
+            own = _own(line, kind, number, codes)
             for suffix, row_stage, cells in _told(line, name, stage, codes):
                 said = f"{sender}.{name}.{number}.{line.number or line.at}{suffix}"[:_LONGEST]
                 seen[said] = seen.get(said, 0) + 1
                 source_id = said if seen[said] == 1 else f"{said}.{seen[said]}"
                 site_id, sku, quantity, when, unit = cells
-                row = (site_id, sku, quantity, source_id, when, unit)
-                yield line.at, (*row, row_stage) if kind == "transport" else row
+                staged = (row_stage,) if kind == "transport" else ()
+                yield line.at, (site_id, sku, quantity, source_id, when, unit, *staged, *own)
         except _Unusable as bad:
             yield line.at, bad.fault
 
@@ -204,22 +217,44 @@ def _told(
         yield f"-m{n}", "lost", (site_id, sku, amount, when, "")
 
 
+def _own(line: Article, kind: str, number: str, codes: Mapping[str, str]) -> tuple[Any, ...]:
+    """Return what a row of this kind says beside what all say, without its stage."""
+    match kind:
+        case "transport" if line.despatch:
+            return ("", "", _despatch(line.despatch))
+        case "transport" if line.destination and line.due:
+            to_site_id = codes.get(line.destination, line.destination)
+            return (to_site_id, _time(line.due, "due_at"), _despatch(number))
+        case "transport":
+            return ("", "", "")
+        case "in_transit":
+            return (_time(line.due, "due_at"), _despatch(number))
+        case "receipt":
+            return (_despatch(line.despatch) if line.despatch else "",)
+        case _:
+            return ()
+
+
+def _despatch(number: str) -> str:
+    return f"DESADV.{number}"[:_LONGEST]
+
+
 def _is_zero(amount: str) -> bool:
     return bool(amount) and not amount.strip("0.,")
 
 
-def _time(text: str) -> datetime:
+def _time(text: str, field: str = "occurred_at") -> datetime:
     value, _, form = text.partition("|")
     remedy = "give DTM as 102 (20260302), 203, 204 or a period as 718"
     if form in _PERIOD:  # the end of a period; a day ends with the day
         value, form = value[_PERIOD[form] :], "102"
     pattern, length = _FORMATS.get(form or "102", ("", -1))
     if len(value) != length or not value.isdigit():
-        raise _Unusable(f"occurred_at: is {text[:40]!r} (DTM)", remedy)
+        raise _Unusable(f"{field}: is {text[:40]!r} (DTM)", remedy)
     try:
         at = datetime.strptime(value, pattern).replace(tzinfo=UTC)
     except ValueError:
-        raise _Unusable(f"occurred_at: is {text[:40]!r} (DTM)", remedy) from None
+        raise _Unusable(f"{field}: is {text[:40]!r} (DTM)", remedy) from None
     is_day = form in ("", "102")
     return (
         at + timedelta(hours=23, minutes=59, seconds=59) if is_day and at.year < _LAST_YEAR else at

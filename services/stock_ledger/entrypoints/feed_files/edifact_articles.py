@@ -17,12 +17,23 @@ _TIMES = {
     "RECADV": ("50", "137"),
     "SLSRPT": ("356", "90", "137"),
 }
+# Where a despatch goes, and when it is to be there: estimated, promised, requested, not before.
+_DESTINATIONS = ("ST", "DP", "UD")
+_DUE = ("17", "69", "2", "358")
+# What a receipt is of: the despatch advice, else the delivery note.
+_DESPATCHES = ("AAK", "DQ")
 _LOST = frozenset({"BP", "CP", "AF", ""})
 
 
 @dataclass(slots=True)
 class Article:
-    """An article of a document, and what is said of it at one place."""
+    """An article of a document, and what is said of it at one place.
+
+    Attributes:
+        destination: Where it goes, for what is despatched.
+        due: When it is to be there.
+        despatch: What it came of, for what is received.
+    """
 
     at: int
     number: str
@@ -31,6 +42,9 @@ class Article:
     time: str
     quantities: list[tuple[str, str, str, str]] = field(default_factory=list[Any])
     missing: list[str] = field(default_factory=list[str])
+    destination: str = ""
+    due: str = ""
+    despatch: str = ""
 
 
 def articles(document: Sequence[tuple[int, Any]], name: str) -> Iterator[Article]:
@@ -49,6 +63,7 @@ class _Reading:
         self._name = name
         self._places: dict[str, str] = {}
         self._times: dict[str, str] = {}
+        self._references: dict[str, str] = {}
         self.line: Article | None = None
 
     def take(self, at: int, segment: Any) -> Iterator[Article]:
@@ -63,7 +78,12 @@ class _Reading:
             if place is None:
                 place = first(self._places, _PARTIES[self._name])
             time = first(self._times, _TIMES[self._name])
-            self.line = Article(at, part(segment, 0, 0), part(segment, 2, 0), place, time)
+            self.line = Article(
+                *(at, part(segment, 0, 0), part(segment, 2, 0), place, time),
+                destination=first(self._places, _DESTINATIONS),
+                due=first(self._times, _DUE),
+                despatch=first(self._references, _DESPATCHES),
+            )
         elif self.line is None:
             self._head(segment)
         else:
@@ -74,6 +94,8 @@ class _Reading:
             self._places.setdefault(part(segment, 0, 0), part(segment, 1, 0))
         elif segment.tag == "DTM":
             self._times[part(segment, 0, 0)] = "|".join(parts(segment, 0)[1:3])
+        elif segment.tag == "RFF":
+            self._references.setdefault(part(segment, 0, 0), part(segment, 0, 1))
 
     def _place(self, place: str) -> Iterator[Article]:
         line = self.line
@@ -94,6 +116,8 @@ def _detail(line: Article, segment: Any) -> None:
     if segment.tag == "QTY":
         qualifier, amount, unit = (*parts(segment, 0), "", "", "")[:3]
         line.quantities.append((qualifier, amount, unit, ""))
+    elif segment.tag == "RFF" and part(segment, 0, 0) in _DESPATCHES:
+        line.despatch = part(segment, 0, 1)
     elif segment.tag == "QVR":
         amount = part(segment, 0, 0)
         if part(segment, 1, 0) in _LOST and amount.startswith("-"):

@@ -26,17 +26,17 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from oms.common.v1 import common_pb2 as oms_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)oms/stock_ledger/v1/promise_service.proto\x12\x13oms.stock_ledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aoms/common/v1/common.proto\"\x95\x01\n\tStockRule\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".oms.stock_ledger.v1.StockRuleKind\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12\x15\n\rcategory_path\x18\x04 \x03(\t\x12\x0b\n\x03sku\x18\x05 \x01(\t\x12\x10\n\x08quantity\x18\x06 \x01(\x03\"R\n\x0cStockRuleRow\x12,\n\x04rule\x18\x01 \x01(\x0b\x32\x1e.oms.stock_ledger.v1.StockRule\x12\x14\n\x0cis_withdrawn\x18\x02 \x01(\x08\"[\n\x14PutStockRulesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12/\n\x04rows\x18\x02 \x03(\x0b\x32!.oms.stock_ledger.v1.StockRuleRow\"(\n\x15PutStockRulesResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x05\">\n\x15ListStockRulesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"`\n\x16ListStockRulesResponse\x12-\n\x05rules\x18\x01 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockRule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"{\n\nInboundRow\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x11\n\tsource_id\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x03\x12*\n\x06\x64ue_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"V\n\x11PutInboundRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12-\n\x04rows\x18\x02 \x03(\x0b\x32\x1f.oms.stock_ledger.v1.InboundRow\"%\n\x12PutInboundResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x05\"+\n\x0bPromisePair\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\"\xfa\x02\n\x07Promise\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0f\n\x07on_hand\x18\x03 \x01(\x03\x12\x0c\n\x04\x66ree\x18\x04 \x01(\x03\x12\x0e\n\x06safety\x18\x05 \x01(\x03\x12\x0f\n\x07inbound\x18\x06 \x01(\x03\x12\x1c\n\x14\x61vailable_to_promise\x18\x07 \x01(\x03\x12\x0e\n\x06\x62uffer\x18\x08 \x01(\x03\x12\x13\n\x0bring_fenced\x18\t \x01(\x03\x12\x19\n\x11\x61vailable_to_sell\x18\n \x01(\x03\x12\x33\n\nconfidence\x18\x0b \x01(\x0e\x32\x1f.oms.stock_ledger.v1.Confidence\x12.\n\nupdated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07seen_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x0e \x01(\x03\x12\x10\n\x08reserved\x18\x0f \x01(\x03\"\x81\x01\n\x12GetPromisesRequest\x12/\n\x05pairs\x18\x01 \x03(\x0b\x32 .oms.stock_ledger.v1.PromisePair\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12)\n\x05until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"v\n\x13GetPromisesResponse\x12.\n\x08promises\x18\x01 \x03(\x0b\x32\x1c.oms.stock_ledger.v1.Promise\x12/\n\x0b\x61nswered_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x93\x01\n\x18GetBasketPromisesRequest\x12)\n\x05lines\x18\x01 \x03(\x0b\x32\x1a.oms.common.v1.SkuQuantity\x12\x10\n\x08site_ids\x18\x02 \x03(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xab\x01\n\x0bSitePromise\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x13\n\x0bis_complete\x18\x02 \x01(\x08\x12\x14\n\x0c\x63overed_skus\x18\x03 \x01(\x05\x12+\n\x07missing\x18\x04 \x03(\x0b\x32\x1a.oms.common.v1.SkuQuantity\x12\x33\n\nconfidence\x18\x05 \x01(\x0e\x32\x1f.oms.stock_ledger.v1.Confidence\"}\n\x19GetBasketPromisesResponse\x12/\n\x05sites\x18\x01 \x03(\x0b\x32 .oms.stock_ledger.v1.SitePromise\x12/\n\x0b\x61nswered_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"m\n\x14WatchPromisesRequest\x12/\n\x05pairs\x18\x01 \x03(\x0b\x32 .oms.stock_ledger.v1.PromisePair\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x13\n\x0bmax_seconds\x18\x03 \x01(\x05\"G\n\x15WatchPromisesResponse\x12.\n\x08promises\x18\x01 \x03(\x0b\x32\x1c.oms.stock_ledger.v1.Promise\"\\\n\x14GetStockBoardRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"V\n\rStockBoardRow\x12-\n\x07promise\x18\x01 \x01(\x0b\x32\x1c.oms.stock_ledger.v1.Promise\x12\x16\n\x0eon_hand_by_day\x18\x02 \x03(\x03\"`\n\x11StockBoardProduct\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x30\n\x04rows\x18\x03 \x03(\x0b\x32\".oms.stock_ledger.v1.StockBoardRow\"\x9b\x01\n\x15GetStockBoardResponse\x12\x38\n\x08products\x18\x01 \x03(\x0b\x32&.oms.stock_ledger.v1.StockBoardProduct\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12/\n\x0b\x61nswered_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x88\x01\n\rStockRuleKind\x12\x1f\n\x1bSTOCK_RULE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16STOCK_RULE_KIND_SAFETY\x10\x01\x12\x1a\n\x16STOCK_RULE_KIND_BUFFER\x10\x02\x12\x1e\n\x1aSTOCK_RULE_KIND_RING_FENCE\x10\x03*h\n\nConfidence\x12\x1a\n\x16\x43ONFIDENCE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43ONFIDENCE_LOW\x10\x01\x12\x15\n\x11\x43ONFIDENCE_MEDIUM\x10\x02\x12\x13\n\x0f\x43ONFIDENCE_HIGH\x10\x03\x32\xea\x05\n\x0ePromiseService\x12\x66\n\rPutStockRules\x12).oms.stock_ledger.v1.PutStockRulesRequest\x1a*.oms.stock_ledger.v1.PutStockRulesResponse\x12i\n\x0eListStockRules\x12*.oms.stock_ledger.v1.ListStockRulesRequest\x1a+.oms.stock_ledger.v1.ListStockRulesResponse\x12]\n\nPutInbound\x12&.oms.stock_ledger.v1.PutInboundRequest\x1a\'.oms.stock_ledger.v1.PutInboundResponse\x12`\n\x0bGetPromises\x12\'.oms.stock_ledger.v1.GetPromisesRequest\x1a(.oms.stock_ledger.v1.GetPromisesResponse\x12r\n\x11GetBasketPromises\x12-.oms.stock_ledger.v1.GetBasketPromisesRequest\x1a..oms.stock_ledger.v1.GetBasketPromisesResponse\x12\x66\n\rGetStockBoard\x12).oms.stock_ledger.v1.GetStockBoardRequest\x1a*.oms.stock_ledger.v1.GetStockBoardResponse\x12h\n\rWatchPromises\x12).oms.stock_ledger.v1.WatchPromisesRequest\x1a*.oms.stock_ledger.v1.WatchPromisesResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)oms/stock_ledger/v1/promise_service.proto\x12\x13oms.stock_ledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aoms/common/v1/common.proto\"\x95\x01\n\tStockRule\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".oms.stock_ledger.v1.StockRuleKind\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12\x15\n\rcategory_path\x18\x04 \x03(\t\x12\x0b\n\x03sku\x18\x05 \x01(\t\x12\x10\n\x08quantity\x18\x06 \x01(\x03\"R\n\x0cStockRuleRow\x12,\n\x04rule\x18\x01 \x01(\x0b\x32\x1e.oms.stock_ledger.v1.StockRule\x12\x14\n\x0cis_withdrawn\x18\x02 \x01(\x08\"[\n\x14PutStockRulesRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12/\n\x04rows\x18\x02 \x03(\x0b\x32!.oms.stock_ledger.v1.StockRuleRow\"(\n\x15PutStockRulesResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x05\">\n\x15ListStockRulesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"`\n\x16ListStockRulesResponse\x12-\n\x05rules\x18\x01 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockRule\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x90\x01\n\nInboundRow\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x11\n\tsource_id\x18\x03 \x01(\t\x12\x10\n\x08quantity\x18\x04 \x01(\x03\x12*\n\x06\x64ue_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64\x65spatch_id\x18\x06 \x01(\t\"V\n\x11PutInboundRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12-\n\x04rows\x18\x02 \x03(\x0b\x32\x1f.oms.stock_ledger.v1.InboundRow\"%\n\x12PutInboundResponse\x12\x0f\n\x07\x63hanged\x18\x01 \x01(\x05\"+\n\x0bPromisePair\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\"\xfa\x02\n\x07Promise\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0f\n\x07on_hand\x18\x03 \x01(\x03\x12\x0c\n\x04\x66ree\x18\x04 \x01(\x03\x12\x0e\n\x06safety\x18\x05 \x01(\x03\x12\x0f\n\x07inbound\x18\x06 \x01(\x03\x12\x1c\n\x14\x61vailable_to_promise\x18\x07 \x01(\x03\x12\x0e\n\x06\x62uffer\x18\x08 \x01(\x03\x12\x13\n\x0bring_fenced\x18\t \x01(\x03\x12\x19\n\x11\x61vailable_to_sell\x18\n \x01(\x03\x12\x33\n\nconfidence\x18\x0b \x01(\x0e\x32\x1f.oms.stock_ledger.v1.Confidence\x12.\n\nupdated_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07seen_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x0e \x01(\x03\x12\x10\n\x08reserved\x18\x0f \x01(\x03\"\x81\x01\n\x12GetPromisesRequest\x12/\n\x05pairs\x18\x01 \x03(\x0b\x32 .oms.stock_ledger.v1.PromisePair\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12)\n\x05until\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"v\n\x13GetPromisesResponse\x12.\n\x08promises\x18\x01 \x03(\x0b\x32\x1c.oms.stock_ledger.v1.Promise\x12/\n\x0b\x61nswered_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x93\x01\n\x18GetBasketPromisesRequest\x12)\n\x05lines\x18\x01 \x03(\x0b\x32\x1a.oms.common.v1.SkuQuantity\x12\x10\n\x08site_ids\x18\x02 \x03(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12)\n\x05until\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xab\x01\n\x0bSitePromise\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x13\n\x0bis_complete\x18\x02 \x01(\x08\x12\x14\n\x0c\x63overed_skus\x18\x03 \x01(\x05\x12+\n\x07missing\x18\x04 \x03(\x0b\x32\x1a.oms.common.v1.SkuQuantity\x12\x33\n\nconfidence\x18\x05 \x01(\x0e\x32\x1f.oms.stock_ledger.v1.Confidence\"}\n\x19GetBasketPromisesResponse\x12/\n\x05sites\x18\x01 \x03(\x0b\x32 .oms.stock_ledger.v1.SitePromise\x12/\n\x0b\x61nswered_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"m\n\x14WatchPromisesRequest\x12/\n\x05pairs\x18\x01 \x03(\x0b\x32 .oms.stock_ledger.v1.PromisePair\x12\x0f\n\x07\x63hannel\x18\x02 \x01(\t\x12\x13\n\x0bmax_seconds\x18\x03 \x01(\x05\"G\n\x15WatchPromisesResponse\x12.\n\x08promises\x18\x01 \x03(\x0b\x32\x1c.oms.stock_ledger.v1.Promise\"\\\n\x14GetStockBoardRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"V\n\rStockBoardRow\x12-\n\x07promise\x18\x01 \x01(\x0b\x32\x1c.oms.stock_ledger.v1.Promise\x12\x16\n\x0eon_hand_by_day\x18\x02 \x03(\x03\"`\n\x11StockBoardProduct\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x30\n\x04rows\x18\x03 \x03(\x0b\x32\".oms.stock_ledger.v1.StockBoardRow\"\x9b\x01\n\x15GetStockBoardResponse\x12\x38\n\x08products\x18\x01 \x03(\x0b\x32&.oms.stock_ledger.v1.StockBoardProduct\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12/\n\x0b\x61nswered_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x88\x01\n\rStockRuleKind\x12\x1f\n\x1bSTOCK_RULE_KIND_UNSPECIFIED\x10\x00\x12\x1a\n\x16STOCK_RULE_KIND_SAFETY\x10\x01\x12\x1a\n\x16STOCK_RULE_KIND_BUFFER\x10\x02\x12\x1e\n\x1aSTOCK_RULE_KIND_RING_FENCE\x10\x03*h\n\nConfidence\x12\x1a\n\x16\x43ONFIDENCE_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x43ONFIDENCE_LOW\x10\x01\x12\x15\n\x11\x43ONFIDENCE_MEDIUM\x10\x02\x12\x13\n\x0f\x43ONFIDENCE_HIGH\x10\x03\x32\xea\x05\n\x0ePromiseService\x12\x66\n\rPutStockRules\x12).oms.stock_ledger.v1.PutStockRulesRequest\x1a*.oms.stock_ledger.v1.PutStockRulesResponse\x12i\n\x0eListStockRules\x12*.oms.stock_ledger.v1.ListStockRulesRequest\x1a+.oms.stock_ledger.v1.ListStockRulesResponse\x12]\n\nPutInbound\x12&.oms.stock_ledger.v1.PutInboundRequest\x1a\'.oms.stock_ledger.v1.PutInboundResponse\x12`\n\x0bGetPromises\x12\'.oms.stock_ledger.v1.GetPromisesRequest\x1a(.oms.stock_ledger.v1.GetPromisesResponse\x12r\n\x11GetBasketPromises\x12-.oms.stock_ledger.v1.GetBasketPromisesRequest\x1a..oms.stock_ledger.v1.GetBasketPromisesResponse\x12\x66\n\rGetStockBoard\x12).oms.stock_ledger.v1.GetStockBoardRequest\x1a*.oms.stock_ledger.v1.GetStockBoardResponse\x12h\n\rWatchPromises\x12).oms.stock_ledger.v1.WatchPromisesRequest\x1a*.oms.stock_ledger.v1.WatchPromisesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oms.stock_ledger.v1.promise_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STOCKRULEKIND']._serialized_start=2664
-  _globals['_STOCKRULEKIND']._serialized_end=2800
-  _globals['_CONFIDENCE']._serialized_start=2802
-  _globals['_CONFIDENCE']._serialized_end=2906
+  _globals['_STOCKRULEKIND']._serialized_start=2686
+  _globals['_STOCKRULEKIND']._serialized_end=2822
+  _globals['_CONFIDENCE']._serialized_start=2824
+  _globals['_CONFIDENCE']._serialized_end=2928
   _globals['_STOCKRULE']._serialized_start=128
   _globals['_STOCKRULE']._serialized_end=277
   _globals['_STOCKRULEROW']._serialized_start=279
@@ -49,38 +49,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSTOCKRULESREQUEST']._serialized_end=560
   _globals['_LISTSTOCKRULESRESPONSE']._serialized_start=562
   _globals['_LISTSTOCKRULESRESPONSE']._serialized_end=658
-  _globals['_INBOUNDROW']._serialized_start=660
-  _globals['_INBOUNDROW']._serialized_end=783
-  _globals['_PUTINBOUNDREQUEST']._serialized_start=785
-  _globals['_PUTINBOUNDREQUEST']._serialized_end=871
-  _globals['_PUTINBOUNDRESPONSE']._serialized_start=873
-  _globals['_PUTINBOUNDRESPONSE']._serialized_end=910
-  _globals['_PROMISEPAIR']._serialized_start=912
-  _globals['_PROMISEPAIR']._serialized_end=955
-  _globals['_PROMISE']._serialized_start=958
-  _globals['_PROMISE']._serialized_end=1336
-  _globals['_GETPROMISESREQUEST']._serialized_start=1339
-  _globals['_GETPROMISESREQUEST']._serialized_end=1468
-  _globals['_GETPROMISESRESPONSE']._serialized_start=1470
-  _globals['_GETPROMISESRESPONSE']._serialized_end=1588
-  _globals['_GETBASKETPROMISESREQUEST']._serialized_start=1591
-  _globals['_GETBASKETPROMISESREQUEST']._serialized_end=1738
-  _globals['_SITEPROMISE']._serialized_start=1741
-  _globals['_SITEPROMISE']._serialized_end=1912
-  _globals['_GETBASKETPROMISESRESPONSE']._serialized_start=1914
-  _globals['_GETBASKETPROMISESRESPONSE']._serialized_end=2039
-  _globals['_WATCHPROMISESREQUEST']._serialized_start=2041
-  _globals['_WATCHPROMISESREQUEST']._serialized_end=2150
-  _globals['_WATCHPROMISESRESPONSE']._serialized_start=2152
-  _globals['_WATCHPROMISESRESPONSE']._serialized_end=2223
-  _globals['_GETSTOCKBOARDREQUEST']._serialized_start=2225
-  _globals['_GETSTOCKBOARDREQUEST']._serialized_end=2317
-  _globals['_STOCKBOARDROW']._serialized_start=2319
-  _globals['_STOCKBOARDROW']._serialized_end=2405
-  _globals['_STOCKBOARDPRODUCT']._serialized_start=2407
-  _globals['_STOCKBOARDPRODUCT']._serialized_end=2503
-  _globals['_GETSTOCKBOARDRESPONSE']._serialized_start=2506
-  _globals['_GETSTOCKBOARDRESPONSE']._serialized_end=2661
-  _globals['_PROMISESERVICE']._serialized_start=2909
-  _globals['_PROMISESERVICE']._serialized_end=3655
+  _globals['_INBOUNDROW']._serialized_start=661
+  _globals['_INBOUNDROW']._serialized_end=805
+  _globals['_PUTINBOUNDREQUEST']._serialized_start=807
+  _globals['_PUTINBOUNDREQUEST']._serialized_end=893
+  _globals['_PUTINBOUNDRESPONSE']._serialized_start=895
+  _globals['_PUTINBOUNDRESPONSE']._serialized_end=932
+  _globals['_PROMISEPAIR']._serialized_start=934
+  _globals['_PROMISEPAIR']._serialized_end=977
+  _globals['_PROMISE']._serialized_start=980
+  _globals['_PROMISE']._serialized_end=1358
+  _globals['_GETPROMISESREQUEST']._serialized_start=1361
+  _globals['_GETPROMISESREQUEST']._serialized_end=1490
+  _globals['_GETPROMISESRESPONSE']._serialized_start=1492
+  _globals['_GETPROMISESRESPONSE']._serialized_end=1610
+  _globals['_GETBASKETPROMISESREQUEST']._serialized_start=1613
+  _globals['_GETBASKETPROMISESREQUEST']._serialized_end=1760
+  _globals['_SITEPROMISE']._serialized_start=1763
+  _globals['_SITEPROMISE']._serialized_end=1934
+  _globals['_GETBASKETPROMISESRESPONSE']._serialized_start=1936
+  _globals['_GETBASKETPROMISESRESPONSE']._serialized_end=2061
+  _globals['_WATCHPROMISESREQUEST']._serialized_start=2063
+  _globals['_WATCHPROMISESREQUEST']._serialized_end=2172
+  _globals['_WATCHPROMISESRESPONSE']._serialized_start=2174
+  _globals['_WATCHPROMISESRESPONSE']._serialized_end=2245
+  _globals['_GETSTOCKBOARDREQUEST']._serialized_start=2247
+  _globals['_GETSTOCKBOARDREQUEST']._serialized_end=2339
+  _globals['_STOCKBOARDROW']._serialized_start=2341
+  _globals['_STOCKBOARDROW']._serialized_end=2427
+  _globals['_STOCKBOARDPRODUCT']._serialized_start=2429
+  _globals['_STOCKBOARDPRODUCT']._serialized_end=2525
+  _globals['_GETSTOCKBOARDRESPONSE']._serialized_start=2528
+  _globals['_GETSTOCKBOARDRESPONSE']._serialized_end=2683
+  _globals['_PROMISESERVICE']._serialized_start=2931
+  _globals['_PROMISESERVICE']._serialized_end=3677
 # @@protoc_insertion_point(module_scope)

@@ -248,12 +248,17 @@ class InboundRow(_message.Message):
     SOURCE_ID_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
     DUE_AT_FIELD_NUMBER: _builtins.int
+    DESPATCH_ID_FIELD_NUMBER: _builtins.int
     site_id: _builtins.str
     sku: _builtins.str
     source_id: _builtins.str
     """The id that its receipt will carry: order line, transport line."""
     quantity: _builtins.int
     """Base units; 0 withdraws it."""
+    despatch_id: _builtins.str
+    """The despatch that it is a line of: receipts that name it take off what they bring, whatever
+    their own ids. Empty: only a receipt with this source id does.
+    """
     @_builtins.property
     def due_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -264,10 +269,11 @@ class InboundRow(_message.Message):
         source_id: _builtins.str = ...,
         quantity: _builtins.int = ...,
         due_at: _timestamp_pb2.Timestamp | None = ...,
+        despatch_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "quantity", b"quantity", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["despatch_id", b"despatch_id", "due_at", b"due_at", "quantity", b"quantity", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -754,6 +754,9 @@ class TransportRow(_message.Message):
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    TO_SITE_ID_FIELD_NUMBER: _builtins.int
+    DUE_AT_FIELD_NUMBER: _builtins.int
+    DESPATCH_ID_FIELD_NUMBER: _builtins.int
     site_id: _builtins.str
     sku: _builtins.str
     quantity: _builtins.int
@@ -762,8 +765,18 @@ class TransportRow(_message.Message):
     stage: Global___TransportStage.ValueType
     reservation_id: _builtins.str
     """For whom; empty for a transfer of free stock."""
+    to_site_id: _builtins.str
+    """For SHIPPED, of free stock: where it goes. It is announced there by itself, as PutInbound would."""
+    despatch_id: _builtins.str
+    """The despatch that the row belongs to. SHIPPED: what is announced under it; empty: the source id.
+    RECEIVED and LOST: what is taken off what is expected of it at this site.
+    """
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def due_at(self) -> _timestamp_pb2.Timestamp:
+        """For SHIPPED with `to_site_id`: when it is to be there."""
+
     def __init__(
         self,
         *,
@@ -774,10 +787,13 @@ class TransportRow(_message.Message):
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
         stage: Global___TransportStage.ValueType = ...,
         reservation_id: _builtins.str = ...,
+        to_site_id: _builtins.str = ...,
+        due_at: _timestamp_pb2.Timestamp | None = ...,
+        despatch_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "quantity", b"quantity", "reservation_id", b"reservation_id", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id", "stage", b"stage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["despatch_id", b"despatch_id", "due_at", b"due_at", "occurred_at", b"occurred_at", "quantity", b"quantity", "reservation_id", b"reservation_id", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id", "stage", b"stage", "to_site_id", b"to_site_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -104,7 +104,8 @@ class StockFeedServiceServicer:
     """
 
     def PostReceipts(self, request, context):
-        """Goods receipts: free grows. Negative takes one back.
+        """Goods receipts: free grows. Negative takes one back. What is expected under the row's despatch,
+        or under its own source id, is expected that much less.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

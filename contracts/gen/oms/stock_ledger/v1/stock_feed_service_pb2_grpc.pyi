@@ -41,7 +41,9 @@ class StockFeedServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> StockFeedServiceAsyncStub: ...
     PostReceipts: _grpc.UnaryUnaryMultiCallable[_stock_feed_service_pb2.PostReceiptsRequest, _stock_feed_service_pb2.PostReceiptsResponse]
-    """Goods receipts: free grows. Negative takes one back."""
+    """Goods receipts: free grows. Negative takes one back. What is expected under the row's despatch,
+    or under its own source id, is expected that much less.
+    """
     PostShrinkage: _grpc.UnaryUnaryMultiCallable[_stock_feed_service_pb2.PostShrinkageRequest, _stock_feed_service_pb2.PostShrinkageResponse]
     """Breakage, expiry, theft and unknown losses. Negative takes one back."""
     PostTillSales: _grpc.UnaryUnaryMultiCallable[_stock_feed_service_pb2.PostTillSalesRequest, _stock_feed_service_pb2.PostTillSalesResponse]
@@ -74,7 +76,9 @@ class StockFeedServiceAsyncStub(StockFeedServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PostReceipts: _aio.UnaryUnaryMultiCallable[_stock_feed_service_pb2.PostReceiptsRequest, _stock_feed_service_pb2.PostReceiptsResponse]  # type: ignore[assignment]
-    """Goods receipts: free grows. Negative takes one back."""
+    """Goods receipts: free grows. Negative takes one back. What is expected under the row's despatch,
+    or under its own source id, is expected that much less.
+    """
     PostShrinkage: _aio.UnaryUnaryMultiCallable[_stock_feed_service_pb2.PostShrinkageRequest, _stock_feed_service_pb2.PostShrinkageResponse]  # type: ignore[assignment]
     """Breakage, expiry, theft and unknown losses. Negative takes one back."""
     PostTillSales: _aio.UnaryUnaryMultiCallable[_stock_feed_service_pb2.PostTillSalesRequest, _stock_feed_service_pb2.PostTillSalesResponse]  # type: ignore[assignment]
@@ -110,7 +114,9 @@ class StockFeedServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _stock_feed_service_pb2.PostReceiptsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_stock_feed_service_pb2.PostReceiptsResponse, _abc.Awaitable[_stock_feed_service_pb2.PostReceiptsResponse]]:
-        """Goods receipts: free grows. Negative takes one back."""
+        """Goods receipts: free grows. Negative takes one back. What is expected under the row's despatch,
+        or under its own source id, is expected that much less.
+        """
 
     @_abc_1.abstractmethod
     def PostShrinkage(

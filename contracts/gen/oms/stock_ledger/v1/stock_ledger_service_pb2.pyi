@@ -199,6 +199,7 @@ class MovementRow(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     SOURCE_ID_FIELD_NUMBER: _builtins.int
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    DESPATCH_ID_FIELD_NUMBER: _builtins.int
     site_id: _builtins.str
     sku: _builtins.str
     quantity: _builtins.int
@@ -208,6 +209,8 @@ class MovementRow(_message.Message):
     product for ever: repeated with the same content it counts once, with other content it is
     refused with IDEMPOTENCY_MISMATCH.
     """
+    despatch_id: _builtins.str
+    """For receipts of the feed: the despatch that they are of; see StockFeedService.PostReceipts."""
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened; absent means now. Never in the future."""
@@ -220,10 +223,11 @@ class MovementRow(_message.Message):
         quantity: _builtins.int = ...,
         source_id: _builtins.str = ...,
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
+        despatch_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "quantity", b"quantity", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["despatch_id", b"despatch_id", "occurred_at", b"occurred_at", "quantity", b"quantity", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
