@@ -136,6 +136,9 @@ class CatalogGrpc(rpc.CatalogServiceServicer):
             raise Invalid(("text", f"must be at most {MAX_TEXT_CHARACTERS} printable characters"))
         if any(not level.isprintable() for level in request.category_prefix):
             raise Invalid(("category_prefix", "must be printable"))
+        if len(request.skus) > MAX_PAGE:
+            raise Invalid(("skus", f"must be at most {MAX_PAGE}"))
+        wanted = [identifier(sku, f"skus[{place}]") for place, sku in enumerate(request.skus)]
         found = await products.page(
             self._reader.sql,
             tenant=caller().tenant,
@@ -143,6 +146,7 @@ class CatalogGrpc(rpc.CatalogServiceServicer):
             limit=limit + 1,
             category_prefix=list(request.category_prefix),
             text=request.text,
+            skus=wanted,
         )
         return wire.ListProductsResponse(
             products=[self._show.product(product) for product in found[:limit]],

@@ -61,13 +61,21 @@ async def get(sql: Sql, *, tenant: str, sku: str) -> tuple[Product, int] | None:
 
 
 async def page(
-    sql: Sql, *, tenant: str, after: str, limit: int, category_prefix: Sequence[str], text: str
+    sql: Sql,
+    *,
+    tenant: str,
+    after: str,
+    limit: int,
+    category_prefix: Sequence[str],
+    text: str,
+    skus: Sequence[str],
 ) -> list[Product]:
-    """Return up to ``limit`` products with a sku above ``after``."""
+    """Return up to ``limit`` products with a sku above ``after``; of ``skus`` only, if any."""
     rows = await sql.fetch(
         "SELECT content FROM product WHERE tenant = $1 AND sku > $2"
-        " AND starts_with(category, $3) AND strpos(search, $4) > 0 ORDER BY sku LIMIT $5",
-        *(tenant, after, _levels(category_prefix), folded(text), limit),
+        " AND starts_with(category, $3) AND strpos(search, $4) > 0"
+        " AND (cardinality($5::text[]) = 0 OR sku = ANY($5)) ORDER BY sku LIMIT $6",
+        *(tenant, after, _levels(category_prefix), folded(text), list(skus), limit),
     )
     return [_decode(row[0]) for row in rows]
 

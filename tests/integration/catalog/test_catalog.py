@@ -138,6 +138,9 @@ async def test_products_are_found_by_category_and_by_text_without_accents(
     assert await found(category_prefix=["Crèmerie", "Lait"]) == ["P-00001", "P-00002"]
     assert await found(category_prefix=["Crèmerie"]) == ["P-00001", "P-00002", "P-X"]
     assert await found(category_prefix=["Crème"]) == []
+    assert await found(skus=["P-X", "P-00002", "P-GONE"]) == ["P-00002", "P-X"]
+    with pytest.raises(Invalid, match="skus"):
+        await found(skus=["P-X"] * 201)
 
 
 async def test_circles_name_only_what_exists(stack: Stack, api: CatalogGrpc) -> None:

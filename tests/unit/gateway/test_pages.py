@@ -6,14 +6,22 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
+from oms.catalog.v1 import catalog_events_pb2 as catalog
+from oms.catalog.v1 import catalog_service_pb2 as catalog_service
 from oms.common.v1 import common_pb2 as common
 from oms.delivery.v1 import delivery_service_pb2 as delivery
 from oms.notification.v1 import notification_service_pb2 as notification
 from oms.order.v1 import order_service_pb2 as order
 
 from services.gateway.entrypoints.pages.links import Links
-from services.gateway.entrypoints.pages.texts import TEXTS, amount, language_of
-from services.kernel.domain.errors import NotFound
+from services.gateway.entrypoints.pages.texts import (
+    TEXTS,
+    amount,
+    hours,
+    language_of,
+    quantity,
+)
+from services.kernel.domain.errors import Invalid, NotFound
 from tests.unit.gateway.fakes import INTERNAL, SECRET, Fakes, gateway
 
 LINKS = Links([SECRET.encode()])
@@ -38,7 +46,9 @@ def an_order(*, completed: int, sku: str = "pear") -> order.GetOrderResponse:
     found.total_minor = 123456
     view = found.groups.add()
     view.group.group_id = "O-1.1"
-    view.group.lines.add(line_id="1", sku=sku, quantity=2)
+    view.group.handover_site_id = "lyon-1"
+    view.group.lines.add(line_id="1", sku=sku, quantity=1250)
+    view.group.lines.add(line_id="2", sku="soap", quantity=2)
     view.group.promised_at.FromJsonString("2026-05-01T08:30:00Z")
     for place, (fr, en, kind, milestone, is_visible) in enumerate(STEPS):
         one = view.steps.add()
@@ -58,12 +68,25 @@ def an_order(*, completed: int, sku: str = "pear") -> order.GetOrderResponse:
 
 
 def fakes_with(shown: order.GetOrderResponse) -> Fakes:
+    pear = catalog.Product(sku="pear", name="Poires <Conférence>", unit=common.UNIT_GRAM)
+    shop = catalog.Site(site_id="lyon-1", name="Lyon Presqu’île", postcode="69002")
+    shop.time_zone = "Europe/Lisbon"
+    for weekday in range(1, 7):
+        shop.opening_hours.add(weekday=weekday, opens_minute=510, closes_minute=1230)
     mailbox = notification.ListMessagesResponse()
     message = mailbox.messages.add(message_id="m", order_id="O-1")
     message.text.fr, message.text.en = "C’est <prêt>", "It is <ready>"
     message.occurred_at.FromJsonString("2026-05-01T07:00:00Z")
     code = delivery.GetPickupCodeResponse(pickup_code="481516")
-    return Fakes({"GetOrder": shown, "ListMessages": mailbox, "GetPickupCode": code})
+    return Fakes(
+        {
+            "GetOrder": shown,
+            "ListMessages": mailbox,
+            "GetPickupCode": code,
+            "ListProducts": catalog_service.ListProductsResponse(products=[pear]),
+            "GetSite": catalog_service.GetSiteResponse(site=shop),
+        }
+    )
 
 
 async def test_the_page_shows_visible_steps_messages_and_the_code_when_ready() -> None:
@@ -77,10 +100,41 @@ async def test_the_page_shows_visible_steps_messages_and_the_code_when_ready() -
     assert "481516" in page.text
     assert "C’est &lt;prêt&gt;" in page.text
     assert "1\u202f234,56\u00a0€" in page.text
-    assert "01/05/2026 à 08:00" in page.text  # 06:00 UTC in Paris
+    assert "01/05/2026 à 07:00" in page.text  # 06:00 UTC where the goods are collected
     assert 'lang="fr"' in page.text
     assert fakes.calls[0].metadata["authorization"] == f"Bearer {INTERNAL}"
     assert fakes.calls[0].metadata["x-oms-tenant"] == "demo"
+
+
+async def test_the_page_says_what_and_where() -> None:
+    fakes = fakes_with(an_order(completed=3))
+    async with gateway(fakes) as http:
+        page = await http.get(PAGE)
+        fakes.replies["ListProducts"] = fakes.replies["GetSite"] = RuntimeError("boom")
+        bare = await http.get(PAGE)
+    assert "Lyon Presqu’île</strong>, 69002" in page.text
+    assert "<li>lun. - sam.\u00a0: 08:30 - 20:30</li><li>dim.\u00a0: fermé</li>" in page.text
+    assert "Poires &lt;Conférence&gt;</span>" in page.text
+    assert "1,25\u00a0kg" in page.text
+    assert "soap" in page.text
+    assert "3 articles" in page.text  # two soaps, and what is weighed counts as one
+    asked = [call.request for call in fakes.calls if call.method == "ListProducts"]
+    assert list(asked[0].skus) == ["pear", "soap"]
+    assert bare.status_code == 200
+    assert "Lyon" not in bare.text
+    assert "01/05/2026 à 08:00" in bare.text  # in the chain's own zone
+
+
+async def test_nobody_comes_to_where_a_carrier_takes_it_over() -> None:
+    shown = an_order(completed=1)
+    for one in shown.order.groups[0].steps:
+        if one.step.completes_on == common.MILESTONE_HANDED_OVER:
+            one.step.completes_on = common.MILESTONE_DELIVERED
+    fakes = fakes_with(shown)
+    async with gateway(fakes) as http:
+        page = await http.get(PAGE)
+    assert "Lyon" not in page.text
+    assert "GetSite" not in [call.method for call in fakes.calls]
 
 
 async def test_before_ready_there_is_no_code_and_a_handover_is_told_only_when_done() -> None:
@@ -160,11 +214,22 @@ async def test_the_stream_of_the_page_tells_nothing_but_that_something_changed()
 async def test_the_start_page_lists_orders_of_the_demo_tenant_only_when_there_is_one() -> None:
     listed = order.ListOrdersResponse()
     listed.orders.add(order_id="O-1", currency="EUR", status=order.ORDER_STATUS_PLACED)
+    listed.next_page_token = "a+b"  # noqa: S105 - of a page
     fakes = Fakes({"ListOrders": listed})
     async with gateway(fakes, demo_tenant="demo") as http:
-        page = await http.get("/")
+        page = await http.get("/", params={"status": "placed", "lang": "en"})
+        await http.get("/", params={"status": "nonsense", "page": "a+b"})
+        asked = [call.request for call in fakes.calls]
+        assert [(one.status, one.page_token) for one in asked] == [
+            (order.ORDER_STATUS_PLACED, ""),
+            (order.ORDER_STATUS_UNSPECIFIED, "a+b"),
+        ]
+        fakes.replies["ListOrders"] = Invalid(("page_token", "is not one of ours"))
+        assert (await http.get("/", params={"page": "x"})).status_code == 404
         docs = await http.get("/docs")
     assert PAGE in page.text
+    assert 'href="/?lang=en&amp;status=placed&amp;page=a%2Bb"' in page.text
+    assert '<strong aria-current="true">received</strong>' in page.text
     assert "/v1/orders/{order_id}:cancel" in docs.text
     fakes.calls.clear()
     async with gateway(fakes) as http:
@@ -210,6 +275,20 @@ def test_the_language_is_what_was_asked_or_is_preferred(
 )
 def test_amounts_are_written_as_people_do(minor: int, shown: Mapping[str, str]) -> None:
     assert {one: amount(minor, "EUR", one) for one in shown} == shown
+
+
+def test_quantities_and_hours_are_written_as_people_do() -> None:
+    told = [quantity(n, unit, "fr") for n, unit in ((3, 1), (900, 2), (2000, 2), (1005, 3), (7, 0))]
+    assert [one.replace("\u00a0", " ") for one in told] == [
+        *("3 ×", "900 g", "2 kg", "1,005 l", "7 ×")
+    ]
+    assert hours({}, "en") == []
+    week = {1: [(540, 720), (840, 1140)], 2: [(540, 720), (840, 1140)], 7: [(0, 1440)]}
+    assert hours(week, "en") == [
+        "Mon - Tue: 09:00 - 12:00, 14:00 - 19:00",
+        "Wed - Sat: closed",
+        "Sun: 00:00 - 24:00",
+    ]
 
 
 names = st.text(st.characters(codec="ascii", categories=("L", "N")), min_size=1, max_size=48)

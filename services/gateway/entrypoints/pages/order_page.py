@@ -7,12 +7,20 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from oms.catalog.v1 import catalog_events_pb2 as catalog
 from oms.common.v1 import common_pb2 as common
 from oms.notification.v1 import notification_service_pb2 as notification
 from oms.order.v1 import order_service_pb2 as order
 
 from services.gateway.entrypoints.http.wire import enum_names
-from services.gateway.entrypoints.pages.texts import TEXTS, amount, in_language, moment
+from services.gateway.entrypoints.pages.texts import (
+    TEXTS,
+    amount,
+    hours,
+    in_language,
+    moment,
+    quantity,
+)
 
 _TOLD_AT_START = (common.STEP_TYPE_WORK, common.STEP_TYPE_WAIT)
 _ENDED = (
@@ -20,6 +28,23 @@ _ENDED = (
     order.ORDER_STATUS_CANCELLED,
     order.ORDER_STATUS_COMPLETED,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What is told beside the order, where it could be had.
+
+    Attributes:
+        messages: The order's mailbox, oldest first.
+        codes: Pickup code by group id.
+        products: By sku.
+        sites: By site id.
+    """
+
+    messages: Sequence[notification.Message]
+    codes: Mapping[str, str]
+    products: Mapping[str, catalog.Product]
+    sites: Mapping[str, catalog.Site]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +71,13 @@ def awaits_collection(group: order.OrderGroupView) -> bool:
     )
 
 
-def order_page(
-    found: order.Order,
-    messages: Sequence[notification.Message],
-    codes: Mapping[str, str],
-    reader: Reader,
-) -> dict[str, Any]:
-    """Return what the template needs.
+def hands_over(view: order.OrderGroupView) -> bool:
+    """Tell whether the customer comes for the group himself, so that he wants to know where."""
+    return any(one.step.completes_on == common.MILESTONE_HANDED_OVER for one in view.steps)
 
-    Args:
-        found: The order.
-        messages: Its mailbox, oldest first.
-        codes: Pickup code by group id.
-        reader: For whom.
-    """
+
+def order_page(found: order.Order, extras: Extras, reader: Reader) -> dict[str, Any]:
+    """Return what the template needs."""
     text = TEXTS[reader.language]
     total = len(found.groups)
     return {
@@ -67,12 +85,12 @@ def order_page(
         "headline": _headline(found, reader),
         "is_live": found.status not in _ENDED,
         "groups": [
-            _group(one, place, total, found, codes, reader)
+            _group(one, place, total, found, extras, reader)
             for place, one in enumerate(found.groups, 1)
         ],
         "messages": [
             {"text": in_language(one.text, reader.language), "at": reader.time(one.occurred_at)}
-            for one in reversed(messages)
+            for one in reversed(extras.messages)
         ],
         "total": amount(found.total_minor, found.currency, reader.language),
         "refunded": amount(found.refunded_minor, found.currency, reader.language)
@@ -98,19 +116,48 @@ def _group(
     place: int,
     total: int,
     found: order.Order,
-    codes: Mapping[str, str],
+    extras: Extras,
     reader: Reader,
 ) -> dict[str, Any]:
     text = TEXTS[reader.language]
-    count = len(view.group.lines)
+    site = extras.sites.get(view.group.handover_site_id)
+    if site is not None and site.time_zone:
+        reader = Reader(reader.language, ZoneInfo(site.time_zone))
+    goods = [_good(one, extras.products.get(one.sku), reader) for one in view.group.lines]
+    count = sum(one["pieces"] for one in goods)
     return {
         "title": text["group"].format(n=place, total=total) if total > 1 else text["steps"],
         "articles": text["articles_one" if count == 1 else "articles_many"].format(n=count),
+        "goods": goods,
+        "place": _place(site, reader) if site is not None and hands_over(view) else None,
         "promised": reader.time(view.group.promised_at)
         if view.group.HasField("promised_at") and not view.is_completed
         else None,
-        "pickup_code": codes.get(view.group.group_id, ""),
+        "pickup_code": extras.codes.get(view.group.group_id, ""),
         "steps": _steps(view, found, reader),
+    }
+
+
+def _good(
+    line: common.GroupLine, product: catalog.Product | None, reader: Reader
+) -> dict[str, Any]:
+    """Return a line as the customer reads it; what is weighed counts as one piece."""
+    unit = product.unit if product is not None else common.UNIT_PIECE
+    return {
+        "name": (product.name if product is not None else "") or line.sku,
+        "quantity": quantity(line.quantity, unit, reader.language),
+        "pieces": line.quantity if unit == common.UNIT_PIECE else 1,
+    }
+
+
+def _place(site: catalog.Site, reader: Reader) -> dict[str, Any]:
+    spans: dict[int, list[tuple[int, int]]] = {}
+    for one in site.opening_hours:
+        spans.setdefault(one.weekday, []).append((one.opens_minute, one.closes_minute))
+    return {
+        "name": site.name or site.site_id,
+        "postcode": site.postcode,
+        "hours": hours(spans, reader.language),
     }
 
 

@@ -6,15 +6,23 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from oms.catalog.v1 import catalog_events_pb2 as catalog
+from oms.catalog.v1 import catalog_service_pb2 as catalog_service
 from oms.delivery.v1 import delivery_service_pb2 as delivery
 from oms.notification.v1 import notification_service_pb2 as notification
 from oms.order.v1 import order_service_pb2 as order
 
-from services.gateway.entrypoints.http.contracts import DELIVERY, NOTIFICATION, ORDER
+from services.gateway.entrypoints.http.contracts import (
+    CATALOG,
+    DELIVERY,
+    NOTIFICATION,
+    ORDER,
+)
 from services.gateway.entrypoints.http.incoming import Metadata, incoming, metadata
 from services.gateway.entrypoints.http.parameters import LastEventId
 from services.gateway.entrypoints.http.problems import CODES, REASONS, Problem, problem
@@ -22,7 +30,13 @@ from services.gateway.entrypoints.http.remote import Remote
 from services.gateway.entrypoints.http.streams import Streams, changed_bytes
 from services.gateway.entrypoints.http.wire import enum_names
 from services.gateway.entrypoints.pages.links import Links
-from services.gateway.entrypoints.pages.order_page import Reader, awaits_collection, order_page
+from services.gateway.entrypoints.pages.order_page import (
+    Extras,
+    Reader,
+    awaits_collection,
+    hands_over,
+    order_page,
+)
 from services.gateway.entrypoints.pages.stock_site import StockSite
 from services.gateway.entrypoints.pages.texts import TEXTS, amount, language_of
 
@@ -48,9 +62,13 @@ _ASSETS = {
 }
 _ASSET_HEADERS = {"Cache-Control": "public, max-age=300"}
 _TIMEOUT_S = 5.0
-_NOT_FOUND, _UNAVAILABLE = 404, 503
+_BAD_REQUEST, _NOT_FOUND, _UNAVAILABLE = 400, 404, 503
+_LONGEST_TOKEN = 500
 _LATEST = 20
 _PICKUP_CODES = 10  # groups of one order whose codes a page shows
+_PLACES = 10  # sites of one order that a page names
+_PAGE_SKUS = 200
+_SHOWN_STATUSES = ("placed", "accepted", "completed", "refused", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +131,16 @@ class Site:
                 self._call(ORDER["GetOrder"], order.GetOrderRequest(order_id=order_id), acting),
                 self._messages(order_id, acting),
             )
-            codes = await self._codes(found.order, acting)
+            codes, products, sites = await asyncio.gather(
+                self._codes(found.order, acting),
+                self._products(found.order, acting),
+                self._sites(found.order, acting),
+            )
         except Problem as wrong:
             if wrong.kind.status == _NOT_FOUND:
                 return self._notice(request, "not_found", _NOT_FOUND)
             return self._notice(request, "away", _UNAVAILABLE)
-        shown = order_page(found.order, messages, codes, reader)
+        shown = order_page(found.order, Extras(messages, codes, products, sites), reader)
         shown["stream"] = f"/track/{token}/stream"
         return self._page(request, "track.html", shown)
 
@@ -137,18 +159,38 @@ class Site:
         return await self._streams.timeline(self._remote, acting, watched, changed_bytes)
 
     async def start(self, request: Request) -> Response:
-        """List the latest orders of the demo tenant; without one, point to the API."""
+        """List orders of the demo tenant, newest first; without one, point to the API."""
         reader = self._reader(request)
-        rows: list[dict[str, Any]] = []
+        shown: dict[str, Any] = {"orders": [], "filters": [], "next_page": ""}
         if self._acting.demo_tenant:
-            asked = order.ListOrdersRequest(page_size=_LATEST)
+            chosen = request.query_params.get("status", "")
+            if chosen not in _SHOWN_STATUSES:
+                chosen = ""
+            asked = order.ListOrdersRequest(
+                page_size=_LATEST, page_token=request.query_params.get("page", "")[:_LONGEST_TOKEN]
+            )
+            if chosen:
+                asked.status = order.OrderStatus.Value(f"ORDER_STATUS_{chosen.upper()}")
             acting = self._metadata(request, self._acting.demo_tenant)
             try:
                 listed = await self._call(ORDER["ListOrders"], asked, acting)
-            except Problem:
+            except Problem as wrong:
+                if wrong.kind.status == _BAD_REQUEST:
+                    return self._notice(request, "not_found", _NOT_FOUND)
                 return self._notice(request, "away", _UNAVAILABLE)
-            rows = [self._row(one, reader) for one in listed.orders]
-        return self._page(request, "start.html", {"orders": rows})
+            shown["orders"] = [self._row(one, reader) for one in listed.orders]
+            shown["filters"] = [
+                {
+                    "label": TEXTS[reader.language][f"status_{one}" if one else "all"],
+                    "url": f"/?{urlencode({'lang': reader.language, 'status': one})}",
+                    "is_chosen": one == chosen,
+                }
+                for one in ("", *_SHOWN_STATUSES)
+            ]
+            if listed.next_page_token:
+                query = {"status": chosen, "page": listed.next_page_token}
+                shown["next_page"] = f"/?{urlencode({'lang': reader.language, **query})}"
+        return self._page(request, "start.html", shown)
 
     async def asset(self, name: str) -> Response:
         """Serve a stylesheet or a script of ours."""
@@ -186,6 +228,35 @@ class Site:
             return []
         return list(answer.messages)
 
+    async def _products(
+        self, found: order.Order, acting: Metadata
+    ) -> Mapping[str, catalog.Product]:
+        """Names are an extra, too: without them the page shows skus."""
+        skus = sorted({line.sku for one in found.groups for line in one.group.lines})
+        named: dict[str, catalog.Product] = {}
+        for first in range(0, len(skus), _PAGE_SKUS):
+            part = skus[first : first + _PAGE_SKUS]
+            asked = catalog_service.ListProductsRequest(page_size=_PAGE_SKUS, skus=part)
+            try:
+                answer = await self._call(CATALOG["ListProducts"], asked, acting)
+            except Problem:
+                break
+            named |= {one.sku: one for one in answer.products}
+        return named
+
+    async def _sites(self, found: order.Order, acting: Metadata) -> Mapping[str, catalog.Site]:
+        """Return where the customer comes for a group himself."""
+        wanted = sorted({one.group.handover_site_id for one in found.groups if hands_over(one)})
+        sites: dict[str, catalog.Site] = {}
+        for site_id in wanted[:_PLACES]:
+            asked = catalog_service.GetSiteRequest(site_id=site_id)
+            try:
+                answer = await self._call(CATALOG["GetSite"], asked, acting)
+            except Problem:
+                continue
+            sites[site_id] = answer.site
+        return sites
+
     async def _codes(self, found: order.Order, acting: Metadata) -> Mapping[str, str]:
         ready = [one.group.group_id for one in found.groups if awaits_collection(one)]
         codes: dict[str, str] = {}
@@ -210,7 +281,7 @@ class Site:
         return {
             "order_id": one.order_id,
             "url": "/track/" + self._links.token(self._acting.demo_tenant, one.order_id),
-            "status": TEXTS[reader.language][status],
+            "status": TEXTS[reader.language].get(f"status_{status}", status),
             "total": amount(one.total_minor, one.currency, reader.language),
             "at": reader.time(one.placed_at) if one.HasField("placed_at") else None,
         }

@@ -1,13 +1,19 @@
 """What the pages say, in French and English."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from oms.common.v1 import common_pb2 as common
 from oms.common.v1.common_pb2 import LocalizedText
 
 LANGUAGES = ("fr", "en")
 _NARROW, _WIDE = "\u202f", "\u00a0"  # French thousands; before the currency sign
+_UNITS: Mapping[int, tuple[str, str]] = {
+    common.UNIT_GRAM: ("g", "kg"),
+    common.UNIT_MILLILITRE: ("ml", "l"),
+}
+_LARGE = 1000  # grams in a kilogram, millilitres in a litre
 _SIGNS = {"EUR": "€", "GBP": "£", "USD": "$"}
 
 TEXTS: Mapping[str, Mapping[str, str]] = {
@@ -46,6 +52,18 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "no_orders": "Aucune commande encore.",
         "api": "Interface de programmation",
         "date": "%d/%m/%Y à %H:%M",
+        "goods": "Vos produits",
+        "place": "Où venir",
+        "days": "lun. mar. mer. jeu. ven. sam. dim.",
+        "closed": "fermé",
+        "all": "toutes",
+        "status_placed": "reçue",
+        "status_accepted": "en cours",
+        "status_completed": "terminée",
+        "status_refused": "refusée",
+        "status_cancelled": "annulée",
+        "filter": "Montrer",
+        "next": "Suivantes",
     },
     "en": {
         "title": "Your order",
@@ -82,6 +100,18 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "no_orders": "No orders yet.",
         "api": "Programming interface",
         "date": "%d %b %Y, %H:%M",
+        "goods": "Your products",
+        "place": "Where to come",
+        "days": "Mon Tue Wed Thu Fri Sat Sun",
+        "closed": "closed",
+        "all": "all",
+        "status_placed": "received",
+        "status_accepted": "in progress",
+        "status_completed": "completed",
+        "status_refused": "refused",
+        "status_cancelled": "cancelled",
+        "filter": "Show",
+        "next": "Next",
     },
 }
 
@@ -128,3 +158,55 @@ def amount(minor: int, currency: str, language: str) -> str:
 def moment(at: datetime, language: str) -> str:
     """Return a time as people write it; ``at`` is in the zone to tell it in."""
     return at.strftime(TEXTS[language]["date"])
+
+
+def quantity(base_units: int, unit: int, language: str) -> str:
+    r"""Return how much of a product as people write it.
+
+    Args:
+        base_units: Pieces, grams or millilitres, as ``unit`` says.
+        unit: Of the product.
+        language: For the decimal sign.
+
+    >>> quantity(1250, common.UNIT_GRAM, "en"), quantity(2, common.UNIT_PIECE, "fr")
+    ('1.25\xa0kg', '2\xa0×')
+    """
+    small, large = _UNITS.get(unit, ("×", ""))
+    if not large or base_units < _LARGE:
+        return f"{base_units}{_WIDE}{small}"
+    whole, rest = divmod(base_units, _LARGE)
+    decimals = f"{rest:03}".rstrip("0")
+    point = "." if language == "en" else ","
+    return f"{whole}{point + decimals if decimals else ''}{_WIDE}{large}"
+
+
+def hours(spans: Mapping[int, Sequence[tuple[int, int]]], language: str) -> list[str]:
+    """Return a week's opening hours, days with the same hours together; none if none are known.
+
+    Args:
+        spans: Minutes after midnight from and to, by ISO weekday.
+        language: Of the days' names.
+
+    >>> hours({day: [(510, 1230)] for day in range(1, 7)}, "en")
+    ['Mon - Sat: 08:30 - 20:30', 'Sun: closed']
+    """
+    if not spans:
+        return []
+    text = TEXTS[language]
+    names = text["days"].split()
+    runs: list[tuple[int, int, str]] = []
+    for day in range(1, 8):
+        told = ", ".join(f"{_clock(a)} - {_clock(b)}" for a, b in sorted(spans.get(day, ())))
+        if runs and runs[-1][2] == told:
+            runs[-1] = (runs[-1][0], day, told)
+        else:
+            runs.append((day, day, told))
+    return [
+        f"{names[first - 1]}{f' - {names[last - 1]}' if last > first else ''}"
+        f"{_WIDE if language == 'fr' else ''}: {told or text['closed']}"
+        for first, last, told in runs
+    ]
+
+
+def _clock(minute: int) -> str:
+    return f"{minute // 60:02}:{minute % 60:02}"

@@ -397,6 +397,7 @@ class ListProductsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     CATEGORY_PREFIX_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
+    SKUS_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """1 to 200; 0 means 50."""
     page_token: _builtins.str
@@ -407,6 +408,10 @@ class ListProductsRequest(_message.Message):
     def category_prefix(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """From the widest category to the narrowest wanted; empty for all."""
 
+    @_builtins.property
+    def skus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only these, at most 200; empty for all. Those that do not exist are left out."""
+
     def __init__(
         self,
         *,
@@ -414,10 +419,11 @@ class ListProductsRequest(_message.Message):
         page_token: _builtins.str = ...,
         category_prefix: _abc.Iterable[_builtins.str] | None = ...,
         text: _builtins.str = ...,
+        skus: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category_prefix", b"category_prefix", "page_size", b"page_size", "page_token", b"page_token", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category_prefix", b"category_prefix", "page_size", b"page_size", "page_token", b"page_token", "skus", b"skus", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
