@@ -23,9 +23,16 @@ from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.stock_item import site_and_sku, stock_key
 from services.stock_ledger.entrypoints import past_answers
 from services.stock_ledger.entrypoints import translation as to
-from services.stock_ledger.read_models import availability, entries, past, reservations
+from services.stock_ledger.read_models import (
+    availability,
+    entries,
+    past,
+    past_reservations,
+    reservations,
+)
 from services.stock_ledger.read_models.discrepancies import newest_promises
 from services.stock_ledger.read_models.known_levels import KnownLevels
+from services.stock_ledger.read_models.reservations import ReservedLine
 
 MOST_ROWS = 1_000
 MOST_LINES = 500
@@ -238,7 +245,13 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
             await self._reader.at_least(
                 stream_id(tenant, "reservation", reservation_id), request.min_version
             )
-        row = await reservations.one(self._reader.sql, tenant, reservation_id)
+        if past_answers.is_past(request):
+            row = await past_reservations.one(
+                *(self._reader.sql, tenant, reservation_id),
+                *(past_answers.moment(request, "as_of"), past_answers.moment(request, "known_at")),
+            )
+        else:
+            row = await reservations.one(self._reader.sql, tenant, reservation_id)
         if row is None:
             raise NotFound("reservation", reservation_id)
         return wire.GetReservationResponse(reservation=to.reservation(row))
@@ -248,15 +261,22 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
         self, request: wire.ListOpenReservationsRequest, context: Any
     ) -> wire.ListOpenReservationsResponse:
         size = to.page_size(request.page_size)
-        sku, reservation_id = to.page_start(request.page_token, 2)
-        rows = await reservations.open_at(
-            self._reader.sql,
-            caller().tenant,
-            identifier(request.site_id, "site_id"),
-            identifier(request.sku, "sku") if request.sku else "",
-            (sku, reservation_id),
-            size + 1,
-        )
+        after = to.page_start(request.page_token, 2)
+        site_id = identifier(request.site_id, "site_id")
+        sku = identifier(request.sku, "sku") if request.sku else ""
+        sql, tenant = self._reader.sql, caller().tenant
+        rows: Sequence[ReservedLine]
+        if past_answers.is_past(request):
+            if not sku:
+                raise Invalid(("sku", "must be given with as_of or known_at"))
+            rows = await past_reservations.open_at(
+                *(sql, tenant, (site_id, sku), after[1], size + 1),
+                *(past_answers.moment(request, "as_of"), past_answers.moment(request, "known_at")),
+            )
+        else:
+            rows = await reservations.open_at(
+                *(sql, tenant, site_id, sku, (after[0], after[1]), size + 1)
+            )
         page = rows[:size]
         return wire.ListOpenReservationsResponse(
             lines=[to.reserved_line(row) for row in page],
@@ -319,7 +339,11 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
         sites = _sites(request.site_ids)
         if len(basket) * len(sites) > MOST_COVERAGE:
             raise Invalid(("site_ids", f"lines times sites must be at most {MOST_COVERAGE}"))
-        rows = await availability.coverage(self._reader.sql, caller().tenant, basket, sites)
+        sql, tenant = self._reader.sql, caller().tenant
+        if past_answers.is_past(request):
+            rows = await past_answers.coverage(sql, tenant, request, basket, sites)
+        else:
+            rows = await availability.coverage(sql, tenant, basket, sites)
         return wire.GetBasketAvailabilityResponse(sites=[to.coverage(row) for row in rows])
 
     @override

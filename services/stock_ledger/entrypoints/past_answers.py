@@ -12,10 +12,11 @@ from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
 from services.stock_ledger.entrypoints import translation as to
 from services.stock_ledger.read_models import availability, explanation, past
-from services.stock_ledger.read_models.availability import Level
+from services.stock_ledger.read_models.availability import Coverage, Level
 from services.stock_ledger.read_models.balance_marks import BUCKETS
 
 MOST_PAIRS = 200
+MOST_COVERAGE = 5_000
 NEWEST = 2**31 - 1
 _EVER = datetime.min.replace(tzinfo=UTC)
 _PLACES = {bucket: 1 + n for n, bucket in enumerate(BUCKETS)}  # after the number of entries
@@ -54,6 +55,22 @@ async def then(sql: Sql, tenant: str, request: Any, rows: list[Level]) -> list[L
         *(sql, tenant, [(row.site_id, row.sku) for row in rows]),
         *(moment(request, "as_of"), moment(request, "known_at")),
     )
+
+
+async def coverage(
+    sql: Sql, tenant: str, request: Any, basket: Mapping[str, int], site_ids: Sequence[str]
+) -> list[Coverage]:
+    """Return how far sites covered a basket; without sites asked for, the best covered first."""
+    sites = site_ids or await availability.sites_with(sql, tenant, list(basket))
+    if len(basket) * len(sites) > MOST_COVERAGE:
+        raise Invalid(
+            ("site_ids", f"lines times sites of the past must be at most {MOST_COVERAGE}")
+        )
+    pairs = [(site_id, sku) for site_id in sites for sku in basket]
+    as_of, known_at = moment(request, "as_of"), moment(request, "known_at")
+    levels = await past.levels(sql, tenant, pairs, as_of, known_at) if pairs else []
+    found = availability.covered(levels, basket)
+    return found if site_ids else sorted(found, key=lambda one: (-one.covered_skus, one.site_id))
 
 
 async def explain(

@@ -151,6 +151,24 @@ async def coverage(
     return [_covers(site_id, basket, found.get(site_id, {})) for site_id in site_ids or found]
 
 
+async def sites_with(sql: Sql, tenant: str, skus: Sequence[str]) -> list[str]:
+    """Return the sites that ever had a balance of any of the products, at most ``MOST_SITES``."""
+    rows = await sql.fetch(
+        "SELECT DISTINCT site_id FROM availability WHERE tenant = $1 AND sku = ANY ($2)"
+        " ORDER BY site_id LIMIT $3",
+        *(tenant, list(skus), MOST_SITES),
+    )
+    return [row[0] for row in rows]
+
+
+def covered(levels: Sequence[Level], basket: Mapping[str, int]) -> list[Coverage]:
+    """Return how far these levels, site by site, cover a basket."""
+    free: dict[str, dict[str, int]] = {}
+    for level in levels:
+        free.setdefault(level.site_id, {})[level.sku] = level.free
+    return [_covers(site_id, basket, there) for site_id, there in free.items()]
+
+
 def _covers(site_id: str, basket: Mapping[str, int], free: Mapping[str, int]) -> Coverage:
     missing = {
         sku: wanted - max(free.get(sku, 0), 0)

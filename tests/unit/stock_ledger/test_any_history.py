@@ -18,7 +18,7 @@ from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.feeds import Told
 from services.stock_ledger.application.handlers import Reservations, Terms, record
 from services.stock_ledger.application.images import Images
-from services.stock_ledger.application.moving import move_to
+from services.stock_ledger.application.moving import give_up, move_plan, move_to
 from services.stock_ledger.domain.discrepancy import DISCREPANCY, Promised
 from services.stock_ledger.domain.entry import Buckets, Cause, EntryPosted, Report
 from services.stock_ledger.domain.holder import HOLDER
@@ -263,6 +263,25 @@ class History(RuleBasedStateMachine):
     async def _promised_in_all(self, one: str) -> int:
         items = [(await self.work.state(STOCK, key)).state.open.get(one) for key in KEYS]
         return sum(item.held + item.allocated for item in items if item)
+
+    @rule(one=whose, revision=st.integers(1, 9), milk=few, is_taken_up=st.booleans())
+    def a_plan_moves_what_an_order_has(
+        self,
+        one: str,
+        revision: int,
+        milk: int,
+        is_taken_up: bool,  # noqa: FBT001 - drawn by name
+    ) -> None:
+        left, came = [Line("paris", "milk", milk)], [Line("lyon", "milk", milk)]
+        self._run(lambda: move_plan(self.work, one, revision, left, came))
+        before = self.work.mark()
+        assert self._run(lambda: move_plan(self.work, one, revision, left, came))
+        assert self.work.mark() == before, "a plan is heard twice"
+        if not is_taken_up:
+            self._run(lambda: give_up(self.work, one, revision, came))
+            before = self.work.mark()
+            assert self._run(lambda: give_up(self.work, one, revision, came))
+            assert self.work.mark() == before
 
     @rule(data=st.data())
     def a_move_is_asked_for_again(self, data: st.DataObject) -> None:
