@@ -125,6 +125,16 @@ async def test_the_page_says_what_and_where() -> None:
     assert "01/05/2026 à 08:00" in bare.text  # in the chain's own zone
 
 
+async def test_a_message_says_of_which_part_it_is_when_there_are_several() -> None:
+    shown = an_order(completed=1)
+    shown.order.groups.add().group.group_id = "O-1.2"
+    fakes = fakes_with(shown)
+    fakes.replies["ListMessages"].messages[0].group_id = "O-1.2"  # type: ignore[union-attr]
+    async with gateway(fakes) as http:
+        page = await http.get(PAGE, params={"lang": "en"})
+    assert re.search(r"It is &lt;ready&gt;</p><p class=\"quiet\">Part 2 of 2 ·", page.text)
+
+
 async def test_nobody_comes_to_where_a_carrier_takes_it_over() -> None:
     shown = an_order(completed=1)
     for one in shown.order.groups[0].steps:

@@ -80,6 +80,11 @@ def order_page(found: order.Order, extras: Extras, reader: Reader) -> dict[str, 
     """Return what the template needs."""
     text = TEXTS[reader.language]
     total = len(found.groups)
+    parts = {
+        one.group.group_id: text["group"].format(n=place, total=total)
+        for place, one in enumerate(found.groups, 1)
+        if total > 1
+    }
     return {
         "order": {"order_id": found.order_id},
         "headline": _headline(found, reader),
@@ -89,7 +94,11 @@ def order_page(found: order.Order, extras: Extras, reader: Reader) -> dict[str, 
             for place, one in enumerate(found.groups, 1)
         ],
         "messages": [
-            {"text": in_language(one.text, reader.language), "at": reader.time(one.occurred_at)}
+            {
+                "text": in_language(one.text, reader.language),
+                "part": parts.get(one.group_id, ""),
+                "at": reader.time(one.occurred_at),
+            }
             for one in reversed(extras.messages)
         ],
         "total": amount(found.total_minor, found.currency, reader.language),
