@@ -5,7 +5,6 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
 import asyncpg
 import pytest
@@ -16,6 +15,7 @@ from tests.support import report
 from tests.support.api import Api
 from tests.support.embedded import Embedded
 from tests.support.load import Load, check
+from tests.support.postmaster import postmaster, wait_until_gone
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.chaos]
 
@@ -105,7 +105,7 @@ async def test_cut_connections_heal(system: Embedded, platform: Api, loads: list
     async def hurt() -> None:
         for _ in range(3):
             await asyncio.sleep(1.5)
-            connection = await asyncpg.connect(_postmaster(system)[1])
+            connection = await asyncpg.connect(postmaster(system)[1])
             cut = await connection.fetchval(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
                 " WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
@@ -125,9 +125,9 @@ async def test_a_killed_database_server_is_survived(
 
     async def hurt() -> None:
         await asyncio.sleep(2)
-        pid, _ = _postmaster(system)
+        pid, _ = postmaster(system)
         os.kill(pid, signal.SIGKILL)
-        await asyncio.to_thread(_wait_until_gone, pid)
+        await asyncio.to_thread(wait_until_gone, pid)
         # Every command finds the server down and starts it; the running system keeps it.
         code, said = await system.oms("migrate")
         assert code == 0, said
@@ -154,17 +154,3 @@ async def test_a_stop_under_load_is_orderly(
         await asyncio.sleep(2)
 
     await _under_load(system, Load(platform, "stop"), loads, hurt)
-
-
-def _postmaster(system: Embedded) -> tuple[int, str]:
-    """Return the server's process id and the DSN of its superuser, as it tells them itself."""
-    file = system.data_home.resolve() / "postgres/postmaster.pid"
-    pid, _, _, _, socket_folder, *_ = file.read_text().splitlines()
-    return int(pid), f"postgresql://postgres@/postgres?host={socket_folder}"
-
-
-def _wait_until_gone(pid: int) -> None:
-    """Wait until the process is dead and buried: the server refuses to start before."""
-    until = time.monotonic() + 30
-    while time.monotonic() < until and Path(f"/proc/{pid}").exists():
-        time.sleep(0.05)
