@@ -1,6 +1,7 @@
 """GS1 EDIFACT interchanges: what each document says of stock, and what is put aside."""
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,15 @@ from tests.support.fake_ledger import FakeLedger
 
 GLN, GTIN = "5456789000024", "5412345000105"
 CODES = {GLN: "paris", "5456789000031": "lyon", GTIN: "milk"}
+DUE, TO = "DTM+17:202610060800:203", "NAD+ST+5456789000031::9"
+DOCUMENTS = [
+    *(("INVRPT", "image"), ("INVRPT", "count"), ("SLSRPT", "till_sale")),
+    *(("DESADV", "transport"), ("DESADV", "in_transit")),
+    *(("RECADV", "receipt"), ("RECADV", "transport")),
+]
+# A fuzz run is these tests with more examples.
+EXAMPLES = int(os.environ.get("OMS_FUZZ_EXAMPLES", "150"))
+_KNOWN = (GLN, GTIN, "137", "102", "145", "12", "48", "153", "ST", "SF", "WH", "AAK", "20261005")
 KINDS = {"INVRPT": "image", "DESADV": "transport", "RECADV": "receipt", "SLSRPT": "till_sale"}
 BODIES = {
     "SLSRPT": [
@@ -42,8 +52,9 @@ BODIES = {
     "DESADV": [
         "BGM+351+DES587441+9",
         "DTM+11:20261004:102",
+        "DTM+17:202610060800:203",
         f"NAD+SF+{GLN}::9",
-        "NAD+DP+5456789000031::9",
+        "NAD+ST+5456789000031::9",
         "CPS+1",
         f"LIN+1++{GTIN}:SRV",
         "QTY+12:400",
@@ -87,9 +98,14 @@ async def imported(
 
 def said(ledger: FakeLedger) -> list[tuple[Any, ...]]:
     return sorted(
-        (row.site_id, row.sku, row.quantity, row.source_id, row.occurred_at.ToJsonString())
+        (row.site_id, row.sku, row.quantity, row.source_id, _at(row).ToJsonString())
         for row in ledger.rows.values()
     )
+
+
+def _at(row: Any) -> Any:
+    is_dated = "occurred_at" in row.DESCRIPTOR.fields_by_name
+    return row.occurred_at if is_dated else row.due_at
 
 
 async def test_a_sales_report_is_till_sales(tmp_path: Path) -> None:
@@ -150,78 +166,117 @@ def changed(name: str, old: str, new: str) -> list[str]:
     return [line.replace(old, new) for line in BODIES[name]]
 
 
-def malformed(name: str) -> list[str]:
-    """Thirty and more ways in which a document of this name may be wrong."""
+def malformed(name: str, kind: str) -> list[tuple[str, str]]:
+    """Thirty and more ways in which a document of this name may be wrong, and what is wrong."""
     lin = next(line for line in BODIES[name] if line.startswith("LIN"))
     qty = next(line for line in BODIES[name] if line.startswith("QTY"))
-    place = next(line for line in BODIES[name] if GLN in line and line.startswith(("NAD", "LOC")))
+    gln, when = (TO[7:20], "due_at") if kind == "in_transit" else (GLN, "occurred_at")
+    place = next(line for line in BODIES[name] if gln in line and line.startswith(("NAD", "LOC")))
     times = [line for line in BODIES[name] if line.startswith("DTM")]
     amount = qty.split(":")[1]
+
+    def without(*tags: str) -> list[str]:
+        return [line for line in BODIES[name] if not line.startswith(tags)]
+
     bodies = [
-        *([line for line in BODIES[name] if not line.startswith(gone)] for gone in ("BGM", "QTY")),
-        [line for line in BODIES[name] if not line.startswith("DTM")],
-        [line for line in BODIES[name] if not line.startswith(("NAD", "LOC"))],
-        changed(name, lin, "LIN+1"),
-        changed(name, lin, "LIN+1++"),
-        changed(name, lin, "LIN+1++a b:SRV"),
-        changed(name, lin, f"LIN+1++{'9' * 65}:SRV"),
-        changed(name, lin, "LIN+1++mi|k:SRV"),
-        changed(name, place, place.replace(GLN, "a b")),
-        changed(name, place, place.replace(GLN, "")),
-        changed(name, place, place.replace(GLN, "x" * 65)),
-        changed(name, place, place.replace(GLN, "é")),
+        ("document: has no number", without("BGM")),
+        ("quantity: is missing", without("QTY")),
+        (when, without("DTM")),
+        ("site_id: is missing", without("NAD", "LOC")),
         *(
-            changed(name, qty, qty.replace(amount, wrong))
+            ("sku", changed(name, lin, wrong))
+            for wrong in (
+                *("LIN+1", "LIN+1++", "LIN+1++a b:SRV", f"LIN+1++{'9' * 65}:SRV"),
+                "LIN+1++mi|k:SRV",
+            )
+        ),
+        *(
+            ("site_id", changed(name, place, place.replace(gln, wrong)))
+            for wrong in ("a b", "", "x" * 65, "é")
+        ),
+        *(
+            ("quantity", changed(name, qty, qty.replace(amount, wrong)))
             for wrong in ("", "x", "1.5", "1e3", "9" * 20, "--1", "0x1", "1 0", "NaN", "1000000001")
         ),
-        changed(name, qty, f"{qty}:XXX"),
-        changed(name, qty, qty.replace("QTY+", "QTY+9")),
+        ("unit: is 'XXX'", changed(name, qty, f"{qty}:XXX")),
+        ("quantity: is missing", changed(name, qty, qty.replace("QTY+", "QTY+9"))),
         *(
-            [line if line not in times else f"DTM+{code}" for line in BODIES[name]]
+            (
+                when,
+                [line if line not in times else f"DTM+{code}" for line in BODIES[name]],
+            )
             for code in (
                 *("137", "137:", "137:x:102", "137:20261332:102", "137:2026100:102"),
                 *("137:20261005:999", "137:202610052561:203", "137:99999999:102"),
             )
         ),
     ]
-    texts = [interchange(name, body) for body in bodies]
     whole = interchange(name)
     return [
-        *texts,
-        interchange(name, unt="UNT+3+ME000001"),
-        interchange(name, unt="UNT"),
-        interchange(name, unt="UNT+x+ME000001"),
-        interchange(name, unh="UNH+ME000001+ORDERS:D:01B:UN"),
-        interchange(name, unh="UNH+ME000001"),
-        interchange(name, unh="UNH"),
-        whole[: len(whole) // 2],
-        whole.replace("'", ""),
-        whole.replace("BGM", "bgm"),
-        whole.replace("QTY", "?'QTY"),
-        whole.replace("UNB+UNOA:3", "UNB"),
-        "UNA:+.? '" + "UNA:+.? '" + whole,
-        "UNB+UNOA:3'",
-        "",
-        "not an interchange at all",
-        "UNA",
-        "'" * 50,
+        *((why, interchange(name, body)) for why, body in bodies),
+        ("document: has", interchange(name, unt="UNT+3+ME000001")),
+        ("document: has", interchange(name, unt="UNT")),
+        ("document: has", interchange(name, unt="UNT+x+ME000001")),
+        ("document: is a ORDERS", interchange(name, unh="UNH+ME000001+ORDERS:D:01B:UN")),
+        ("document: is a nameless", interchange(name, unh="UNH+ME000001")),
+        ("document: is a nameless", interchange(name, unh="UNH")),
+        ("", whole[: len(whole) // 2]),
+        ("", whole.replace("'", "")),
+        ("", whole.replace("BGM", "bgm")),
+        ("", whole.replace("QTY", "?'QTY")),
+        ("interchange: cannot be read", whole.replace("UNB+UNOA:3", "UNB")),
+        ("interchange: cannot be read", "UNA:+.? '" + "UNA:+.? '" + whole),
+        ("interchange: cannot be read", "UNB+UNOA:3'"),
+        ("interchange", ""),
+        ("interchange", "not an interchange at all"),
+        ("interchange", "UNA"),
+        ("interchange", "'" * 50),
     ]
 
 
-@pytest.mark.parametrize("name", sorted(BODIES))
+@pytest.mark.parametrize(("name", "kind"), DOCUMENTS)
 async def test_malformed_documents_are_put_aside_with_their_reason(
-    tmp_path: Path, name: str
+    tmp_path: Path, name: str, kind: str
 ) -> None:
-    """Each has at least one row in quarantine, and no row of it is posted wrongly."""
-    texts = malformed(name)
+    """Each has a row in quarantine that says what is wrong, and no row of it is posted wrongly."""
+    texts = malformed(name, kind)
     assert len(texts) >= 30
-    right = {row[:3] for row in said((await imported(tmp_path, interchange(name), KINDS[name]))[1])}
-    for n, text in enumerate(texts):
-        report, ledger, bad = await imported(tmp_path, text, KINDS[name])
+    right = {row[:3] for row in said((await imported(tmp_path, interchange(name), kind))[1])}
+    assert right
+    for n, (why, text) in enumerate(texts):
+        report, ledger, bad = await imported(tmp_path, text, kind)
         assert bad, (n, text)
         assert report.quarantined == len({row["line"] for row in bad})
         assert all(row["detail"] and row["remedy"] for row in bad), (n, bad)
+        assert any(row["detail"].startswith(why) for row in bad), (n, why, text, bad)
         assert {row[:3] for row in said(ledger)} <= right, (n, text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "why"),
+    [
+        *(
+            ("in_transit", DUE, f"DTM+17:{wrong}", "due_at")
+            for wrong in ("", "x:102", "20261332:102", "2026:203", "20261006:999")
+        ),
+        ("in_transit", f"{DUE}'\n", "", "due_at"),
+        ("in_transit", TO, "NAD+ST", "site_id: is missing"),
+        ("in_transit", TO, "NAD+ST+a b::9", "site_id"),
+        ("transport", DUE, "DTM+17:x:102", "due_at"),
+        ("transport", TO, "NAD+ST+a b::9", "to_site_id"),
+        ("transport", TO, f"NAD+ST+{'x' * 65}::9", "to_site_id"),
+    ],
+)
+async def test_where_a_despatch_goes_and_when_is_read_as_strictly(
+    tmp_path: Path, kind: str, old: str, new: str, why: str
+) -> None:
+    text = interchange("DESADV")
+    assert old in text
+    lost = 0 if new else 1
+    wrong = text.replace(old, new).replace("UNT+10", f"UNT+{10 - lost}")
+    report, ledger, bad = await imported(tmp_path, wrong, kind)
+    assert (report.recorded, len(ledger.rows)) == (0, 0)
+    assert [row["detail"].startswith(why) for row in bad] == [True], bad
 
 
 async def test_a_kind_that_has_no_document_is_told(tmp_path: Path) -> None:
@@ -230,13 +285,16 @@ async def test_a_kind_that_has_no_document_is_told(tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-@for_all(st.sampled_from(sorted(BODIES)), st.data())
+@for_all(st.sampled_from(DOCUMENTS), st.data())
 async def test_no_interchange_breaks_the_reader(
-    tmp_path: Path, name: str, data: st.DataObject
+    tmp_path: Path, document: tuple[str, str], data: st.DataObject
 ) -> None:
     """A right one, with parts of it lost, doubled or replaced."""
+    name, kind = document
     text = bytearray(interchange(name).encode())
     for _ in range(data.draw(st.integers(1, 8))):
         start = data.draw(st.integers(0, max(len(text) - 1, 0)))
@@ -246,5 +304,34 @@ async def test_no_interchange_breaks_the_reader(
                 st.binary(max_size=8), st.sampled_from([b"'", b"+", b":", b"?", b"UNH+", b""])
             )
         )
-    report, _, _ = await imported(tmp_path, b"UNB+" + bytes(text), KINDS[name])
+    report, _, _ = await imported(tmp_path, b"UNB+" + bytes(text), kind)
+    assert report.recorded + report.duplicates + report.quarantined <= max(report.rows, 1)
+
+
+_tags = ["UNA", "UNB", "UNH", "BGM", "DTM", "NAD", "LOC", "RFF", "LIN", "QTY", "QVR", "UNT", "UNZ"]
+_parts = st.one_of(
+    st.text(max_size=6), st.sampled_from([*_KNOWN, *(str(n) for n in range(0, 400, 7))])
+)
+_segments = st.lists(
+    st.tuples(
+        st.sampled_from(_tags), st.lists(st.lists(_parts, max_size=4).map(":".join), max_size=5)
+    ).map(lambda made: "+".join([made[0], *made[1]])),
+    max_size=30,
+)
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@for_all(st.sampled_from(DOCUMENTS), _segments)
+async def test_no_order_of_segments_breaks_the_reader(
+    tmp_path: Path, document: tuple[str, str], segments: list[str]
+) -> None:
+    """Segments of any kind in any order, with what they may hold and what not."""
+    name, kind = document
+    head = f"UNB+UNOA:3+S:14+R:14+261105:1000+REF'UNH+1+{name}:D:01B:UN'BGM+351+N1+9'"
+    text = head + "".join(f"{each}'" for each in segments) + f"UNT+{len(segments) + 3}+1'UNZ+1+REF'"
+    report, _, _ = await imported(tmp_path, text.encode("utf-8", "replace"), kind)
     assert report.recorded + report.duplicates + report.quarantined <= max(report.rows, 1)

@@ -1,6 +1,7 @@
 """Files of feeds: what is read, what is put aside, that it counts once and goes on where it was."""
 
 import csv
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -24,6 +25,8 @@ arrow = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+# A fuzz run is these tests with more examples.
+EXAMPLES = int(os.environ.get("OMS_FUZZ_EXAMPLES", "120"))
 HEADER = "site_id,sku,quantity,source_id,occurred_at"
 GOOD = "paris,milk,2,t-1,2026-03-02T12:00:00Z"
 
@@ -231,6 +234,10 @@ async def test_malformed_csv_rows_are_put_aside_each_for_its_own_reason(tmp_path
         ("return", "disposition", ["", "resell", "9"]),
         ("transport", "stage", ["", "lost at sea"]),
         ("transport", "stage,reservation_id", ["shipped,a b"]),
+        ("transport", "stage,to_site_id", ["shipped,a b", f"shipped,{'x' * 65}"]),
+        ("transport", "stage,due_at", ["shipped,soon", "shipped,2026-02-30"]),
+        ("transport", "stage,despatch_id", [f"received,{'d' * 129}"]),
+        ("receipt", "despatch_id", ["d" * 129, "a\x07b"]),
         ("reservation", "reservation_id,action", [",reserve", "R,", "R,take"]),
         ("in_transit", "due_at", ["", "soon", "2026-02-30"]),
         ("reservation", "reservation_id,action,hold_seconds", ["R,reserve,0", "R,reserve,86401"]),
@@ -347,7 +354,9 @@ rows = st.lists(st.lists(cell, min_size=0, max_size=7), max_size=8)
 
 
 @settings(
-    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @for_all(rows, st.sampled_from(sorted(KINDS)), st.binary(max_size=40))
 async def test_no_csv_breaks_the_reader(
@@ -364,8 +373,52 @@ async def test_no_csv_breaks_the_reader(
     assert report.recorded + report.duplicates + report.quarantined <= report.rows
 
 
+# What a column of a Parquet file may hold: one type throughout, of the right sort or not.
+columns = st.one_of(
+    *(
+        st.lists(st.one_of(st.none(), each), min_size=3, max_size=3)
+        for each in (
+            st.text(max_size=70),
+            st.sampled_from(
+                ["paris", "milk", "shipped", "R-1", "reserve", "held", "breakage", "7"]
+            ),
+            st.integers(-(2**63), 2**63 - 1),
+            st.integers(-9, 9),
+            st.floats(),
+            st.booleans(),
+            st.binary(max_size=9),
+            st.datetimes(),
+            st.dates(),
+            st.decimals(
+                allow_nan=False, allow_infinity=False, places=3, min_value=-99, max_value=99
+            ),
+            st.lists(st.integers(0, 9), max_size=2),
+        )
+    )
+)
+
+
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@for_all(st.sampled_from(sorted(KINDS)), st.data())
+async def test_no_parquet_value_breaks_the_reader(
+    tmp_path: Path, kind: str, data: st.DataObject
+) -> None:
+    """Files that are sound, with columns of any type: each row is posted or put aside."""
+    names = [*HEADER.split(","), "unit", *KINDS[kind].extras]
+    path = table(tmp_path, **{name: data.draw(columns, name) for name in names})
+    report = await imported(path, FakeLedger(), kind)
+    assert report.rows == 3
+    assert report.recorded + report.duplicates + report.quarantined == 3
+
+
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @for_all(st.data())
 async def test_no_parquet_breaks_the_reader(tmp_path: Path, data: st.DataObject) -> None:
