@@ -138,6 +138,8 @@ class StockLoad:
                 "takes_what_there_is": dice.is_one_in(2),
                 "holder_id": f"customer-{self.seed}-{worker}-{self._calls // 500}",
             },
+            # It may have been held, without an answer, and have run out since.
+            _REFUSALS | {"RESERVATION_EXPIRED"} if is_fleeting else _REFUSALS,
         )
         if answer is None:
             return
@@ -184,7 +186,9 @@ class StockLoad:
             if status not in ("recorded", "duplicate"):
                 self.faults.append(f"{row}: {status}")
 
-    async def _call(self, path: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    async def _call(
+        self, path: str, body: dict[str, Any], refusals: frozenset[str] = _REFUSALS
+    ) -> dict[str, Any] | None:
         """Call until the answer is clear; return it, or nothing when a rule forbade it."""
         self._calls += 1
         key = f"key-{self.seed}-{self._calls}"
@@ -203,7 +207,7 @@ class StockLoad:
                     return said
                 if answer.status_code in _RETRYABLE or reason in _RETRYABLE_REASONS:
                     self.unclear[f"{answer.status_code} {reason}"] += 1
-                elif reason in _REFUSALS:
+                elif reason in refusals:
                     self.refused[reason] += 1
                     return None
                 else:
