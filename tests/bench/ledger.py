@@ -1,6 +1,7 @@
 """The stock ledger alone in a process of its own, behind its guard, at the server of a DSN."""
 
 import asyncio
+import gc
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -32,6 +33,8 @@ async def serve(postgres_dsn: str) -> None:
         )
         port = await server.start("127.0.0.1:0")
         name = await host.database.sql.fetchval("SELECT current_database()")
+        gc.freeze()  # as every process of ours does
+        gc.set_threshold(50_000, 20, 50)
         print(port, name, flush=True)
         await asyncio.Event().wait()
 

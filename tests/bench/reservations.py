@@ -44,17 +44,9 @@ class Platform:
     _ids: "itertools.count[int]" = field(default_factory=itertools.count)
     _run: str = field(default_factory=lambda: secrets.token_hex(4))
 
-    async def reserve(self, reservation_id: str, lines: Lines) -> wire.BatchResult:
+    async def reserve(self, wanted: wire.BatchReservation) -> wire.BatchResult:
         answer: asyncio.Future[wire.BatchResult] = asyncio.get_running_loop().create_future()
-        self.waiting.append(
-            (
-                wire.BatchReservation(
-                    reservation_id=reservation_id,
-                    lines=[StockLine(site_id=s, sku=k, quantity=q) for s, k, q in lines],
-                ),
-                answer,
-            )
-        )
+        self.waiting.append((wanted, answer))
         self._woken.set()
         return await answer
 
@@ -111,12 +103,22 @@ _SALES = {0: 10_000, 1: _UNITS, 2: 1_000_000}
 _CASES = (("10,000 units for 50,000 buyers", _BUYERS), ("enough for everybody", 20_000))
 
 
+def _wanted(reservation_id: str, lines: Lines) -> wire.BatchReservation:
+    """Return what a buyer asks for, made beforehand: clients share the machine with the server."""
+    return wire.BatchReservation(
+        reservation_id=reservation_id,
+        lines=[StockLine(site_id=s, sku=k, quantity=q) for s, k, q in lines],
+    )
+
+
 async def _sale(platform: Platform, sale: int, buyers: int) -> tuple[float, list[float], int]:
     held = 0
 
+    wanted = [_wanted(f"S{sale}-{n}", [("hot", f"P{sale}", 1)]) for n in range(buyers)]
+
     async def buy(n: int) -> bool:
         nonlocal held
-        answer = await platform.reserve(f"S{sale}-{n}", [("hot", f"P{sale}", 1)])
+        answer = await platform.reserve(wanted[n])
         held += answer.outcome == wire.BATCH_OUTCOME_HELD
         return True
 
@@ -271,8 +273,10 @@ async def _baskets(
     outcomes: Counter[int] = Counter()
     needed: Counter[str] = Counter()
 
+    wanted = [_wanted(f"Z-{n}", basket) for n, basket in enumerate(baskets)]
+
     async def buy(n: int) -> bool:
-        answer = await platform.reserve(f"Z-{n}", baskets[n])
+        answer = await platform.reserve(wanted[n])
         outcomes[answer.outcome] += 1
         if answer.outcome == wire.BATCH_OUTCOME_HELD:
             needed.update(sku for _, sku, _ in baskets[n])

@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 _encode_envelope = msgspec.json.Encoder().encode
 decode_envelope = msgspec.json.Decoder(Envelope).decode
 
-_WATERMARK_MOVED, _APPEND_REFUSED = "OM001", "OM002"
+_WATERMARK_MOVED = "OM001"
 _APPEND_UNIT = (
     f"SELECT last_position, at FROM append_unit({', '.join(f'${n}' for n in range(1, 23))})"
 )
@@ -486,7 +486,7 @@ class Consumer:
         except asyncpg.PostgresError as error:
             if error.sqlstate == _WATERMARK_MOVED:
                 raise WatermarkMoved(self.group) from None
-            if error.sqlstate == _APPEND_REFUSED:
+            if error.sqlstate == event_log.APPEND_REFUSED:
                 raise ConcurrentAppend(work.events[0].stream) from None
             raise
         return (row[0], row[1]) if work.events else None

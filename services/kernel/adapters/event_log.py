@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 import msgspec
 
 from services.kernel.adapters.event_codec import EventCodec
@@ -15,6 +16,9 @@ from services.kernel.domain.messages import Cause, Recorded
 _SEPARATOR = SEPARATOR.encode()
 _encode_cause = msgspec.json.Encoder().encode
 _decode_cause = msgspec.json.Decoder(Cause).decode
+
+# Raised by the functions that append a whole unit or nothing of it.
+APPEND_REFUSED = "OM002"
 
 # Most streams of one query: far above what one batch needs, far below what a parameter may hold.
 _MAX_STREAMS = 10_000
@@ -81,6 +85,33 @@ async def append(sql: Sql, commands: Sequence[Sequence[NewEvent]]) -> Appended:
         *columns([event for command in commands for event in command]),
     )
     return Appended(row[0], row[1], row[2])
+
+
+_APPEND_WITH_TIMERS = (
+    f"SELECT last_position, at FROM append_with_timers({', '.join(f'${n}' for n in range(1, 17))})"
+)
+
+
+async def append_with_timers(
+    sql: Sql, timers: Sequence[str | None], events: Sequence[NewEvent]
+) -> Appended | None:
+    """Append the events of one command and write its timers in one statement, or nothing of it.
+
+    Args:
+        sql: Not in a transaction: the statement is one.
+        timers: As ``UnitOfWork.timer_columns`` gives them.
+        events: Perhaps none.
+
+    Returns:
+        What was appended; where that was refused, ``refused`` says so and nothing was written.
+    """
+    try:
+        row = await sql.fetchrow(_APPEND_WITH_TIMERS, *timers, *unit_columns(events))
+    except asyncpg.PostgresError as error:
+        if error.sqlstate != APPEND_REFUSED:
+            raise
+        return Appended(0, datetime.min.replace(tzinfo=UTC), [0])
+    return Appended(row[0], row[1], ()) if events else None
 
 
 def columns(events: Sequence[NewEvent]) -> tuple[str, ...]:

@@ -34,8 +34,8 @@ class _Overtaken(ConcurrentAppend):
 class CommandRunner:
     """Implements ``Runner`` on one database.
 
-    A use case that only decides goes through the appender's batches. One that also writes rows or
-    timers gets a transaction of its own, opened by its first write.
+    A use case that only decides goes through the appender's batches. One that also sets timers is
+    a statement of its own; one that writes rows gets a transaction, opened by its first write.
     """
 
     def __init__(
@@ -99,7 +99,8 @@ class CommandRunner:
         if work.is_outdated:
             raise ConcurrentAppend("the database was lost meanwhile")
         if work.timers and sql.transaction is None:
-            await sql.begin()
+            await self._keep_with_timers(work)
+            return
         if sql.transaction is None:
             if work.events:
                 await self._appender.append(work.events)
@@ -116,6 +117,16 @@ class CommandRunner:
                 raise ConcurrentAppend(work.events[0].stream)
         await work.flush_timers(sql.transaction)
         await sql.commit()
+        work.keep()
+        if answer is not None:
+            self._committed(work.events, answer.last_position, answer.at)
+
+    async def _keep_with_timers(self, work: UnitOfWork) -> None:
+        answer = await event_log.append_with_timers(
+            self._database.sql, work.timer_columns(), work.events
+        )
+        if answer is not None and answer.refused:
+            raise ConcurrentAppend(work.events[0].stream)
         work.keep()
         if answer is not None:
             self._committed(work.events, answer.last_position, answer.at)

@@ -98,15 +98,32 @@ class UnitOfWork:
     def begin_streams[C, S, E](
         self, kind: Kind[C, S, E], begun: Sequence[tuple[Cause, Sequence[tuple[str, C]]]]
     ) -> None:
-        decide, evolve = kind.decider.decide, kind.decider.evolve
-        new = Versioned(kind.decider.initial, 0)
+        decide, new, encode = kind.decider.decide, kind.decider.initial, self._codec.encode
+        append = self.events.append
         for cause, commands in begun:
             self.begin(cause)
+            told = encode_cause(cause)
             prefix = stream_id(cause.tenant, kind.category, "")
+            # One digest for all: the last twelve digits count the events that it is the cause of.
+            event_id = derive(cause.tenant, cause.command_id)[:24]
+            n = 0
             for key, command in commands:
-                stream = prefix + key
-                state = self._known.get(stream) or self._cache.get(stream) or new
-                self._record(stream, state, decide(command, state.state), evolve)
+                version = 0
+                for event in decide(command, new):
+                    n, version = n + 1, version + 1
+                    topic, data = encode(event)
+                    append(
+                        NewEvent(
+                            prefix + key,
+                            version,
+                            topic,
+                            data,
+                            f"{event_id}{n:012x}",
+                            told,
+                            cause,
+                            event,
+                        )
+                    )
 
     async def load[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
         tenant = self._cause.tenant

@@ -73,9 +73,11 @@ class Work(Protocol):
     def begin_streams[C, S, E](
         self, kind: Kind[C, S, E], begun: Sequence[tuple[Cause, Sequence[tuple[str, C]]]]
     ) -> None:
-        """Handle the first command of many streams, by cause: key and command.
+        """Begin many streams: each with its first command, key and command grouped by cause.
 
-        The same as ``begin``, ``expect_new`` and ``handle`` for each, at a fraction of the price.
+        For crowds of streams that are begun now and looked at much later, if ever: their states
+        are not kept, neither by this unit nor by whoever remembers states for the next one. A
+        cause stands for these streams only; a stream that has begun already is a lost race.
         """
 
     async def load[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:

@@ -119,16 +119,20 @@ class ManyHolds:
         keys = {key for wanted in everybody for key, _ in wanted.needs}
         await (work.load(STOCK, keys) if is_owner else work.read_on(STOCK, keys))
         known = work.at_hand(RESERVATION, [wanted.reservation_id for wanted in everybody])
-        if not is_first or not _have_all(await _items(work, keys), everybody):
+        items = await _items(work, keys)
+        is_new = is_first and _have_all(items, everybody)
+        if not is_new:
             # Somebody may be refused: not before it is certain that he was not held before.
             known = await self._looked_up(work, everybody, known)
-        answers, lacking = _decided(await _items(work, keys), known, everybody)
+            items = await _items(work, keys)
+        answers, lacking = _decided(items, known, everybody, is_new=is_new)
         if lacking:
             # What is at hand may be behind the log, and then it would be wrong to refuse.
             before = work.at_hand(STOCK, lacking)
             await work.read_on(STOCK, lacking)
             if before != work.at_hand(STOCK, lacking):
-                answers, _ = _decided(await _items(work, keys), known, everybody)
+                items = await _items(work, keys)
+                answers, _ = _decided(items, known, everybody, is_new=False)
         await _record(work, asked, answers)
         return answers
 
@@ -171,18 +175,32 @@ async def _items(work: Work, keys: Iterable[str]) -> dict[str, StockItem]:
 
 
 def _have_all(items: Mapping[str, StockItem], everybody: Sequence[Wanted]) -> bool:
-    """Say whether there is enough for everybody: then nobody is refused who was held before."""
+    """Say whether there is enough for everybody, none of whom has anything of the items yet.
+
+    Then nobody is refused, so nobody who was held before could be.
+    """
+    if any(item.buckets.free <= 0 for item in items.values()):
+        return False
     needed: dict[str, int] = defaultdict(int)
+    ids: dict[str, list[str]] = defaultdict(list)
     for wanted in everybody:
+        reservation_id = wanted.reservation_id
         for key, quantity in wanted.needs:
             needed[key] += quantity
-    return all(items[key].buckets.free >= quantity for key, quantity in needed.items())
+            ids[key].append(reservation_id)
+    return all(
+        items[key].buckets.free >= quantity and not items[key].open.has_any(ids[key])
+        for key, quantity in needed.items()
+    )
 
 
 def _decided(
-    items: Mapping[str, StockItem], known: _Known, everybody: Sequence[Wanted]
+    items: Mapping[str, StockItem], known: _Known, everybody: Sequence[Wanted], *, is_new: bool
 ) -> tuple[list[Answer], set[str]]:
-    """Return what becomes of each, ``_TAKEN`` where it is granted, and the items that lack."""
+    """Return what becomes of each, ``_TAKEN`` where it is granted, and the items that lack.
+
+    ``is_new`` says that none of them has anything of the items yet.
+    """
     answers: list[Answer] = []
     free = {key: item.buckets.free for key, item in items.items()}
     granted: dict[str, Wanted] = {}
@@ -200,7 +218,7 @@ def _decided(
             if answer is None:
                 answer = refused[short] = _refused(short)
             answers.append(answer)
-        elif any(items[key].open.get(reservation_id) for key, _ in wanted.needs):
+        elif not is_new and any(items[key].open.get(reservation_id) for key, _ in wanted.needs):
             for key, quantity in wanted.needs:
                 free[key] += quantity
             answers.append(_MISMATCH)
@@ -219,7 +237,7 @@ _MISMATCH = Answer(
 def _again(known: Reservation, wanted: Wanted) -> Answer:
     """Return what a reservation was answered before, for as long as it stands."""
     if known.is_promised:
-        return Answer(known.expires_at) if set(known.lines) == set(wanted.lines) else _MISMATCH
+        return Answer(known.expires_at) if set(known.asked) == set(wanted.lines) else _MISMATCH
     return Answer(
         reason=_ENDED[known.status].value,
         detail=f"the reservation is {known.status.value}; reserve under another id",

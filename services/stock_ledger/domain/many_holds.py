@@ -66,6 +66,13 @@ def take(
     Returns:
         The items that lack, with what is free of them; none when it was taken.
     """
+    if len(needs) == 1:  # most are, and there are many
+        [(key, wanted)] = needs
+        there = free[key]
+        if there < wanted:
+            return ((key, max(there, 0)),)
+        free[key] = there - wanted
+        return ()
     lacking = tuple([(key, max(free[key], 0)) for key, wanted in needs if free[key] < wanted])
     if not lacking:
         for key, wanted in needs:
@@ -90,8 +97,7 @@ def _hold(command: HoldAll, item: StockItem) -> Sequence[EntryPosted]:
         return stock_item.decide(
             stock_item.Hold(alone.reservation_id, alone.quantity, command.occurred_at), item
         )
-    known = item.open.get
-    if any(known(share.reservation_id) is not None for share in shares):
+    if item.open.has_any([share.reservation_id for share in shares]):
         raise Rejected(
             Refusal.IDEMPOTENCY_MISMATCH,
             "a reservation has something of this item already; use another reservation id",

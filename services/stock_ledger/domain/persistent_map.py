@@ -30,6 +30,13 @@ class PersistentMap[V]:
         parts = self.parts
         return parts[0 if len(parts) == 1 else crc32(key.encode()) % _WIDTH].get(key)
 
+    def has_any(self, keys: Iterable[str]) -> bool:
+        """Say whether it has any of these keys."""
+        parts = self.parts
+        if len(parts) == 1:
+            return not parts[0].keys().isdisjoint(keys)
+        return any(key in parts[crc32(key.encode()) % _WIDTH] for key in keys)
+
     def including(self, key: str, value: V) -> "PersistentMap[V]":
         return self.including_all({key: value})
 

@@ -7,15 +7,16 @@ Staleness  none
 
 from collections.abc import Sequence
 
+from services.kernel.application.columns import pack
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import key_of, stream_id
 
 
 async def begun(sql: Sql, tenant: str, ids: Sequence[str]) -> frozenset[str]:
-    """Return those of the ids whose stream has begun."""
+    """Return those of the ids, at least one, whose stream has begun."""
     rows = await sql.fetch(
-        "SELECT originator_id FROM events WHERE originator_id = ANY($1::text[])"
+        "SELECT originator_id FROM events WHERE originator_id = ANY(unpacked($1))"
         " AND originator_version = 1",
-        [stream_id(tenant, "reservation", reservation_id) for reservation_id in ids],
+        pack([stream_id(tenant, "reservation", reservation_id) for reservation_id in ids]),
     )
     return frozenset([key_of(row[0]) for row in rows])

@@ -74,13 +74,21 @@ _OF_A_RESERVATION = (
 )
 
 
+_HELD = Status.HELD.value
+
+
 async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
     """Bring the reservations up to date; only the newest of each is written."""
     headers: dict[str, tuple[Any, ...]] = {}
     lines: dict[tuple[str, str], tuple[Any, ...]] = {}
     for recorded in batch:
         event = recorded.event
-        if isinstance(event, _OF_A_RESERVATION):
+        if type(event) is ReservationHeld and recorded.version == 1 and not event.lacking:
+            headers[recorded.stream] = (  # most are; the same as below, at a third of the price
+                *(recorded.tenant, recorded.key, event.order_id, _HELD),
+                *(event.plan_revision, event.expires_at, 1, event.holder_id, ""),
+            )
+        elif isinstance(event, _OF_A_RESERVATION):
             headers[recorded.stream] = _after(recorded, event, headers.get(recorded.stream))
         elif isinstance(event, EntryPosted) and event.reserved is not None:
             now = event.reserved
