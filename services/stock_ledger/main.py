@@ -19,8 +19,9 @@ from services.stock_ledger.adapters.publications import publish
 from services.stock_ledger.adapters.seals import Sealer, broken_seals
 from services.stock_ledger.application.giving_back import EXPIRY_TIMER
 from services.stock_ledger.application.handlers import Reservations
+from services.stock_ledger.application.hold_expiries import EXPIRIES_TIMER, expire_together
 from services.stock_ledger.application.hot_writer import HotLimits, HotWriter
-from services.stock_ledger.application.many_holds import EXPIRIES_TIMER, ManyHolds
+from services.stock_ledger.application.many_holds import ManyHolds
 from services.stock_ledger.entrypoints.feed_server import SCOPES as FEED_SCOPES
 from services.stock_ledger.entrypoints.feed_server import StockFeedGrpc
 from services.stock_ledger.entrypoints.grpc_server import SCOPES, StockLedgerGrpc
@@ -68,11 +69,10 @@ def build(kernel: Kernel) -> Service:
     selling = PromiseGrpc(kernel.runner, kernel.reader, kernel.clock)
     feeds = StockFeedGrpc(kernel.runner, kernel.reader, kernel.clock, promises)
 
-    many = ManyHolds(begun)
     process, rounds = secrets.token_hex(8), itertools.count(1)
     writer = HotWriter(
         kernel.runner,
-        many,
+        ManyHolds(begun),
         kernel.ownership,
         lambda: f"{process}.{next(rounds)}",
         HotLimits(settings.hot_round_lines, settings.hot_waiting_lines),
@@ -102,7 +102,7 @@ def build(kernel: Kernel) -> Service:
             *(STOCK_RULES, INBOUND_EXPECTED, SIGHTINGS, DAILY_LEVELS),
         ),
         subscriptions=subscriptions(promises),
-        timers={EXPIRY_TIMER: promises.expire, EXPIRIES_TIMER: many.expire},
+        timers={EXPIRY_TIMER: promises.expire, EXPIRIES_TIMER: expire_together},
         grpc=(
             lambda server: rpc.add_StockLedgerServiceServicer_to_server(servicer, server),
             lambda server: feed_rpc.add_StockFeedServiceServicer_to_server(feeds, server),

@@ -18,6 +18,8 @@ from services.kernel.domain.messages import Cause
 _log = logging.getLogger(__name__)
 
 _BATCH_TIMERS = 500
+# One timer may end hundreds of holds: a unit is full when it has so many events.
+_BATCH_EVENTS = 1_000
 _LONGEST_PAUSE_S = 5.0
 _MOST_TRIES = 5
 
@@ -45,6 +47,7 @@ class Timers:
         self._wakers = wakers
         self._poll_s = poll_s
         self._task: asyncio.Task[None] | None = None
+        self._has_left_some = False
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="timers")
@@ -65,7 +68,7 @@ class Timers:
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             else:
                 pause_s = self._poll_s
-            if fired < _BATCH_TIMERS:
+            if fired < _BATCH_TIMERS and not self._has_left_some:
                 await asyncio.sleep(pause_s)
 
     async def fire_due(self) -> int:
@@ -109,7 +112,12 @@ class Timers:
             try:
                 async with connection.transaction():
                     rows = await self._take(connection, now, limit)
-                    for row in rows:
+                    self._has_left_some = False
+                    for n, row in enumerate(rows):
+                        if len(work.events) >= _BATCH_EVENTS:
+                            rows = rows[:n]  # the others are let go with the transaction
+                            self._has_left_some = True
+                            break
                         work.begin(_cause(row))
                         await self._wakers[row["name"]](row["key"], work)
                     if rows:

@@ -6,6 +6,7 @@ from typing import Any
 
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import NewEvent, encode_cause, load_states
+from services.kernel.adapters.first_events import first_events
 from services.kernel.application.columns import pack, packed, unnested
 from services.kernel.application.state_cache import StateCache
 from services.kernel.application.work import Send, Sql, Versioned
@@ -98,32 +99,9 @@ class UnitOfWork:
     def begin_streams[C, S, E](
         self, kind: Kind[C, S, E], begun: Sequence[tuple[Cause, Sequence[tuple[str, C]]]]
     ) -> None:
-        decide, new, encode = kind.decider.decide, kind.decider.initial, self._codec.encode
-        append = self.events.append
         for cause, commands in begun:
             self.begin(cause)
-            told = encode_cause(cause)
-            prefix = stream_id(cause.tenant, kind.category, "")
-            # One digest for all: the last twelve digits count the events that it is the cause of.
-            event_id = derive(cause.tenant, cause.command_id)[:24]
-            n = 0
-            for key, command in commands:
-                version = 0
-                for event in decide(command, new):
-                    n, version = n + 1, version + 1
-                    topic, data = encode(event)
-                    append(
-                        NewEvent(
-                            prefix + key,
-                            version,
-                            topic,
-                            data,
-                            f"{event_id}{n:012x}",
-                            told,
-                            cause,
-                            event,
-                        )
-                    )
+            self.events += first_events(self._codec, kind, cause, commands)
 
     async def load[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
         tenant = self._cause.tenant

@@ -1,4 +1,4 @@
-"""Holding for many reservations in one unit of work, and letting them run out together."""
+"""Holding for many reservations in one unit of work."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,17 +9,14 @@ from typing import Protocol
 
 from services.kernel.application.work import Sql, Versioned, Work
 from services.kernel.domain.messages import Cause
-from services.stock_ledger.application.discrepancies import note
-from services.stock_ledger.application.giving_back import uncount
+from services.stock_ledger.application.hold_expiries import EXPIRIES_TIMER, expiries_timer
 from services.stock_ledger.domain import reservation as promise
 from services.stock_ledger.domain import stock_item as stock
 from services.stock_ledger.domain.entry import Share
 from services.stock_ledger.domain.expiry import EXPIRY, Note
-from services.stock_ledger.domain.many_holds import MANY_HOLDS, ExpireAll, HoldAll, take
+from services.stock_ledger.domain.many_holds import MANY_HOLDS, HoldAll, take
 from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status
-from services.stock_ledger.domain.stock_item import STOCK, StockItem, site_and_sku, stock_key
-
-EXPIRIES_TIMER = "holds_expiry"
+from services.stock_ledger.domain.stock_item import STOCK, StockItem, site_and_sku
 
 _ENDED = {
     Status.EXPIRED: promise.Refusal.RESERVATION_EXPIRED,
@@ -146,28 +143,6 @@ class ManyHolds:
         await work.load(RESERVATION, begun)
         return {**known, **work.at_hand(RESERVATION, begun)}
 
-    async def expire(self, key: str, work: Work) -> None:
-        """Let the holds of a round run out, but for those confirmed, ended or extended since.
-
-        Called by the round's timer, perhaps early, late or twice.
-        """
-        expiry = (await work.state(EXPIRY, key)).state
-        if work.now < expiry.expires_at:
-            await work.set_timer(_timer(key), expiry.expires_at, EXPIRIES_TIMER, key)
-            return
-        await work.load(RESERVATION, expiry.reservation_ids)
-        ended: dict[str, list[str]] = defaultdict(list)
-        for reservation_id in expiry.reservation_ids:
-            known = (await work.state(RESERVATION, reservation_id)).state
-            if await work.handle(RESERVATION, reservation_id, promise.Expire(work.now)):
-                await uncount(work, reservation_id, known)
-                for line in known.lines:
-                    ended[stock_key(line.site_id, line.sku)].append(reservation_id)
-        await work.load(STOCK, ended)
-        for stock_item, ids in ended.items():
-            entries = await work.handle(MANY_HOLDS, stock_item, ExpireAll(tuple(ids), work.now))
-            await note(work, {stock_item: entries})
-
 
 async def _items(work: Work, keys: Iterable[str]) -> dict[str, StockItem]:
     """Return the stock items, which are all at hand: nothing else happens meanwhile."""
@@ -292,7 +267,7 @@ async def _record(work: Work, asked: Round, answers: list[Answer]) -> None:
     for n, (expires_at, ids) in enumerate(together.items()):
         key = f"{round_id}.{n}"
         await work.handle(EXPIRY, key, Note(tuple(ids), expires_at))
-        await work.set_timer(_timer(key), expires_at, EXPIRIES_TIMER, key)
+        await work.set_timer(expiries_timer(key), expires_at, EXPIRIES_TIMER, key)
 
 
 def _of_round(cause: Cause, command_id: str) -> Cause:
@@ -301,7 +276,3 @@ def _of_round(cause: Cause, command_id: str) -> Cause:
         *(cause.tenant, command_id, cause.correlation_id, cause.command_id),
         *(cause.actor, cause.traceparent),
     )
-
-
-def _timer(key: str) -> str:
-    return f"{EXPIRIES_TIMER}-{key}"
