@@ -88,7 +88,7 @@ class BusSettings(BaseSettings):
         default=1_209_600_000, ge=-1, description="Of topics that tell of parked messages; 14 days"
     )
     kafka_batch_messages: int = Field(default=500, ge=1, le=10_000)
-    kafka_batch_wait_ms: int = Field(default=25, ge=1, le=5_000)
+    kafka_batch_wait_ms: int = Field(default=200, ge=1, le=5_000)
     kafka_session_ms: int = Field(default=30_000, ge=1_000, le=300_000)
     kafka_heartbeat_ms: int = Field(default=3_000, ge=100, le=60_000)
     kafka_longest_batch_ms: int = Field(default=300_000, ge=1_000, le=3_600_000)

@@ -101,6 +101,7 @@ class KafkaBus:
         self._is_stopped = True
         for reader in self._readers:
             reader.begin_to_stop()
+        await asyncio.gather(*(reader.finish() for reader in self._readers))
         await self.broker.stop()
         for reader in self._readers:
             await reader.stop()
@@ -242,6 +243,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         self._pause_s = _FIRST_PAUSE_S
         # Offset of the last record that had its effect, by partition held.
         self._handled: dict[int, int] = {}
+        self._uncommitted: dict[TopicPartition, int] = {}
         self._subscriber = broker.subscriber(
             self._topic,
             listener=self,
@@ -258,6 +260,12 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         """Let what waits go; a batch in flight is finished."""
         self._is_stopping = True
         self._ready.set()
+
+    async def finish(self) -> None:
+        """Wait for the batch in flight, within limits, and tell the broker of it."""
+        with contextlib.suppress(TimeoutError, IllegalStateError):
+            async with asyncio.timeout(self._options.finish_s), self._turn:
+                await self.commit()
 
     async def stop(self) -> None:
         for task in (self._preparing, self._redriving):
@@ -283,6 +291,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             self._preparing.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._options.finish_s), self._turn:
+                await self.commit()
                 self._handled.clear()
 
     @override
@@ -356,10 +365,18 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         self._pause_s = _FIRST_PAUSE_S
         last = part[-1].offset
         self._handled[place.partition] = last
-        # For the eyes of those who watch the lag: whether it succeeds changes nothing.
-        with contextlib.suppress(KafkaError, TimeoutError):
-            async with asyncio.timeout(_COMMIT_WITHIN_S):
-                await self._client.commit({place: last + 1})
+        self._uncommitted[place] = last + 1
+
+    async def commit(self) -> None:
+        """Tell the broker how far this is, for the eyes of those who watch the lag.
+
+        Whether it succeeds changes nothing, so it is done now and then, not with every batch.
+        """
+        offsets, self._uncommitted = self._uncommitted, {}
+        if offsets:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                async with asyncio.timeout(_COMMIT_WITHIN_S):
+                    await self._client.commit(offsets)
 
     async def _consume(self, partition: int, part: Sequence[records.Record]) -> None:
         consumer = self._consumer
@@ -400,6 +417,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                     await self._consumer.redrive()
                 except Exception:
                     _log.exception("%s could not redrive", self._group)
+                await self.commit()
             self._note_lag()
             try:
                 if parked := await self._consumer.untold(_TELL_MESSAGES):

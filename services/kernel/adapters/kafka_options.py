@@ -35,7 +35,7 @@ class KafkaOptions:
         retention_ms: How long a topic keeps events; -1: for ever.
         parked_retention_ms: How long the topics that tell of parked messages keep them.
         batch_messages: At most so many messages in one transaction of a consumer.
-        batch_wait_ms: How long an empty read waits.
+        batch_wait_ms: How long a read waits when nothing is there; what comes ends it at once.
         session_ms: A consumer that is silent for so long loses its partitions.
         heartbeat_ms: How often a consumer says that it lives.
         longest_batch_ms: A consumer that reads nothing for so long loses its partitions.
@@ -60,7 +60,7 @@ class KafkaOptions:
     retention_ms: int = -1
     parked_retention_ms: int = 1_209_600_000
     batch_messages: int = 500
-    batch_wait_ms: int = 25
+    batch_wait_ms: int = 200
     session_ms: int = 30_000
     heartbeat_ms: int = 3_000
     longest_batch_ms: int = 300_000

@@ -68,7 +68,7 @@ async def test_no_subscriber_rests_on_a_default_that_loses_messages(
         assert told["auto_offset_reset"] == "earliest"
         assert subscriber.ack_policy is AckPolicy.MANUAL
         assert subscriber._no_reply
-        assert (subscriber.max_records, subscriber.batch_timeout_ms) == (500, 25)
+        assert (subscriber.max_records, subscriber.batch_timeout_ms) == (500, 200)
         assert subscriber._listener is not None
 
 
@@ -89,7 +89,7 @@ def test_a_subscriber_is_told_all_of_this() -> None:
         "group_id": "g",
         "batch": True,
         "max_records": 500,
-        "batch_timeout_ms": 25,
+        "batch_timeout_ms": 200,
         "ack_policy": AckPolicy.MANUAL,
         "auto_offset_reset": "earliest",
         "session_timeout_ms": 30_000,
