@@ -108,21 +108,33 @@ async def end_to_end(_: str) -> AsyncIterator[Result]:
         placed_s: list[float] = []
         reserved_s: list[float] = []
 
+        async def is_shown(order_id: str) -> bool:
+            """Watch; where the server says that it is behind, the caller is to watch again."""
+            watching = stub.WatchTimeline(
+                orders.WatchTimelineRequest(
+                    order_id=order_id, view=orders.TIMELINE_VIEW_BANNER, max_seconds=_WATCH_S
+                ),
+                metadata=metadata,
+            )
+            try:
+                async for news in watching:
+                    if news.HasField("entry") and news.entry.kind == _RESERVED:
+                        return True
+            except grpc.aio.AioRpcError as error:
+                if error.code() != grpc.StatusCode.UNAVAILABLE:
+                    raise
+            finally:
+                watching.cancel()
+            return False
+
         async def one(order_id: str, skus: list[int], site_id: str) -> None:
             started = time.perf_counter()
             await place(order_id, skus, site_id)
             placed_s.append(time.perf_counter() - started)
-            watching = stub.WatchTimeline(
-                orders.WatchTimelineRequest(order_id=order_id, max_seconds=_WATCH_S),
-                metadata=metadata,
-            )
-            async for news in watching:
-                if news.HasField("entry") and news.entry.kind == _RESERVED:
-                    break
-            else:
-                raise RuntimeError(f"{order_id} was not held within {_WATCH_S} s")
+            while not await is_shown(order_id):
+                if time.perf_counter() - started > _WATCH_S:
+                    raise RuntimeError(f"{order_id} was not held within {_WATCH_S} s")
             reserved_s.append(time.perf_counter() - started)
-            watching.cancel()
 
         count = int(_OFFERED_PER_S * _OFFERED_FOR_S)
         tell(f"end_to_end: {count} orders, {_OFFERED_PER_S} a second")

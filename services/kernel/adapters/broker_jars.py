@@ -6,6 +6,7 @@ package that resolves Maven coordinates). Java is the system's, 17 or newer, or 
 """
 
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -166,9 +167,12 @@ def java() -> str:
     return str(wheel.JAVA)
 
 
-def _jgo() -> str | None:
-    beside = Path(sys.executable).with_name("jgo")
-    return str(beside) if beside.exists() else shutil.which("jgo")
+def _jgo() -> list[str] | None:
+    """Return how `jgo` is called: as a package of this interpreter, or as somebody installed it."""
+    if importlib.util.find_spec("jgo") is not None:
+        return [sys.executable, "-m", "jgo"]
+    found = shutil.which("jgo")
+    return [found] if found else None
 
 
 def _by_maven(maven: str, target: Path) -> None:
@@ -177,10 +181,10 @@ def _by_maven(maven: str, target: Path) -> None:
     _fetch("Maven", [maven, "-q", "-B", "-f", str(target / "pom.xml"), *copy])
 
 
-def _by_jgo(jgo: str, target: Path) -> None:
+def _by_jgo(jgo: list[str], target: Path) -> None:
     cache = target / "jgo"
     options = ("--resolver", "python", "--system-java", "--links", "copy")
-    _fetch("jgo", [jgo, *options, "--cache-dir", str(cache), "info", "jars", _COORDINATE])
+    _fetch("jgo", [*jgo, *options, "--cache-dir", str(cache), "info", "jars", _COORDINATE])
     for jar in cache.rglob("*.jar"):
         shutil.copy2(jar, target)
     shutil.rmtree(cache)
