@@ -29,12 +29,15 @@ from tests.bench.placement import (
     results,
 )
 from tests.bench.result import Result, percentile, tell
+from tests.support.api import Api
 from tests.support.on_stack import OnStack
+from tests.support.stack import eventually
 
 CONCURRENCIES = (8, 32)
 _OFFERED_PER_S, _OFFERED_FOR_S = 20, 30.0
 _P99_TARGET_MS = 500
 _WATCH_S = 30
+_SETTLES_S = 2.0
 _RESERVED = orders.TIMELINE_KIND_ORDER_ACCEPTED
 
 
@@ -48,11 +51,21 @@ async def _stack() -> AsyncIterator[OnStack]:
             if system.caveat:
                 raise RuntimeError(f"nothing is to be learned from this: {system.caveat}")
             tell(f"the stack is up after {took_s:.0f} s")
-            await system.api(retries=5).load_chain(SITES, SKUS, UNITS)
-            await asyncio.sleep(5)
+            async with system.api(retries=5) as api:
+                await api.load_chain(SITES, SKUS, UNITS)
+                await eventually(lambda: _is_open(api), within_s=300)
+            await asyncio.sleep(_SETTLES_S)
             yield system
         finally:
             await system.stop()
+
+
+async def _is_open(api: Api) -> bool:
+    """Tell whether what was loaded last can be promised: the feeds have carried it everywhere."""
+    choice = {"mode_id": "click_and_collect", "site_id": f"S{SITES}"}
+    line = {"line_id": "1", "sku": f"P{SKUS}", "quantity": 1, "choice": choice}
+    answer = await api.post("/v1/promises:quote", {"lines": [line]})
+    return bool(answer.is_success and answer.json().get("promise", {}).get("is_feasible"))
 
 
 def _address(system: OnStack) -> str:
@@ -138,8 +151,9 @@ async def end_to_end(_: str) -> AsyncIterator[Result]:
         _stack() as system,
         grpc.aio.insecure_channel(_address(system)) as channel,
     ):
-        await load(by_grpc(channel, system), 8, WARM_UP)
-        shopper = _Shopper(system, channel)
+        shopper, warming = _Shopper(system, channel), _Shopper(system, channel)
+        for number in range(WARM_UP):
+            await warming.order(f"W{number}", [1 + number, 2 + number], "S1")
         rng = random.Random(20)  # noqa: S311 - seeded load
         run = secrets.token_hex(4)
         count = int(_OFFERED_PER_S * _OFFERED_FOR_S)

@@ -107,7 +107,7 @@ class Orders:
         }
         report.say(f"{name}: {self.told[name]}")
 
-    async def end(self) -> None:
+    async def end(self, *, is_verified: bool) -> None:
         """Let what was begun end; check all of it, and report."""
         self._is_over = True
         await self._running
@@ -115,14 +115,14 @@ class Orders:
         async with self.shop.api(retries=10) as api:
             await check(api, *self.shop.loads)
         checked = time.monotonic()
-        code, said = await self.shop.system.oms("verify")
+        code, said = await self.shop.system.oms("verify") if is_verified else (0, "")
         facts: dict[str, Any] = {
             "faults": self.told,
             "orders_acknowledged": len(self.load.acknowledged),
             "orders_ended": len(self.load.orders),
             "calls_without_clear_answer": dict(self.load.unclear),
             "broker_caveat": self.shop.system.caveat,
-            "is_verified": code == 0,
+            "is_verified": is_verified and code == 0,
             "cores": os.cpu_count(),
             "under_load_s": round(ended - self._began, 1),
             "checked_s": round(checked - ended, 1),
@@ -153,7 +153,8 @@ async def test_orders_go_on_after(fault: str, orders: Orders) -> None:
 
 
 async def test_nothing_was_lost_and_nothing_done_twice(orders: Orders) -> None:
-    await orders.end()
+    # `oms verify` runs once for all of these tests, in `test_journeys.py`.
+    await orders.end(is_verified=False)
 
 
 @pytest.mark.soak
@@ -164,6 +165,6 @@ async def test_for_longer_nothing_is_lost_or_done_twice(fault: str, shop: Shop) 
     await orders.start()
     try:
         await orders.hurt(fault, LONG)
-        await orders.end()
+        await orders.end(is_verified=True)
     finally:
         await orders.close()

@@ -23,13 +23,14 @@ STUCK_AFTER_S = 300.0
 
 @pytest.mark.timeout(1_500)
 async def test_five_hundred_invoices(system: OnStack) -> None:
-    await _carry(system, SHORT_FORM, "stack-invoices-short")
+    # The books are verified once for all of these tests, in `test_journeys.py`.
+    await _carry(system, SHORT_FORM, "stack-invoices-short", is_verified=False)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7_200)
 async def test_all_invoices(system: OnStack) -> None:
-    await _carry(system, 0, "stack-invoices")
+    await _carry(system, 0, "stack-invoices", is_verified=True)
 
 
 async def _open_shop(api: Api, shop: Invoices, sold: set[str]) -> None:
@@ -57,8 +58,8 @@ def _choice(invoice: Invoice) -> dict[str, object]:
     return {"mode_id": "click_and_collect", "site_id": f"S{1 + number % SITES}"}
 
 
-async def _carry(system: OnStack, count: int, name: str) -> None:
-    """Place the first ``count`` invoices (0: all) as orders, finish them, verify, and report."""
+async def _carry(system: OnStack, count: int, name: str, *, is_verified: bool) -> None:
+    """Place the first ``count`` invoices (0: all) as orders, finish them, and report."""
     shop = invoices()
     chosen = shop.invoices[: count or None]
     placing_ms: list[float] = []
@@ -85,7 +86,7 @@ async def _carry(system: OnStack, count: int, name: str) -> None:
             for _ in range(AT_ONCE):
                 group.create_task(customers())
         took_s = time.monotonic() - began
-    code, said = await system.oms("verify")
+    code, said = await system.oms("verify") if is_verified else (0, "")
     report.write(
         name,
         {
@@ -100,7 +101,7 @@ async def _carry(system: OnStack, count: int, name: str) -> None:
             "at_once": AT_ONCE,
             "cores": os.cpu_count(),
             "took_s": round(took_s, 1),
-            "is_verified": code == 0,
+            "is_verified": is_verified and code == 0,
         },
         placing_ms,
     )

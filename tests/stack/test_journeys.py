@@ -1,4 +1,8 @@
-"""Every journey of the spine once more, now through twenty processes and a broker."""
+"""Every journey of the spine once more, now through twenty processes and a broker.
+
+The last of them has `oms verify` look at everything that ran on the stack until then, the orders
+among faults and the invoices of the tests before included.
+"""
 
 import pytest
 
