@@ -1,5 +1,6 @@
 """A PostgreSQL server of our own, from a Python wheel: nothing to install, durable all the same."""
 
+import asyncio
 import contextlib
 import subprocess
 import warnings
@@ -21,6 +22,8 @@ _SETTINGS = {
     "wal_writer_delay": "10ms",
     "autovacuum_naptime": "20s",
 }
+_MOST_STARTS = 12
+_START_PAUSE_S = 1.0
 
 
 class EmbeddedPostgres:
@@ -36,11 +39,11 @@ class EmbeddedPostgres:
     async def start(self) -> str:
         """Return the DSN of its superuser."""
         self._folder.parent.mkdir(parents=True, exist_ok=True)
-        self._server = _server(self._folder)
+        self._server = await _started(self._folder)
         dsn = str(self._server.get_uri())
         if not await _is_configured(dsn):
             self.stop()
-            self._server = _server(self._folder)
+            self._server = await _started(self._folder)
             dsn = str(self._server.get_uri())
         return dsn
 
@@ -75,7 +78,7 @@ class EmbeddedPostgres:
 
 async def _is_configured(dsn: str) -> bool:
     """Write the settings where they lack; tell whether the running server has them."""
-    connection = await asyncpg.connect(dsn, timeout=10)
+    connection = await _connected(dsn)
     try:
         rows = await connection.fetch(
             "SELECT name, setting FROM pg_file_settings WHERE error IS NULL AND applied"
@@ -87,6 +90,28 @@ async def _is_configured(dsn: str) -> bool:
         return all(known.get(name) == value for name, value in _SETTINGS.items())
     finally:
         await connection.close()
+
+
+async def _connected(dsn: str) -> asyncpg.Connection:
+    for _ in range(_MOST_STARTS - 1):
+        try:
+            return await asyncpg.connect(dsn, timeout=10)
+        except asyncpg.CannotConnectNowError:  # it is still going through its log
+            await asyncio.sleep(_START_PAUSE_S)
+    return await asyncpg.connect(dsn, timeout=10)
+
+
+async def _started(folder: Path) -> Any:
+    """Start the server and wait for it: after a crash it first goes through what it had to do.
+
+    The package waits ten seconds. The server goes on starting meanwhile, so it is asked again.
+    """
+    for _ in range(_MOST_STARTS - 1):
+        try:
+            return _server(folder)
+        except subprocess.TimeoutExpired:
+            await asyncio.sleep(_START_PAUSE_S)
+    return _server(folder)
 
 
 def _server(folder: Path) -> Any:

@@ -19,10 +19,23 @@ from services.stock_ledger.read_models.reservations import ReservationRow, Reser
 
 _MOST_EVENTS = 1_000
 _SUMS = ", ".join(
-    f"coalesce(sum(p.quantity) FILTER (WHERE p.account = '{account}'), 0)::bigint"
+    f"coalesce(sum(quantity) FILTER (WHERE account = '{account}'), 0)::bigint"
     for account in ("held", "allocated", "picked", "transit")
 )
-_MOVED = "CROSS JOIN LATERAL unnest(e.accounts, e.quantities) AS p (account, quantity)"
+# What reservations gained and lost, one row each: by entries of their own, and by entries that
+# hold for many, or let many run out, whose shares only the log has.
+_OWN = (
+    "SELECT e.reservation_id, e.site_id, e.sku, p.account, p.quantity FROM stock_entry e"
+    " CROSS JOIN LATERAL unnest(e.accounts, e.quantities) AS p (account, quantity)"
+)
+_SHARED = (
+    "SELECT share->>'reservation_id', e.site_id, e.sku, 'held', (share->>'quantity')::bigint"
+    " * CASE e.cause WHEN 'hold' THEN 1 ELSE -1 END FROM stock_entry e JOIN events l"
+    " ON l.originator_id = e.tenant || '/stock-' || e.site_id || '|' || e.sku"
+    " AND l.originator_version = e.version CROSS JOIN LATERAL"
+    " jsonb_array_elements(convert_from(l.state, 'UTF8')::jsonb->'shares') AS share"
+)
+_MANY = "e.reservation_id = '' AND e.cause IN ('hold', 'hold_expired')"
 
 
 async def one(
@@ -40,11 +53,18 @@ async def one(
     row = ReservationRow(reservation_id, "", Status.NEW.value, 0, None, 0, "", (), ())
     for version, topic, state in events:
         row = _after(replace(row, version=version), topic.split(".")[1], json.loads(state))
+    then = "e.tenant = $1 AND e.occurred_at <= $3 AND e.recorded_at <= $4"
+    places = (
+        " JOIN reserved_stock r ON r.tenant = e.tenant AND r.reservation_id = $2"
+        " AND r.site_id = e.site_id AND r.sku = e.sku"
+    )
     lines = await sql.fetch(
-        f"SELECT e.site_id, e.sku, {_SUMS} FROM stock_entry e JOIN reserved_stock r"
-        " USING (tenant, reservation_id, site_id, sku) " + _MOVED + " WHERE e.tenant = $1"
-        " AND e.reservation_id = $2 AND e.occurred_at <= $3 AND e.recorded_at <= $4"
-        " GROUP BY e.site_id, e.sku ORDER BY e.site_id, e.sku",
+        f"SELECT site_id, sku, {_SUMS} FROM ("
+        f"{_OWN}{places} WHERE {then} AND e.reservation_id = $2 UNION ALL"
+        f" {_SHARED}{places} WHERE {then} AND {_MANY} AND share->>'reservation_id' = $2"
+        " AND position($2 IN convert_from(l.state, 'UTF8')) > 0)"
+        " AS moved (reservation_id, site_id, sku, account, quantity)"
+        " GROUP BY site_id, sku ORDER BY site_id, sku",
         *(tenant, reservation_id, until, known),
     )
     return replace(row, lines=[ReservedLine(reservation_id, *line) for line in lines])
@@ -100,13 +120,18 @@ async def open_at(
         as_of: What was true then; nothing: now.
         known_at: What was known then; nothing: now.
     """
+    then = (
+        "e.tenant = $1 AND e.site_id = $2 AND e.sku = $3 AND e.occurred_at <= $4"
+        " AND e.recorded_at <= $5"
+    )
     rows = await sql.fetch(
-        f"SELECT reservation_id, held, allocated, picked, transit FROM (SELECT e.reservation_id,"
-        f" {_SUMS} FROM stock_entry e {_MOVED} WHERE e.tenant = $1 AND e.site_id = $2"
-        " AND e.sku = $3 AND e.reservation_id > $4 AND e.occurred_at <= $5"
-        " AND e.recorded_at <= $6 GROUP BY e.reservation_id)"
+        f"SELECT reservation_id, held, allocated, picked, transit FROM (SELECT reservation_id,"
+        f" {_SUMS} FROM ({_OWN} WHERE {then} AND e.reservation_id > $6 UNION ALL"
+        f" {_SHARED} WHERE {then} AND {_MANY})"
+        " AS moved (reservation_id, site_id, sku, account, quantity)"
+        " WHERE reservation_id > $6 GROUP BY reservation_id)"
         " AS had (reservation_id, held, allocated, picked, transit)"
         " WHERE held + allocated + picked + transit > 0 ORDER BY reservation_id LIMIT $7",
-        *(tenant, *pair, after, as_of or ALWAYS, known_at or ALWAYS, limit),
+        *(tenant, *pair, as_of or ALWAYS, known_at or ALWAYS, after, limit),
     )
     return [ReservedLine(row[0], *pair, *row[1:]) for row in rows]

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from oms.common.v1.common_pb2 import SkuQuantity
+from oms.stock_ledger.v1 import hot_stock_service_pb2 as hot_wire
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
+from oms.stock_ledger.v1.hot_stock_service_pb2_grpc import HotStockServiceServicer
 from oms.stock_ledger.v1.stock_ledger_events_pb2 import StockLine
 
 from services.kernel.domain.errors import Invalid, NotFound, Rejected
@@ -19,6 +21,7 @@ from services.stock_ledger.application.handlers import Reservations, record
 from services.stock_ledger.domain.stock_item import Pick, Receive, SellAtTill, stock_key
 from services.stock_ledger.entrypoints.grpc_server import StockLedgerGrpc
 from services.stock_ledger.read_models.availability import alternatives
+from tests.integration.stock_ledger.test_hot_products import _servicer
 from tests.support.stack import TENANT, Stack, a_cause, running
 
 pytestmark = pytest.mark.stack
@@ -40,6 +43,7 @@ class Memory:
         self.host = stack["stock_ledger"]
         promises = Reservations(timedelta(minutes=15), alternatives)
         self.grpc = StockLedgerGrpc(self.host.runner, self.host.reader, Clock(), promises)
+        self.hot: Any = _servicer(self.host, HotStockServiceServicer)
         self.calls = 0
 
     async def answers(self, **when: Any) -> dict[str, Any]:
@@ -79,6 +83,7 @@ class Memory:
                 wire.ReserveRequest(lines=lines, takes_what_there_is=True, holder_id="C", **ids),
                 NOTHING,
             ),
+            lambda: self._reserve_many(rng, name),
             lambda: self.grpc.ExtendReservation(
                 wire.ExtendReservationRequest(hold_seconds=3_600, **ids), NOTHING
             ),
@@ -89,10 +94,21 @@ class Memory:
             ),
             lambda: self.grpc.ReleaseReservation(wire.ReleaseReservationRequest(**ids), NOTHING),
         ]
-        weights = [6, 1, 1, 6, 2, 2, 3, 1]
+        weights = [6, 1, 1, 6, 3, 2, 2, 3, 1]
         with contextlib.suppress(Rejected, NotFound):  # most of what is drawn is out of place
             await rng.choices(calls, weights)[0]()
         await self.stack.settle()
+
+    async def _reserve_many(self, rng: random.Random, name: str) -> None:
+        """Hold for several at once: their entry names none of them, only its shares do."""
+        reservations = [
+            hot_wire.BatchReservation(
+                reservation_id=one, lines=[StockLine(site_id="paris", sku="milk", quantity=1)]
+            )
+            for one in (*IDS, f"other-{name}-1", f"other-{name}-2")
+        ]
+        request = hot_wire.ReserveBatchRequest(request_id=name, reservations=reservations)
+        await self.hot.ReserveBatch(request, NOTHING)
 
     async def _post(self, key: str, movement: Any) -> None:
         cause = a_cause(f"post-{movement.source_id}")
@@ -121,12 +137,21 @@ def stamp(at: datetime) -> Timestamp:
 async def test_what_was_answered_then_is_answered_now(memory: Memory, seed: int) -> None:
     rng = random.Random(seed)  # noqa: S311 - a test
     told: list[tuple[datetime, dict[str, Any]]] = []
+    note = Receive(30, "note-0", Clock().now())
+    await memory._post(stock_key("paris", "milk"), note)
+    lines = [StockLine(site_id="paris", sku=sku, quantity=2) for sku in ("milk", "tea")]
+    first = wire.ReserveRequest(
+        request_id="first", reservation_id="R1", lines=lines, takes_what_there_is=True
+    )
+    await memory.grpc.Reserve(first, NOTHING)
     for _ in range(40):
         await memory.do(rng)
         told.append((Clock().now(), await memory.answers()))
         await asyncio.sleep(0.002)
     assert {"R1", "R2", "R3"} <= told[-1][1].keys()
-    assert any(answer["R1"].lacking for _, answer in told if "R1" in answer)
+    assert any(answer[one].lacking for _, answer in told for one in IDS if one in answer)
+    shared = "SELECT count(*) FROM events WHERE convert_from(state, 'UTF8') LIKE '%\"shares\":[{%'"
+    assert await memory.host.database.sql.fetchval(shared) > 0
     for at, then in told:
         for when in ({"as_of": stamp(at)}, {"known_at": stamp(at)}):
             now = await memory.answers(**when)
