@@ -63,7 +63,7 @@ bench: .venv/dev  ## measure, as JSON lines (ONLY=append runs one metric)
 mutants: .venv/dev  ## plant known bugs in a copy and see each caught (ONLY=relay plants those)
 	@PYTHONPATH=.:contracts/gen $(BIN)/python -m tests.mutants $(if $(ONLY),--only "$(ONLY)")
 
-soak: .venv/dev  ## the long campaigns: all baskets, twenty kills, an hour's mixed load
+soak: .venv/dev  ## the long campaigns: all baskets, twenty kills, a hundred deaths of the ledger, an hour's mixed load
 	@mkdir -p reports && $(PYTEST) -m soak --timeout 7200 -s tests/e2e tests/chaos tests/stack
 
 ci: test
