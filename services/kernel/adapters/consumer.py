@@ -462,13 +462,7 @@ class Consumer:
             await self._advance(sql, partition, last.position, bus_offset)
         if waiting:
             await self._park_behind(sql, waiting)
-        if work.timers:
-            await work.flush_timers(sql)
-        answer = None
-        if work.events:
-            answer = await event_log.append(sql.transaction, [work.events])
-            if answer.refused:
-                raise ConcurrentAppend(work.events[0].stream)
+        answer = await work.write(sql.transaction)
         await sql.commit()
         return (answer.last_position, answer.at) if answer is not None else None
 

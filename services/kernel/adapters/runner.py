@@ -109,13 +109,11 @@ class CommandRunner:
                 # Nothing left to do: what the answer rests on may not be on disk yet.
                 await session.passed()
             return
-        answer = None
-        if work.events:
-            answer = await event_log.append(sql.transaction, [work.events])
-            if answer.refused:
-                await sql.roll_back()
-                raise ConcurrentAppend(work.events[0].stream)
-        await work.flush_timers(sql.transaction)
+        try:
+            answer = await work.write(sql.transaction)
+        except ConcurrentAppend:
+            await sql.roll_back()
+            raise
         await sql.commit()
         work.keep()
         if answer is not None:

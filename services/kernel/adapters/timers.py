@@ -5,7 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from services.kernel.adapters import event_log
 from services.kernel.adapters.consumer import Home
 from services.kernel.adapters.database import is_outage
 from services.kernel.adapters.unit_of_work import UnitOfWork
@@ -108,7 +107,6 @@ class Timers:
             work = UnitOfWork(
                 connection, home.codec, home.cache, now, is_sole_writer=home.is_sole_writer
             )
-            answer = None
             try:
                 async with connection.transaction():
                     rows = await self._take(connection, now, limit)
@@ -125,13 +123,7 @@ class Timers:
                             "DELETE FROM timers WHERE timer_id = ANY($1)",
                             [row["timer_id"] for row in rows],
                         )
-                    if work.is_outdated:
-                        raise ConcurrentAppend("the database was lost meanwhile")
-                    await work.flush_timers(connection)
-                    if work.events:
-                        answer = await event_log.append(connection, [work.events])
-                        if answer.refused:
-                            raise ConcurrentAppend(work.events[0].stream)
+                    answer = await work.write(connection)
             except ConcurrentAppend:
                 work.forget()
                 raise

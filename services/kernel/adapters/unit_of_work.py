@@ -5,9 +5,16 @@ from datetime import datetime
 from typing import Any
 
 from services.kernel.adapters.event_codec import EventCodec
-from services.kernel.adapters.event_log import NewEvent, encode_cause, load_states
+from services.kernel.adapters.event_log import (
+    Appended,
+    NewEvent,
+    append,
+    encode_cause,
+    load_states,
+)
 from services.kernel.adapters.first_events import first_events
 from services.kernel.application.columns import pack, packed, unnested
+from services.kernel.application.runner import ConcurrentAppend
 from services.kernel.application.state_cache import StateCache
 from services.kernel.application.work import Send, Sql, Versioned
 from services.kernel.domain.decider import Kind
@@ -197,6 +204,26 @@ class UnitOfWork:
                 " attempts = 0, failed = NULL",
                 *rows,
             )
+
+    async def write(self, sql: Any) -> Appended | None:
+        """Write timers and events, as part of the transaction that ``sql`` is in.
+
+        Returns:
+            Where the events are in the log; None without events.
+
+        Raises:
+            ConcurrentAppend: Another appended meanwhile, or what the unit relied on was dropped;
+                the transaction must not commit.
+        """
+        if self.is_outdated:
+            raise ConcurrentAppend("the database was lost meanwhile")
+        await self.flush_timers(sql)
+        if not self.events:
+            return None
+        answer = await append(sql, [self.events])
+        if answer.refused:
+            raise ConcurrentAppend(self.events[0].stream)
+        return answer
 
     def keep(self) -> None:
         """Cache the states that this unit knows; called after its commit."""

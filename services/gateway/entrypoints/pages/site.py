@@ -1,6 +1,5 @@
 """The pages: an order's own page, the start page for development, the map of the API."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -11,16 +10,9 @@ from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from oms.catalog.v1 import catalog_events_pb2 as catalog
-from oms.catalog.v1 import catalog_service_pb2 as catalog_service
-from oms.delivery.v1 import delivery_service_pb2 as delivery
-from oms.notification.v1 import notification_service_pb2 as notification
 from oms.order.v1 import order_service_pb2 as order
 
 from services.gateway.entrypoints.http.contracts import (
-    CATALOG,
-    DELIVERY,
-    NOTIFICATION,
     ORDER,
 )
 from services.gateway.entrypoints.http.incoming import Metadata, incoming, metadata
@@ -29,12 +21,10 @@ from services.gateway.entrypoints.http.problems import CODES, REASONS, Problem, 
 from services.gateway.entrypoints.http.remote import Remote
 from services.gateway.entrypoints.http.streams import Streams, changed_bytes
 from services.gateway.entrypoints.http.wire import enum_names
+from services.gateway.entrypoints.pages.beside import beside
 from services.gateway.entrypoints.pages.links import Links
 from services.gateway.entrypoints.pages.order_page import (
-    Extras,
     Reader,
-    awaits_collection,
-    hands_over,
     order_page,
 )
 from services.gateway.entrypoints.pages.stock_site import StockSite
@@ -65,9 +55,6 @@ _TIMEOUT_S = 5.0
 _BAD_REQUEST, _NOT_FOUND, _UNAVAILABLE = 400, 404, 503
 _LONGEST_TOKEN = 500
 _LATEST = 20
-_PICKUP_CODES = 10  # groups of one order whose codes a page shows
-_PLACES = 10  # sites of one order that a page names
-_PAGE_SKUS = 200
 _SHOWN_STATUSES = ("placed", "accepted", "completed", "refused", "cancelled")
 
 
@@ -127,20 +114,14 @@ class Site:
         tenant, order_id = named
         acting = self._metadata(request, tenant)
         try:
-            found, messages = await asyncio.gather(
-                self._call(ORDER["GetOrder"], order.GetOrderRequest(order_id=order_id), acting),
-                self._messages(order_id, acting),
-            )
-            codes, products, sites = await asyncio.gather(
-                self._codes(found.order, acting),
-                self._products(found.order, acting),
-                self._sites(found.order, acting),
-            )
+            asked = order.GetOrderRequest(order_id=order_id)
+            answer = await self._call(ORDER["GetOrder"], asked, acting)
         except Problem as wrong:
             if wrong.kind.status == _NOT_FOUND:
                 return self._notice(request, "not_found", _NOT_FOUND)
             return self._notice(request, "away", _UNAVAILABLE)
-        shown = order_page(found.order, Extras(messages, codes, products, sites), reader)
+        found: order.Order = answer.order
+        shown = order_page(found, await beside(found, acting, self._call), reader)
         shown["stream"] = f"/track/{token}/stream"
         return self._page(request, "track.html", shown)
 
@@ -218,56 +199,6 @@ class Site:
             raise problem("ROUTE_NOT_FOUND")
         shown = {"headline": kind.title, "help": kind.remedy, "code": f"{kind.status} {reason}"}
         return self._page(request, "notice.html", shown)
-
-    async def _messages(self, order_id: str, acting: Metadata) -> list[notification.Message]:
-        """The mailbox is an extra: without it the page still says where the order is."""
-        asked = notification.ListMessagesRequest(order_id=order_id, page_size=200)
-        try:
-            answer = await self._call(NOTIFICATION["ListMessages"], asked, acting)
-        except Problem:
-            return []
-        return list(answer.messages)
-
-    async def _products(
-        self, found: order.Order, acting: Metadata
-    ) -> Mapping[str, catalog.Product]:
-        """Names are an extra, too: without them the page shows skus."""
-        skus = sorted({line.sku for one in found.groups for line in one.group.lines})
-        named: dict[str, catalog.Product] = {}
-        for first in range(0, len(skus), _PAGE_SKUS):
-            part = skus[first : first + _PAGE_SKUS]
-            asked = catalog_service.ListProductsRequest(page_size=_PAGE_SKUS, skus=part)
-            try:
-                answer = await self._call(CATALOG["ListProducts"], asked, acting)
-            except Problem:
-                break
-            named |= {one.sku: one for one in answer.products}
-        return named
-
-    async def _sites(self, found: order.Order, acting: Metadata) -> Mapping[str, catalog.Site]:
-        """Return where the customer comes for a group himself."""
-        wanted = sorted({one.group.handover_site_id for one in found.groups if hands_over(one)})
-        sites: dict[str, catalog.Site] = {}
-        for site_id in wanted[:_PLACES]:
-            asked = catalog_service.GetSiteRequest(site_id=site_id)
-            try:
-                answer = await self._call(CATALOG["GetSite"], asked, acting)
-            except Problem:
-                continue
-            sites[site_id] = answer.site
-        return sites
-
-    async def _codes(self, found: order.Order, acting: Metadata) -> Mapping[str, str]:
-        ready = [one.group.group_id for one in found.groups if awaits_collection(one)]
-        codes: dict[str, str] = {}
-        for group_id in ready[:_PICKUP_CODES]:
-            asked = delivery.GetPickupCodeRequest(group_id=group_id)
-            try:
-                answer = await self._call(DELIVERY["GetPickupCode"], asked, acting)
-            except Problem:
-                continue  # the feed has not reached delivery yet: the next reading shows it
-            codes[group_id] = answer.pickup_code
-        return codes
 
     async def _call(self, method: Any, asked: Any, acting: Metadata) -> Any:
         return await self._remote.call(method, asked, acting, _TIMEOUT_S)
