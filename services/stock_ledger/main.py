@@ -12,6 +12,7 @@ from oms.stock_ledger.v1 import promise_service_pb2_grpc as promise_rpc
 from oms.stock_ledger.v1 import stock_feed_service_pb2_grpc as feed_rpc
 from oms.stock_ledger.v1 import stock_ledger_service_pb2_grpc as rpc
 
+from services.kernel.adapters.closed_books import broken_books
 from services.kernel.application.work import Sql
 from services.kernel.main import Kernel, Service
 from services.stock_ledger.adapters.event_codec import event_codec
@@ -22,6 +23,7 @@ from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.hold_expiries import EXPIRIES_TIMER, expire_together
 from services.stock_ledger.application.hot_writer import HotLimits, HotWriter
 from services.stock_ledger.application.many_holds import ManyHolds
+from services.stock_ledger.domain.stock_item import STOCK
 from services.stock_ledger.entrypoints.feed_server import SCOPES as FEED_SCOPES
 from services.stock_ledger.entrypoints.feed_server import StockFeedGrpc
 from services.stock_ledger.entrypoints.grpc_server import SCOPES, StockLedgerGrpc
@@ -89,6 +91,12 @@ def build(kernel: Kernel) -> Service:
     async def seals(sql: Sql) -> list[str]:
         return [fault async for fault in first(broken_seals(sql), _MOST_SHOWN)]
 
+    async def books(sql: Sql) -> list[str]:
+        kinds = {STOCK.category: STOCK}
+        return [
+            fault async for fault in first(broken_books(sql, event_codec(), kinds), _MOST_SHOWN)
+        ]
+
     async def negative(sql: Sql) -> list[str]:
         return await unexplained(sql, _MOST_SHOWN)
 
@@ -114,7 +122,9 @@ def build(kernel: Kernel) -> Service:
             "I2 I3 I4: the books balance, nothing is promised twice, holds end": audit,
             "I2: what is below zero has a discrepancy": negative,
             "what was sealed is unchanged": seals,
+            "closed books are what the log comes to": books,
         },
         open_stock=kept_for,
+        long_streams=(STOCK,),
         tasks=(Sealer(kernel.runner, kernel.clock).work,),
     )

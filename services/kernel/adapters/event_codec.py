@@ -23,13 +23,25 @@ class EventCodec:
         upcasts: For each older name still in some log, the step to the *next* version:
             ``{"order.placed.v1": add_currency}``; it maps the decoded fields of v1 to those of v2.
 
+        states: Of each category of streams that grow long, the name of the format in which its
+            state is kept, and its class. A changed class gets another name; states under the old
+            one are then passed over, and folded anew.
+
     Raises:
         ValueError: A name has no version, a class has two names, or a step leads nowhere.
     """
 
     def __init__(
-        self, types: Mapping[str, type[Any]], upcasts: Mapping[str, Upcast] | None = None
+        self,
+        types: Mapping[str, type[Any]],
+        upcasts: Mapping[str, Upcast] | None = None,
+        states: Mapping[str, tuple[str, type[Any]]] | None = None,
     ) -> None:
+        self._state_formats = {category: name for category, (name, _) in (states or {}).items()}
+        self._state_decoders: dict[str, Callable[[bytes], Any]] = {
+            category: msgspec.json.Decoder(state_type).decode
+            for category, (_, state_type) in (states or {}).items()
+        }
         self._names = {event_type: name for name, event_type in types.items()}
         if len(self._names) != len(types):
             raise ValueError("an event class has two names")
@@ -67,6 +79,22 @@ class EventCodec:
         except KeyError:
             raise UnknownEventTypeError(name) from None
         return decoder(state)
+
+    def state_format(self, category: str) -> str | None:
+        """Return the name of the format in which states of a category are kept, if they are."""
+        return self._state_formats.get(category)
+
+    def encode_state(self, state: object) -> bytes:
+        """Return a state as it is kept."""
+        return self._encode(state)
+
+    def decode_state(self, category: str, data: bytes) -> Any:
+        """Return the state.
+
+        Raises:
+            msgspec.ValidationError: It does not fit the class.
+        """
+        return self._state_decoders[category](data)
 
     def _upcasting(
         self, name: str, types: dict[str, type[Any]], upcasts: dict[str, Upcast]

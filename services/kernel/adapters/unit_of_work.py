@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from services.kernel.adapters.closed_books import closed_states
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import (
     Appended,
@@ -126,7 +127,8 @@ class UnitOfWork:
             if stream not in self._known and self._cache.get(stream) is None
         }
         if missing:
-            self._known |= await load_states(self._sql, self._codec, missing)
+            closed = await closed_states(self._sql, self._codec, missing)
+            self._known |= await load_states(self._sql, self._codec, missing, closed)
             self._read_here |= missing.keys()
 
     async def read_on[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
@@ -272,6 +274,8 @@ class UnitOfWork:
         if not streams:
             return
         at_hand = {s: self._known.get(s) or self._cache.get(s) for s in streams}
+        unknown = [stream for stream, state in at_hand.items() if state is None]
+        at_hand |= await closed_states(self._sql, self._codec, unknown)
         self._known |= await load_states(
             self._sql,
             self._codec,

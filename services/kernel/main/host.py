@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 from services.kernel.adapters.appender import Appender, AppenderLimits
+from services.kernel.adapters.closed_books import EVERY_EVENTS, BookCloser
 from services.kernel.adapters.consumer import Consumer, Home
 from services.kernel.adapters.database import Database
 from services.kernel.adapters.durability import Barrier
@@ -97,6 +98,11 @@ class ServiceHost:
         self.service = build(
             Kernel(self.runner, self.reader, clock, target, self._ownership or SoleOwner())
         )
+        self._books = BookCloser(
+            derived,
+            lambda: self.service.codec,
+            {kind.category: kind for kind in self.service.long_streams},
+        )
         self.reader.models = [model.name for model in self.service.read_models]
         home = Home(
             derived,
@@ -182,6 +188,9 @@ class ServiceHost:
         if self._tail is not None:
             self._tail.offer(events, last_position, at)
         self.reader.committed(events)
+        for event in events:
+            if event.version % EVERY_EVENTS == 0:
+                self._books.grown(event.stream)
 
 
 async def _supervise(task: Callable[[], Awaitable[None]], name: str) -> None:

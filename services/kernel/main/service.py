@@ -15,6 +15,7 @@ from services.kernel.application.feeds import Subscription
 from services.kernel.application.ownership import Ownership, SoleOwner
 from services.kernel.application.runner import Reader, Runner
 from services.kernel.application.work import Sql, Work
+from services.kernel.domain.decider import Kind
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
 
@@ -66,6 +67,8 @@ class Service:
             needs and returns one sentence per violation, a bounded number.
         open_stock: What a service that keeps stock for orders still keeps, for the comparison of
             services in ``oms verify``.
+        long_streams: Kinds whose books are closed now and then, so that a cold load of a long
+            stream need not read all of it; the codec has the format of their states.
     """
 
     name: str
@@ -79,6 +82,7 @@ class Service:
     tasks: tuple[Callable[[], Awaitable[None]], ...] = ()
     checks: Mapping[str, Check] = field(default_factory=dict[str, Check])
     open_stock: KeptStock | None = None
+    long_streams: tuple[Kind[Any, Any, Any], ...] = ()
 
     @property
     def topic(self) -> str:

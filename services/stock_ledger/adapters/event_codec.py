@@ -18,6 +18,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationRefused,
     ReservationReleased,
 )
+from services.stock_ledger.domain.stock_item import StockItem
 from services.stock_ledger.domain.stock_rule import RuleSet, RuleWithdrawn
 
 
@@ -45,5 +46,6 @@ def event_codec() -> EventCodec:
             "holder.counted.v1": HoldCounted,
             "holder.uncounted.v1": HoldUncounted,
             "reservation.closed.v1": ReservationClosed,
-        }
+        },
+        states={"stock": ("stock.v1", StockItem)},
     )
