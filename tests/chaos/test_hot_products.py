@@ -18,5 +18,4 @@ async def test_a_hundred_thousand_holds_run_out_in_a_minute_and_nothing_leaks(
     clock = Clock()
     async with running(postgres_dsn, ["stock_ledger"], clock=clock) as stack:
         took_s = await expiry_storm(Shop(stack, clock), 100_000)
-    print(f"100,000 holds ran out in {took_s:.1f} s")
-    assert took_s < _MOST_S
+    assert took_s < _MOST_S, f"they took {took_s:.0f} s"
