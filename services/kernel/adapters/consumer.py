@@ -93,6 +93,21 @@ class Parked:
     attempts: int
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one partition brings.
+
+    Attributes:
+        partition: One that was assigned.
+        envelopes: In its order.
+        bus_offset: Where the bus has the last of them.
+    """
+
+    partition: int
+    envelopes: Sequence[Envelope]
+    bus_offset: int
+
+
 class WatermarkMoved(Exception):
     """Another owner of the partition went on; what it did must not be done again."""
 
@@ -154,6 +169,39 @@ class Consumer:
         await self._reload_blocked()
         return int(row[1])
 
+    async def consume_together(self, parts: Sequence[Part]) -> None:
+        """Give batches of several partitions their effect, in one commit if all goes well.
+
+        If anything does not, nothing of it was kept, and each is consumed by itself.
+        """
+        if len(parts) > 1 and not self._blocked and not self._contended:
+            fresh = [
+                Part(part.partition, batch, part.bus_offset)
+                for part in parts
+                if (batch := self._fresh(part.partition, part.envelopes))
+            ]
+            # What concerns nobody costs no commit by itself either.
+            if len(fresh) > 1 and await self._are_kept_together(fresh):
+                heard = {part.partition for part in fresh}
+                parts = [part for part in parts if part.partition not in heard]
+        for part in parts:
+            await self.consume(part.partition, part.envelopes, part.bus_offset)
+
+    def _fresh(self, partition: int, envelopes: Sequence[Envelope]) -> list[Envelope]:
+        mark = self._watermarks[partition]
+        return [e for e in envelopes if e.position > mark and e.type not in self._passes_over]
+
+    async def _are_kept_together(self, parts: Sequence[Part]) -> bool:
+        try:
+            with METRICS.consume_seconds.labels(self.group).time():
+                await self._unit_of_several(parts)
+        except Exception as error:  # whatever it is, `consume` knows what to do
+            _log.debug("%s goes on partition by partition: %r", self.group, error)
+            return False
+        last = max((part.envelopes[-1] for part in parts), key=lambda e: e.recorded_at)
+        self._count(sum(len(part.envelopes) for part in parts), last)
+        return True
+
     async def consume(  # noqa: C901, PLR0912 - three answers to three failures, in one place
         self, partition: int, envelopes: Sequence[Envelope], bus_offset: int = -1
     ) -> None:
@@ -211,15 +259,16 @@ class Consumer:
                 else:
                     await self._try_again_or_park(partition, batch[0], bus_offset)
             else:
-                METRICS.consumed.labels(self.group).inc(len(batch))
-                METRICS.consume_batch_size.labels(self.group).observe(len(batch))
-                lag = self._home.clock.now() - batch[-1].recorded_at
-                METRICS.watermark_lag_seconds.labels(self.group, self.topic).set(
-                    lag.total_seconds()
-                )
+                self._count(len(batch), batch[-1])
                 self._watermarks[partition] = max(batch[-1].position, envelopes[-1].position)
                 self._bus_offsets[partition] = bus_offset
                 return
+
+    def _count(self, messages: int, last: Envelope) -> None:
+        METRICS.consumed.labels(self.group).inc(messages)
+        METRICS.consume_batch_size.labels(self.group).observe(messages)
+        lag = self._home.clock.now() - last.recorded_at
+        METRICS.watermark_lag_seconds.labels(self.group, self.topic).set(lag.total_seconds())
 
     async def _was_heard(self, envelope: Envelope) -> bool:
         """Tell whether the log holds what followed from a message: then no race explains a refusal.
@@ -437,6 +486,60 @@ class Consumer:
                 self._watermarks[partition] = batch[-1].position
             if kept is not None:
                 home.committed(work.events, *kept)
+
+    async def _unit_of_several(self, parts: Sequence[Part]) -> None:
+        """One transaction for several partitions: all watermarks, effects, own events."""
+        home = self._home
+        decoded = [(self._subscription.read(e), e) for part in parts for e in part.envelopes]
+        async with self._turn, AsyncExitStack() as stack:
+            sql = LazyTransaction(home.database, stack, keeps_connection=True)
+            work = UnitOfWork(
+                sql,
+                home.codec,
+                home.cache,
+                home.clock.now(),
+                is_sole_writer=home.is_sole_writer,
+            )
+            await self._hear(work, decoded)
+            answer = None
+            has_effect = bool(work.events or work.timers or sql.transaction)
+            if has_effect:
+                if work.is_outdated:
+                    raise WatermarkMoved(self.group)
+                await self._advance_several(sql, parts)
+                if work.timers:
+                    await work.flush_timers(sql)
+                if work.events:
+                    answer = await event_log.append(sql.transaction, [work.events])
+                    if answer.refused:
+                        work.forget()
+                        raise ConcurrentAppend(work.events[0].stream)
+                await sql.commit()
+            work.keep()
+            for part in parts:
+                self._watermarks[part.partition] = part.envelopes[-1].position
+                self._bus_offsets[part.partition] = part.bus_offset
+                if has_effect:
+                    self._stored[part.partition] = part.envelopes[-1].position
+            if answer is not None:
+                home.committed(work.events, answer.last_position, answer.at)
+
+    async def _advance_several(self, connection: Any, parts: Sequence[Part]) -> None:
+        moved = await connection.execute(
+            "UPDATE watermarks w SET position = p.position,"
+            " bus_offset = greatest(w.bus_offset, p.bus_offset)"
+            " FROM unnest($3::int[], $4::bigint[], $5::bigint[], $6::bigint[])"
+            " AS p (partition, stored, position, bus_offset)"
+            " WHERE w.group_name = $1 AND w.topic = $2 AND w.partition = p.partition"
+            " AND w.position = p.stored",
+            *(self.group, self.topic),
+            [part.partition for part in parts],
+            [self._stored[part.partition] for part in parts],
+            [part.envelopes[-1].position for part in parts],
+            [part.bus_offset for part in parts],
+        )
+        if moved != f"UPDATE {len(parts)}":
+            raise WatermarkMoved(self.group)
 
     async def _keep(
         self,

@@ -9,7 +9,7 @@ ours stands before its own, which decodes headers and so falls over a hostile on
 does not give, and how they are done here:
 
 * it flattens the partitions of a read into one batch: the records name theirs, so they are taken
-  apart again, in order;
+  apart again, in order; all of them have their effect in one commit, if nothing goes wrong;
 * it swallows what a handler raises and reads on: the handler here never raises, and goes back to
   where it stood when it could not do its work;
 * between an assignment and the seek that follows, aiokafka may already read from elsewhere: such a
@@ -24,7 +24,7 @@ are passed over by position.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, override
 
 from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
@@ -33,7 +33,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
 
 from services.kernel.adapters import kafka_records as records
-from services.kernel.adapters.consumer import Consumer, Parked
+from services.kernel.adapters.consumer import Consumer, Parked, Part
 from services.kernel.adapters.database import is_outage
 from services.kernel.adapters.kafka_options import (
     KafkaOptions,
@@ -331,9 +331,13 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             if self._is_stopping or not self._ready.is_set():
                 return
             self._batch_size.observe(len(batch))
-            for place, part in self._by_partition(batch).items():
-                if await self._is_current(place, part):
-                    await self._deal(place, part)
+            await self._deal(
+                {
+                    place: part
+                    for place, part in self._by_partition(batch).items()
+                    if await self._is_current(place, part)
+                }
+            )
             await self._consumer.note_watermarks()
 
     def _by_partition(
@@ -352,20 +356,78 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             return False
         return position > part[-1].offset
 
-    async def _deal(self, place: TopicPartition, part: Sequence[records.Record]) -> None:
+    async def _deal(self, parts: dict[TopicPartition, list[records.Record]]) -> None:
+        """Give what lies on several partitions its effect, with one commit where that is possible.
+
+        What could not be done is read again; a partition that failed holds no other back.
+        """
+        together: dict[TopicPartition, Part] = {}
+        for place, part in parts.items():
+            run = self._readable(place.partition, part)
+            if run is not None:
+                together[place] = run
+            else:
+                await self._try(place, part, self._consume(place.partition, part))
+        runs = [run for run in together.values() if run.envelopes]
+        places = {place: parts[place] for place in together}
+        if not await self._are_done(places, runs):
+            for place, part in places.items():
+                await self._try(place, part, self._consume(place.partition, part))
+
+    async def _are_done(
+        self, parts: dict[TopicPartition, list[records.Record]], runs: Sequence[Part]
+    ) -> bool:
         try:
-            await self._consume(place.partition, part)
+            await self._consumer.consume_together(runs)
+        except Exception:
+            _log.exception("%s goes on partition by partition", self._group)
+            return False
+        for place, part in parts.items():
+            self._done(place, part)
+        return True
+
+    async def _try(
+        self,
+        place: TopicPartition,
+        part: Sequence[records.Record],
+        consuming: Coroutine[Any, Any, None],
+    ) -> None:
+        try:
+            await consuming
         except Exception:
             _log.exception("%s stays at %s, offset %d", self._group, place, part[0].offset)
             with contextlib.suppress(IllegalStateError):
                 self._client.seek(place, part[0].offset)
             await asyncio.sleep(self._pause_s)
             self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
-            return
+        else:
+            self._done(place, part)
+
+    def _done(self, place: TopicPartition, part: Sequence[records.Record]) -> None:
         self._pause_s = _FIRST_PAUSE_S
         last = part[-1].offset
         self._handled[place.partition] = last
         self._uncommitted[place] = last + 1
+
+    def _readable(self, partition: int, part: Sequence[records.Record]) -> Part | None:
+        """Return what is new on a partition; None if one of its records cannot be read."""
+        mark = self._consumer.watermark(partition)
+        run: list[Envelope] = []
+        passed_over = 0
+        for record in part:
+            try:
+                envelope = records.envelope_of(self._consumer.topic, record)
+                records.check_step(envelope.position, mark)
+            except records.Unreadable:
+                return None
+            # A relay may repeat itself within one batch.
+            if envelope.position > mark:
+                run.append(envelope)
+                mark = envelope.position
+            else:
+                passed_over += 1
+        self._passed_over.inc(passed_over)
+        return Part(partition, run, part[-1].offset)
 
     async def commit(self) -> None:
         """Tell the broker how far this is, for the eyes of those who watch the lag.
@@ -379,10 +441,11 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                     await self._client.commit(offsets)
 
     async def _consume(self, partition: int, part: Sequence[records.Record]) -> None:
+        """Give one partition's records their effect; those that cannot be read are parked."""
         consumer = self._consumer
         mark = consumer.watermark(partition)
         run: list[Envelope] = []
-        offset, passed_over = -1, 0
+        offset = -1
         for record in part:
             try:
                 envelope = records.envelope_of(consumer.topic, record)
@@ -399,13 +462,9 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                 if envelope.position > mark:
                     run.append(envelope)
                     mark = envelope.position
-                else:
-                    passed_over += 1
             offset = record.offset
         if run:
             await consumer.consume(partition, run, offset)
-        if passed_over:
-            self._passed_over.inc(passed_over)
 
     async def _redrive(self) -> None:
         while True:

@@ -43,6 +43,7 @@ class PostgresReader:
         # Versions of the streams that this process wrote last; forgotten all at once when full.
         self._written: dict[str, int] = {}
         self.projector: Projector | None = None
+        self._asking: asyncio.Future[int] | None = None
 
     @property
     def sql(self) -> Sql:
@@ -142,6 +143,12 @@ class PostgresReader:
     async def _position(self) -> int:
         if self.projector is not None and self.projector.position:
             return self.projector.position
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.ensure_future(self._stored_position())
+        # One question for all who wait: what it answers may be a moment old, and is asked again.
+        return await asyncio.shield(self._asking)
+
+    async def _stored_position(self) -> int:
         return int(
             await self._database.sql.fetchval(
                 "SELECT coalesce(min(position), 0) FROM checkpoints WHERE name = ANY($1)",

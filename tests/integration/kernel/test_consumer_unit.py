@@ -12,7 +12,7 @@ import pytest
 from oms.common.v1.common_pb2 import Money
 from oms.order.v1.order_events_pb2 import OrderEvent, PaymentCaptured
 
-from services.kernel.adapters.consumer import Consumer
+from services.kernel.adapters.consumer import Consumer, Part
 from services.kernel.adapters.database import with_database
 from services.kernel.adapters.local_bus import LOCAL_PARTITION
 from services.kernel.application.feeds import Envelope
@@ -188,3 +188,47 @@ async def test_what_is_heard_again_from_before_the_watermark_has_the_same_ids(
         await consumer.consume(LOCAL_PARTITION, a_batch(1, 2, 3))
     assert await processes.sql("SELECT event_id FROM events ORDER BY notification_id") == before
     assert await processes.watermark() == 3
+
+
+def the_parts(**positions: tuple[int, ...]) -> list[Part]:
+    return [Part(int(name[1:]), a_batch(*those), 9) for name, those in positions.items()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_lies_on_several_partitions_is_kept_in_one_commit(
+    processes: Processes, kind: type[Group]
+) -> None:
+    dying = kind()
+    async with processes.one_more(dying) as consumer:
+        for partition in (1, 2):
+            await consumer.assign(partition)
+        await consumer.consume_together(the_parts(p0=(1, 4), p1=(2, 5), p2=(3,)))
+        commits = "SELECT count(DISTINCT xmin::text) FROM watermarks"
+        assert await processes.sql(commits) == [(1,)]
+        dying.dies_at = 8
+        with pytest.raises(Died):
+            await consumer.consume_together(the_parts(p0=(7,), p1=(8,), p2=(6,)))
+    marks = "SELECT position FROM watermarks WHERE bus_offset = 9 ORDER BY partition"
+    assert await processes.sql(marks) == [(4,), (5,), (3,)]
+    if kind is not Records:
+        assert await processes.heard() == [1, 2, 3, 4, 5]
+    if kind is not Rows:
+        assert await processes.events() == 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_second_owner_of_one_of_several_partitions_changes_nothing_twice(
+    processes: Processes, kind: type[Group]
+) -> None:
+    """What another went on with is passed over; the other partitions go on."""
+    async with processes.one_more(kind()) as first, processes.one_more(kind()) as second:
+        for consumer in (first, second):
+            await consumer.assign(1)
+        await second.consume(1, a_batch(2, 5))
+        await first.consume_together(the_parts(p0=(1, 4), p1=(2, 5, 8)))
+    marks = "SELECT position FROM watermarks ORDER BY partition"
+    assert await processes.sql(marks) == [(4,), (8,)]
+    if kind is not Records:
+        assert await processes.heard() == [1, 2, 4, 5, 8]
+    if kind is not Rows:
+        assert await processes.events() == 5
