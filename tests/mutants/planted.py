@@ -100,7 +100,7 @@ MUTANTS = (
         "stock is looked up in the read model and then taken without looking: oversold",
         (
             Edit(
-                "services/stock_ledger/application/handlers.py",
+                "services/stock_ledger/application/shortages.py",
                 "        if (await work.state(STOCK, key)).state.buckets.free >= line.quantity:\n",
                 "        free = await work.sql.fetchval(\n"
                 '            "SELECT free FROM availability"\n'
