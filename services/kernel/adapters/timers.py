@@ -47,6 +47,7 @@ class Timers:
         self._poll_s = poll_s
         self._task: asyncio.Task[None] | None = None
         self._has_left_some = False
+        self._contended: set[str] = set()
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="timers")
@@ -102,7 +103,13 @@ class Timers:
 
     async def _fire(self, limit: int) -> int:
         home = self._home
-        async with home.turn, home.database.connection() as connection:
+        # Streams over which a race was lost are waited for in line from then on: under a storm of
+        # timers, those who write the same streams all the time would lose every race, or win it.
+        async with (
+            home.turn,
+            home.locks.hold(self._contended),
+            home.database.connection() as connection,
+        ):
             now = home.clock.now()
             work = UnitOfWork(
                 connection, home.codec, home.cache, now, is_sole_writer=home.is_sole_writer
@@ -125,8 +132,10 @@ class Timers:
                         )
                     answer = await work.write(connection)
             except ConcurrentAppend:
+                self._contended = {event.stream for event in work.events}
                 work.forget()
                 raise
+            self._contended = set()
             work.keep()
             if answer is not None:
                 home.committed(work.events, answer.last_position, answer.at)

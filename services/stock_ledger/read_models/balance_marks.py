@@ -103,31 +103,26 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
         for recorded in batch
         if recorded.version % BLOCK == 0 and isinstance(recorded.event, EntryPosted)
     }
-    if not after:
-        return
+    # One at a time: the entries of a hot product hold hundreds of reservations each.
+    for block in sorted(after):
+        await _mark_block(sql, *block, after[block])
+
+
+async def _mark_block(sql: Sql, stream: str, until: int, after: Buckets) -> None:
     rows = await sql.fetch(
-        "SELECT e.originator_id, e.originator_version, e.recorded_at, e.state"
-        " FROM unnest($1::text[], $2::int[]) AS b (stream, until) JOIN events e"
-        " ON e.originator_id = b.stream AND e.originator_version > b.until - $3::int"
-        " AND e.originator_version <= b.until ORDER BY 1, 2",
-        [stream for stream, _ in after],
-        [until for _, until in after],
-        BLOCK,
+        "SELECT originator_id, originator_version, recorded_at, state FROM events"
+        " WHERE originator_id = $1 AND originator_version > $2 AND originator_version <= $3"
+        " ORDER BY originator_version",
+        *(stream, until - BLOCK, until),
     )
-    blocks: dict[tuple[str, int], list[Any]] = defaultdict(list)
-    for row in rows:
-        blocks[row[0], (row[1] + BLOCK - 1) // BLOCK * BLOCK].append(row)
     # In order: what is settled by a block rests on the block before it.
-    await sql.executemany(
+    await sql.execute(
         "INSERT INTO balance_mark (tenant, site_id, sku, version, balance, settled_at,"
         " recorded_until, occurred, changes, causes) SELECT $1, $2, $3, $4, $5,"
         " greatest($6::timestamptz, (SELECT max(settled_at) FROM balance_mark"
         " WHERE tenant = $1 AND site_id = $2 AND sku = $3)), $7, $8, $9, $10::jsonb"
         " ON CONFLICT DO NOTHING",
-        [
-            _mark(stream, until, entries, after[stream, until])
-            for (stream, until), entries in sorted(blocks.items())
-        ],
+        *_mark(stream, until, rows, after),
     )
 
 
