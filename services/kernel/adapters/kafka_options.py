@@ -7,6 +7,8 @@ from typing import Any
 from faststream.middlewares import AckPolicy
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
+_LONGEST_FETCH_MS = 100
+
 _MECHANISMS: dict[str, type[SASLPlaintext | SASLScram256 | SASLScram512]] = {
     "PLAIN": SASLPlaintext,
     "SCRAM-SHA-256": SASLScram256,
@@ -95,6 +97,9 @@ def subscriber_arguments(options: KafkaOptions, group: str) -> dict[str, Any]:
         "batch": True,
         "max_records": options.batch_messages,
         "batch_timeout_ms": options.batch_wait_ms,
+        # aiokafka has one fetch under way per broker: what comes for a partition that was not asked
+        # for, because its last records were still being handled, waits until that one is answered.
+        "fetch_max_wait_ms": _LONGEST_FETCH_MS,
         # MANUAL is also what turns off aiokafka's auto-commit, which commits what is not handled.
         "ack_policy": AckPolicy.MANUAL,
         # "latest" would pass over what was published before the group first came.

@@ -165,7 +165,7 @@ async def events(
     begins: Place | None = None,
     follow: bool = False,
 ) -> AsyncIterator[PublicEvent | None]:
-    """Yield the events of a feed, and None whenever there is no further one at the moment.
+    """Yield the events of a feed; who follows gets None when there is none at the moment.
 
     Args:
         reader: The feed.
@@ -190,9 +190,10 @@ async def events(
         if ends is not None and is_at(place, ends):
             return
         if not has_moved:
-            yield None
+            # What is read up to its end is waited for: there is more, it only takes its time.
             if follow:
-                await asyncio.sleep(_POLL_S)
+                yield None
+            await asyncio.sleep(_POLL_S)
 
 
 async def merged(feeds: Sequence[AsyncIterator[PublicEvent | None]]) -> AsyncGenerator[PublicEvent]:

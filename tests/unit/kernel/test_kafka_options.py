@@ -90,6 +90,7 @@ def test_a_subscriber_is_told_all_of_this() -> None:
         "batch": True,
         "max_records": 500,
         "batch_timeout_ms": 200,
+        "fetch_max_wait_ms": 100,
         "ack_policy": AckPolicy.MANUAL,
         "auto_offset_reset": "earliest",
         "session_timeout_ms": 30_000,

@@ -17,6 +17,7 @@ from oms.order.v1.order_events_pb2 import (
 )
 
 from services.kernel.adapters.feed_contracts import PublicEvent, contract_of, decoded
+from services.kernel.application.reading import Page, Place
 from services.kernel.main.reading import events, merged, moment
 from services.kernel.main.tail import Wanted, as_json, as_text, tail
 from tests.support.feed_of import NOON, FeedOf, envelope
@@ -119,6 +120,25 @@ async def test_feeds_are_merged_by_time_and_an_idle_one_is_not_waited_for() -> N
             if len(seen) == 6:
                 break
     assert seen == [1, 2, 3, 4, 5, 6]
+
+
+class Hesitant(FeedOf):
+    """A feed of a broker that is slow: its first pages are empty, though it has not ended."""
+
+    empty_pages = 2
+
+    async def read(self, place: Place, end: Place | None) -> Page:
+        if self.empty_pages:
+            self.empty_pages -= 1
+            return Page([], place)
+        return await super().read(place, end)
+
+
+async def test_a_feed_that_is_read_to_its_end_is_waited_for_however_slow_it_is() -> None:
+    slow = Hesitant([envelope(1, completed("O1"))])
+    quick = FeedOf([envelope(2, completed("O2")), envelope(3, completed("O3"))])
+    found = merged([events(quick, print), events(slow, print)])
+    assert [event.envelope.position async for event in found] == [1, 2, 3]
 
 
 async def test_a_feed_that_fails_is_not_passed_over() -> None:
