@@ -130,6 +130,10 @@ class Timers:
                             "DELETE FROM timers WHERE timer_id = ANY($1)",
                             [row["timer_id"] for row in rows],
                         )
+                    # Not waited for in the midst of a transaction: who is in line may wait for it.
+                    others = {event.stream for event in work.events} - self._contended
+                    if not home.locks.are_free(others):
+                        raise ConcurrentAppend(next(iter(others)))
                     answer = await work.write(connection)
             except ConcurrentAppend:
                 self._contended = {event.stream for event in work.events}

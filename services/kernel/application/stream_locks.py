@@ -41,6 +41,10 @@ class StreamLocks:
                 lock.release()
                 self._leave(stream)
 
+    def are_free(self, streams: Iterable[str]) -> bool:
+        """Say whether nobody holds any of these streams."""
+        return self._locks.keys().isdisjoint(streams)
+
     async def _queue(self, stream: str, lock: asyncio.Lock | None, users: int) -> None:
         if lock is None:
             lock = asyncio.Lock()

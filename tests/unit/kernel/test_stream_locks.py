@@ -50,3 +50,11 @@ async def test_a_block_that_fails_lets_go() -> None:
             raise ValueError("no")
     async with asyncio.timeout(1), locks.hold({"a", "b"}):
         assert len(vars(locks)["_locks"]) == 2
+
+
+async def test_who_only_looks_does_not_wait() -> None:
+    locks = StreamLocks()
+    async with locks.hold({"a"}):
+        assert not locks.are_free({"a", "b"})
+        assert locks.are_free({"b"})
+    assert locks.are_free({"a", "b"})
