@@ -158,6 +158,7 @@ class Subscribers:
                     continue
         await keep_stock(rows, work.sql)
         own = work.cause.tenant
+        again = [(tenant, order_id) for tenant, order_id in again if order_id]  # or nobody's order
         await work.load(DECISION, [order_id for tenant, order_id in again if tenant == own])
         skus: dict[str, set[str]] = {}
         for tenant, order_id in again:
@@ -206,6 +207,8 @@ class Subscribers:
         corrections: tuple[Correction, ...],
         work: Work,
     ) -> None:
+        if not said.order_id:
+            return  # a reservation that is nobody's order
         decision = (await work.state(DECISION, said.order_id)).state
         if decision.is_closed or decision.revision != said.plan_revision:
             return  # accepted, over, or an answer to a plan that no longer stands
