@@ -5,6 +5,7 @@ and no hold outlives its time because whoever was to end it died.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -28,6 +29,7 @@ RUNS = int(os.environ.get("OMS_LEDGER_KILLS", "100"))
 SEED = 20_261_123
 LEAST_MS, MOST_MS = 300, 1_800
 REPLAY_EVERY = 10
+MOST_STARTS = 3
 
 type Hurt = Callable[[Embedded], Awaitable[None]]
 
@@ -43,9 +45,23 @@ async def shops(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Embed
         await system.stop()
 
 
+async def _start(system: Embedded) -> None:
+    """Start it as whoever minds it would: again, when a busy machine was too slow for it."""
+    for _ in range(MOST_STARTS - 1):
+        try:
+            await system.start()
+        except (RuntimeError, TimeoutError) as slow:
+            report.say(f"did not start: {str(slow)[-200:]!r}")
+            with contextlib.suppress(ProcessLookupError):
+                await system.kill()
+        else:
+            return
+    await system.start()
+
+
 async def _kill_service(system: Embedded) -> None:
     await system.kill()
-    await system.start()
+    await _start(system)
 
 
 async def _kill_database(system: Embedded) -> None:
@@ -53,7 +69,10 @@ async def _kill_database(system: Embedded) -> None:
     os.kill(pid, signal.SIGKILL)
     await asyncio.to_thread(wait_until_gone, pid)
     # Every command finds the server down and starts it; the running system keeps it.
-    code, said = await system.oms("migrate")
+    code, said = 1, ""
+    for _ in range(MOST_STARTS):
+        if code:
+            code, said = await system.oms("migrate")
     assert code == 0, said
 
 
@@ -62,7 +81,7 @@ async def _kill_both(system: Embedded) -> None:
     os.kill(pid, signal.SIGKILL)
     await system.kill()
     await asyncio.to_thread(wait_until_gone, pid)
-    await system.start()
+    await _start(system)
 
 
 async def _cut_connections(system: Embedded) -> None:
