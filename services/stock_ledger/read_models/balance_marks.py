@@ -115,6 +115,8 @@ async def _mark_block(sql: Sql, stream: str, until: int, after: Buckets) -> None
         " ORDER BY originator_version",
         *(stream, until - BLOCK, until),
     )
+    if not rows:
+        return  # told of entries away from their log: there is nothing to sum up
     # In order: what is settled by a block rests on the block before it.
     await sql.execute(
         "INSERT INTO balance_mark (tenant, site_id, sku, version, balance, settled_at,"
