@@ -329,8 +329,9 @@ def _elsewhere(
 
 
 def _stand_back(command: StandBack, decision: Decision) -> Sequence[Event]:
-    if command.revision != decision.revision or not decision.replaced:
-        return []  # an answer to a plan that no longer stands
+    is_current = command.revision == decision.revision and bool(decision.replaced)
+    if decision.is_over or not is_current:
+        return []  # an answer to a plan that no longer stands, or of an order that is over
     superseded = PlanSuperseded(
         command.order_id, command.revision, Cause.REFUSED, command.corrections
     )
