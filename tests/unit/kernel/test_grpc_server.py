@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections import Counter
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -29,6 +28,7 @@ from tests.support.grpc_stand import (
     problem,
     served,
 )
+from tests.support.stack import eventually
 
 
 async def test_a_call_with_a_good_key_is_served_for_the_tenant_of_the_key() -> None:
@@ -312,19 +312,22 @@ async def test_every_call_is_counted_by_its_outcome() -> None:
         await stand.call("Say")
         await problem(stand.call("Lose"))
         await problem(stand.call("Say", metadata=()))
-        counted = Counter(
-            {
-                (sample.labels["method"].rpartition("/")[2], sample.labels["code"]): sample.value
-                for metric in stand.metrics.rpc_seconds.collect()
-                for sample in metric.samples
-                if sample.name.endswith("_count")
-            }
-        )
-        assert counted == {
+        # A caller may have its answer before the server has counted the call.
+        await eventually(lambda: sum(counted(stand).values()) == 4)
+        assert counted(stand) == {
             ("Say", "OK"): 2,
             ("Lose", "NOT_FOUND"): 1,
             ("Say", "UNAUTHENTICATED"): 1,
         }
+
+
+def counted(stand: Stand) -> dict[tuple[str, str], float]:
+    return {
+        (sample.labels["method"].rpartition("/")[2], sample.labels["code"]): sample.value
+        for metric in stand.metrics.rpc_seconds.collect()
+        for sample in metric.samples
+        if sample.name.endswith("_count")
+    }
 
 
 async def test_the_guard_costs_little() -> None:
