@@ -11,3 +11,5 @@ plugins=(--plugin=protoc-gen-mypy=.venv/bin/protoc-gen-mypy --plugin=protoc-gen-
 .venv/bin/python -m grpc_tools.protoc -I contracts/proto "${plugins[@]}" \
     --grpc_python_out=contracts/gen --mypy_grpc_out=quiet:contracts/gen "${services[@]}"
 find contracts/gen/oms -type d -exec touch {}/__init__.py \;
+# What the OpenAPI document tells of each field: generated code has lost it.
+PYTHONPATH=. .venv/bin/python -m contracts.describe.comments > contracts/gen/oms/comments.json

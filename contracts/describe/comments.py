@@ -1,5 +1,10 @@
-"""The comments of the contracts, which generated code has lost."""
+"""The comments of the contracts, which generated code has lost.
 
+Run as a program it prints them as JSON, for `contracts/generate.sh`.
+"""
+
+import json
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
@@ -11,7 +16,7 @@ from grpc_tools import protoc
 
 
 def comments_of(protos: Path) -> Mapping[str, str]:
-    """Return the comment above each message, field, enum and value by its full name.
+    """Return the comment above each message, field, enum, value and method by its full name.
 
     Args:
         protos: Folder of all contracts.
@@ -52,6 +57,10 @@ def _name(file: Any, path: list[int]) -> str:
                 at = at.message_type[index]
             case ("FileDescriptorProto", 5) | ("DescriptorProto", 4):
                 at = at.enum_type[index]
+            case ("FileDescriptorProto", 6):
+                at = at.service[index]
+            case ("ServiceDescriptorProto", 2):
+                at = at.method[index]
             case ("DescriptorProto", 2):
                 at = at.field[index]
             case ("DescriptorProto", 3):
@@ -62,3 +71,7 @@ def _name(file: Any, path: list[int]) -> str:
                 return ""
         names.append(at.name)
     return ".".join(names)
+
+
+if __name__ == "__main__":
+    json.dump(dict(sorted(comments_of(Path("contracts/proto")).items())), sys.stdout, indent=0)

@@ -16,6 +16,7 @@ from services.kernel.adapters.closed_books import broken_books
 from services.kernel.application.work import Sql
 from services.kernel.main import Kernel, Service
 from services.stock_ledger.adapters.event_codec import event_codec
+from services.stock_ledger.adapters.instruments import HOT_INSTRUMENTS
 from services.stock_ledger.adapters.publications import publish
 from services.stock_ledger.adapters.seals import Sealer, broken_seals
 from services.stock_ledger.application.giving_back import EXPIRY_TIMER
@@ -74,10 +75,11 @@ def build(kernel: Kernel) -> Service:
     process, rounds = secrets.token_hex(8), itertools.count(1)
     writer = HotWriter(
         kernel.runner,
-        ManyHolds(begun),
+        ManyHolds(begun, settings.most_holds_per_customer),
         kernel.ownership,
         lambda: f"{process}.{next(rounds)}",
         HotLimits(settings.hot_round_lines, settings.hot_waiting_lines),
+        HOT_INSTRUMENTS,
     )
     hot = HotStockGrpc(writer, timedelta(seconds=settings.hold_seconds))
 

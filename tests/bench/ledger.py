@@ -28,7 +28,7 @@ async def serve(postgres_dsn: str) -> None:
             [host.service],
             authenticator=nobody,
             telemetry=TELEMETRY,
-            limits=Limits(),
+            limits=Limits(concurrent_calls=1_024),
             service_token=ServiceToken(_TOKEN, frozenset({"stock:read", "stock:write"})),
         )
         port = await server.start("127.0.0.1:0")

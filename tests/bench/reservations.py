@@ -71,16 +71,19 @@ class Platform:
 async def reservations(postgres_dsn: str) -> AsyncIterator[Result]:
     """50,000 buyers of 10,000 units, 512 of them waiting at any time; then baskets over many pairs.
 
+    Once through a platform that carries them over four connections, once over 512 of their own.
+
     Reference: one conditional UPDATE of the pair's row per buyer, on disk when it returns, by 512
     buyers over a pool of 32 connections; no events, no idempotence, no expiry, no network but the
     database's.
     """
     reference = await _by_update(postgres_dsn)
     tell(f"reservations: one UPDATE each, {reference[0]:.0f}/s")
-    async with ledger(postgres_dsn, CONNECTIONS) as (channels, name):
+    async with ledger(postgres_dsn, IN_FLIGHT) as (channels, name):
         dsn = with_database(postgres_dsn, name)
-        platform = Platform(channels)
-        carriers = [asyncio.create_task(platform.carry(channel)) for channel in channels]
+        few = channels[:CONNECTIONS]
+        platform = Platform(few)
+        carriers = [asyncio.create_task(platform.carry(channel)) for channel in few]
         try:
             await _receive(channels[0], [("hot", f"P{n}", units) for n, units in _SALES.items()])
             await _sale(platform, 0, 5_000)
@@ -92,6 +95,8 @@ async def reservations(postgres_dsn: str) -> AsyncIterator[Result]:
                 await _expect_settled(dsn, f"P{sale}", _SALES[sale] - sold, sold)
                 for result in _results(case, buyers, rate, latencies, reference):
                     yield result
+            for result in await _each_by_himself(channels, dsn):
+                yield result
             async for result in _baskets(platform, channels[0], dsn):
                 yield result
         finally:
@@ -99,7 +104,7 @@ async def reservations(postgres_dsn: str) -> AsyncIterator[Result]:
                 carrier.cancel()
 
 
-_SALES = {0: 10_000, 1: _UNITS, 2: 1_000_000}
+_SALES = {0: 10_000, 1: _UNITS, 2: 1_000_000, 3: _UNITS}
 _CASES = (("10,000 units for 50,000 buyers", _BUYERS), ("enough for everybody", 20_000))
 
 
@@ -124,6 +129,42 @@ async def _sale(platform: Platform, sale: int, buyers: int) -> tuple[float, list
 
     rate, latencies = await _crowd(buy, buyers)
     return rate, latencies, held
+
+
+async def _each_by_himself(channels: Sequence[grpc.aio.Channel], dsn: str) -> list[Result]:
+    """The same sale without a platform: 512 connections, on each one buyer at a time, in a call."""
+    sale, held = 3, 0
+    tell(f"reservations: {_BUYERS} buyers over {len(channels)} connections")
+    free = deque([HotStockServiceStub(channel) for channel in channels])
+
+    async def buy(n: int) -> bool:
+        nonlocal held
+        stub = free.popleft()
+        request = wire.ReserveBatchRequest(
+            request_id=f"alone-{n}",
+            reservations=[_wanted(f"S{sale}-{n}", [("hot", f"P{sale}", 1)])],
+        )
+        response = await stub.ReserveBatch(request, metadata=METADATA, timeout=30)
+        free.append(stub)
+        held += response.results[0].outcome == wire.BATCH_OUTCOME_HELD
+        return True
+
+    rate, latencies = await _crowd(buy, _BUYERS)
+    if held != _UNITS:
+        raise RuntimeError(f"{held} sold of {_UNITS}")
+    await _expect_settled(dsn, f"P{sale}", 0, _UNITS)
+    params = {
+        "case": "10,000 units for 50,000 buyers, a connection each, one reservation a call",
+        "buyers": _BUYERS,
+        "in_flight": IN_FLIGHT,
+        "connections": len(channels),
+        "most_per_call": 1,
+    }
+    p99 = percentile(latencies, 0.99) * 1000
+    return [
+        Result("reservations", rate, "reservations/s", params=params),
+        Result("reservations", p99, "ms", params=params | {"percentile": 99}),
+    ]
 
 
 async def _crowd(buy: Buy, buyers: int) -> tuple[float, list[float]]:

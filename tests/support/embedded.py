@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -14,18 +13,12 @@ from pathlib import Path
 
 import httpx
 
+from services.kernel.adapters.ports import free_port
 from tests.support.api import Api
 
 _READY_WITHIN_S = 90.0
 _STOPPED_WITHIN_S = 60.0
 _ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    """Return a port that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -7,6 +7,7 @@ whether anything was lost or done twice, is for the test to see.
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -35,6 +36,7 @@ _LEADERS_LOCK = 7_235_002
 _LOOK_S = 0.1
 _MOVES_WITHIN_S = 60.0
 _PARKS_WITHIN_S = 30.0
+_UNDECIDED = 202
 _ROWS_PER_CALL = 500
 _CALLS_AT_ONCE = 8
 
@@ -156,7 +158,12 @@ async def feeds_played_again(system: OnStack, _: Api, size: Size) -> Facts:
     return {"records": played}
 
 
-async def poison(system: OnStack, _: Api, __: Size) -> Facts:
+async def poison(system: OnStack, api: Api, _: Size) -> Facts:
+    """Messages come that cannot be heard: some are no events, one meets a handler that fails."""
+    return {"no_events": await _no_events(system), "bug": await _handler_that_fails(system, api)}
+
+
+async def _no_events(system: OnStack) -> Facts:
     """Something that is no event comes by a feed; it is parked, and dropped by a person."""
     topic, stream = topic_of("order"), "faults/order-poison"
     listeners = {"notification", "sourcing", "stock_ledger", "picking", "delivery", "returns"}
@@ -173,6 +180,42 @@ async def poison(system: OnStack, _: Api, __: Size) -> Facts:
     code, said = await system.oms("parked", "drop", stream, "--yes")
     assert (code, said.split()[0]) == (0, str(3 * len(listeners))), said
     return {"parked_by": sorted(parked), "parked_after_s": round(took_s, 1)}
+
+
+async def _handler_that_fails(system: OnStack, api: Api) -> Facts:
+    """Sourcing fails on one order, whatever it tries; once that is mended, it is driven again.
+
+    What follows of the order waits behind; other orders go on meanwhile.
+    """
+    order_id = f"poison-{secrets.token_hex(4)}"
+    stream = f"faults/order-{order_id}"
+    began = time.monotonic()
+    async with _owner(system, "oms_sourcing") as connection:
+        await connection.execute(
+            "CREATE FUNCTION a_bug() RETURNS trigger LANGUAGE plpgsql AS"
+            " $$BEGIN RAISE 'a bug'; END$$;"
+            " CREATE TRIGGER a_bug BEFORE INSERT ON events FOR EACH ROW"
+            f" WHEN (new.originator_id = 'faults/decision-{order_id}') EXECUTE FUNCTION a_bug()"
+        )
+        try:
+            placed = await api.place(order_id, [("P1", 1)], wait_s=0)
+            assert placed.status_code == _UNDECIDED, placed.text
+            await _until_parked(system, stream, 1)
+            took_s = time.monotonic() - began
+            await api.done(f"/v1/orders/{order_id}:cancel", {"reason": "CHANGED_MIND"})
+            await _until_parked(system, stream, 2)
+        finally:
+            await connection.execute("DROP TRIGGER a_bug ON events; DROP FUNCTION a_bug()")
+    code, said = await system.oms("parked", "redrive", stream)
+    assert code == 0, said
+    await _until_parked(system, stream, 0)
+    return {"parked_after_s": round(took_s, 1), "over_after_s": round(time.monotonic() - began, 1)}
+
+
+async def _until_parked(system: OnStack, stream: str, count: int) -> None:
+    async with asyncio.timeout(_PARKS_WITHIN_S):
+        while await _parked(system, "sourcing", stream) != count:
+            await asyncio.sleep(_LOOK_S)
 
 
 async def backlog(system: OnStack, api: Api, size: Size) -> Facts:

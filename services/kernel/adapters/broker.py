@@ -153,10 +153,3 @@ def answers(host: str, port: int) -> bool:
         socket.create_connection((host, port), timeout=0.5).close()
         return True
     return False
-
-
-def free_port() -> int:
-    """Return a loopback port that nobody uses at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])

@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from services.kernel.adapters.broker import BrokerProcess, NoBroker, answers, free_port
+from services.kernel.adapters.broker import BrokerProcess, NoBroker, answers
+from services.kernel.adapters.ports import free_port
 
 KAFKA = "4.3.1"
 _COORDINATE = f"org.apache.kafka:kafka_2.13:{KAFKA}"

@@ -14,8 +14,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from services.kernel.adapters.broker import BrokerProcess, NoBroker, answers, free_port
+from services.kernel.adapters.broker import BrokerProcess, NoBroker, answers
 from services.kernel.adapters.broker_jars import KAFKA
+from services.kernel.adapters.ports import free_port
 
 _IMAGE = f"apache/kafka:{KAFKA}"
 _DOCKER_ANSWERS_WITHIN_S = 5.0

@@ -84,8 +84,10 @@ async def open_databases(settings: KernelSettings, say: Say) -> Any:
     server: EmbeddedPostgres | None = None
     admin_dsn = settings.postgres_dsn
     if not admin_dsn:
-        say("starting PostgreSQL")
-        server = EmbeddedPostgres(settings.data_home.resolve() / "postgres")
+        folder = settings.data_home.resolve() / "postgres"
+        is_there = (folder / "postmaster.pid").exists()
+        say("joining PostgreSQL" if is_there else "starting PostgreSQL")
+        server = EmbeddedPostgres(folder)
         admin_dsn = await server.start()
     try:
         say("bringing the tables up to date")

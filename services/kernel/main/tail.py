@@ -3,7 +3,7 @@
 import json
 import shutil
 import sys
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +16,7 @@ from services.kernel.application.reading import FeedReader
 from services.kernel.main.reading import Unreadable, events, merged
 
 _MOST_NESTED = 3
+_MOST_SORTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +78,31 @@ async def tail(
         for reader in readers
     ]
     shown = 0
-    async with aclosing(merged(feeds)) as found:
-        async for event in found:
-            if wanted.event(event):
-                yield event
-                shown += 1
-                if shown == limit:
-                    return
+    async with aclosing(merged(feeds)) as merging:
+        wanting = (event async for event in merging if wanted.event(event))
+        async for event in wanting if follow or not wanted.order_id else _by_time(wanting):
+            yield event
+            shown += 1
+            if shown == limit:
+                return
+
+
+async def _by_time(found: AsyncIterator[PublicEvent]) -> AsyncIterator[PublicEvent]:
+    """Yield one order's events in the order of their times.
+
+    A feed hands over one partition after another, so what lies in several is not in that order. One
+    order's events are few; should they not be, those beyond are merged as they come.
+    """
+    first: list[PublicEvent] = []
+    async for event in found:
+        first.append(event)
+        if len(first) == _MOST_SORTED:
+            break
+    first.sort(key=lambda event: event.envelope.recorded_at)
+    for event in first:
+        yield event
+    async for event in found:
+        yield event
 
 
 def as_json(event: PublicEvent) -> str:

@@ -7,6 +7,7 @@ from services.stock_ledger.application.discrepancies import note
 from services.stock_ledger.application.giving_back import uncount
 from services.stock_ledger.domain import reservation as promise
 from services.stock_ledger.domain.expiry import EXPIRY
+from services.stock_ledger.domain.holder import HOLDER
 from services.stock_ledger.domain.many_holds import MANY_HOLDS, ExpireAll
 from services.stock_ledger.domain.reservation import RESERVATION
 from services.stock_ledger.domain.stock_item import STOCK, stock_key
@@ -23,17 +24,19 @@ async def expire_together(key: str, work: Work) -> None:
     if work.now < expiry.expires_at:
         await work.set_timer(expiries_timer(key), expiry.expires_at, EXPIRIES_TIMER, key)
         return
-    await work.load(RESERVATION, expiry.reservation_ids)
+    ids = expiry.reservation_ids
+    await work.load(RESERVATION, ids)
+    reservations = {one: (await work.state(RESERVATION, one)).state for one in ids}
+    await work.load(HOLDER, {one.holder_id for one in reservations.values() if one.holder_id})
     ended: dict[str, list[str]] = defaultdict(list)
-    for reservation_id in expiry.reservation_ids:
-        known = (await work.state(RESERVATION, reservation_id)).state
+    for reservation_id, known in reservations.items():
         if await work.handle(RESERVATION, reservation_id, promise.Expire(work.now)):
             await uncount(work, reservation_id, known)
             for line in known.lines:
                 ended[stock_key(line.site_id, line.sku)].append(reservation_id)
     await work.load(STOCK, ended)
-    for stock_item, ids in ended.items():
-        entries = await work.handle(MANY_HOLDS, stock_item, ExpireAll(tuple(ids), work.now))
+    for stock_item, of_item in ended.items():
+        entries = await work.handle(MANY_HOLDS, stock_item, ExpireAll(tuple(of_item), work.now))
         await note(work, {stock_item: entries})
 
 

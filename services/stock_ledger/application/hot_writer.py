@@ -10,6 +10,7 @@ import contextvars
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from zlib import crc32
 
 from services.kernel.application.ownership import PARTITIONS, Ownership
@@ -34,6 +35,19 @@ class HotLimits:
     waiting_lines: int = 8_192
 
 
+class Watch(Protocol):
+    """Sees how busy the writer is."""
+
+    def waiting(self, lines: int) -> None:
+        """So many lines wait now."""
+
+    def shed(self) -> None:
+        """A call was sent away."""
+
+    def written(self, lines: int, tries: int, took_s: float) -> None:
+        """A round is on disk, or has failed, after so many tries."""
+
+
 @dataclass(slots=True)
 class _Call:
     cause: Cause
@@ -53,6 +67,7 @@ class HotWriter:
         ownership: The first fence between processes.
         round_id: Makes an id that no other round has, of any process.
         limits: Bounds.
+        watch: Is told what happens.
     """
 
     def __init__(
@@ -62,12 +77,14 @@ class HotWriter:
         ownership: Ownership,
         round_id: Callable[[], str],
         limits: HotLimits,
+        watch: Watch,
     ) -> None:
         self._runner = runner
         self._holds = holds
         self._ownership = ownership
         self._round_id = round_id
         self._limits = limits
+        self._watch = watch
         self._waiting: deque[_Call] = deque()
         self._waiting_lines = 0
         self._writing: asyncio.Task[None] | None = None
@@ -82,10 +99,12 @@ class HotWriter:
         """
         lines = sum([len(one.needs) for one in wanted])
         if self._waiting and self._waiting_lines + lines > self._limits.waiting_lines:
+            self._watch.shed()
             raise QueueFull("too many reservations wait", _RETRY_AFTER_MS)
         call = _Call(cause, wanted, lines, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         self._waiting_lines += lines
+        self._watch.waiting(self._waiting_lines)
         if self._writing is None:
             # In a context of its own: a round is nobody's call.
             self._writing = asyncio.create_task(
@@ -106,6 +125,7 @@ class HotWriter:
                 call = self._waiting.popleft()
                 _fail([call], Overloaded("shutting down", 1000))
             self._waiting_lines = 0
+            self._watch.waiting(0)
 
     def _take(self) -> list[_Call]:
         """Return the calls of the next round, all of one tenant; others keep their places."""
@@ -126,6 +146,7 @@ class HotWriter:
                 lines += call.lines
                 self._waiting_lines -= call.lines
         self._waiting.extendleft(reversed(others))
+        self._watch.waiting(self._waiting_lines)
         return calls
 
     async def _answer(self, calls: Sequence[_Call]) -> None:
@@ -167,7 +188,13 @@ class HotWriter:
                 work, asked, is_owner=is_owner and is_first, is_first=is_first
             )
 
-        return await self._runner.execute(asked.cause, use_case)
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
+        try:
+            return await self._runner.execute(asked.cause, use_case)
+        finally:
+            lines = sum([call.lines for call in calls])
+            self._watch.written(lines, tries, loop.time() - began_s)
 
 
 def partition(tenant: str, key: str) -> int:

@@ -14,6 +14,8 @@ from services.stock_ledger.domain import reservation as promise
 from services.stock_ledger.domain import stock_item as stock
 from services.stock_ledger.domain.entry import Share
 from services.stock_ledger.domain.expiry import EXPIRY, Note
+from services.stock_ledger.domain.holder import HOLDER, CountHold, Holder, too_many
+from services.stock_ledger.domain.holder import Refusal as HolderRefusal
 from services.stock_ledger.domain.many_holds import MANY_HOLDS, HoldAll, take
 from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status
 from services.stock_ledger.domain.stock_item import STOCK, StockItem, site_and_sku
@@ -44,12 +46,14 @@ class Wanted:
         lines: One per site and product, in a settled order.
         needs: The same lines as stock keys with quantities.
         hold_for: How long.
+        holder_id: Whom it counts for, an opaque id; empty: nobody.
     """
 
     reservation_id: str
     lines: tuple[Line, ...]
     needs: Needs
     hold_for: timedelta
+    holder_id: str = ""
 
 
 @dataclass(slots=True)
@@ -88,14 +92,24 @@ type _Known = Mapping[str, Versioned[Reservation]]
 
 
 @dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is decided on: stock items by key, and holders by id, nobody's none of them."""
+
+    items: Mapping[str, StockItem]
+    holders: Mapping[str, Holder]
+
+
+@dataclass(frozen=True, slots=True)
 class ManyHolds:
     """Promises to many at once; each is kept whole or refused whole.
 
     Attributes:
         begun: Finds the reservations that are not new.
+        most_holds: Most reservations that are held, unpaid, for one holder; 0: no limit.
     """
 
     begun: Begun
+    most_holds: int = 0
 
     async def hold(
         self, work: Work, asked: Round, *, is_owner: bool, is_first: bool
@@ -114,23 +128,26 @@ class ManyHolds:
         """
         everybody = [wanted for _, calls in asked.calls for wanted in calls]
         keys = {key for wanted in everybody for key, _ in wanted.needs}
+        holders = {one.holder_id for one in everybody if one.holder_id} if self.most_holds else ()
         await (work.load(STOCK, keys) if is_owner else work.read_on(STOCK, keys))
+        await work.load(HOLDER, holders)
         known = work.at_hand(RESERVATION, [wanted.reservation_id for wanted in everybody])
-        items = await _items(work, keys)
-        is_new = is_first and _have_all(items, everybody)
+        seen = await _seen(work, keys, holders)
+        is_new = is_first and self._have_all(seen, everybody)
         if not is_new:
             # Somebody may be refused: not before it is certain that he was not held before.
             known = await self._looked_up(work, everybody, known)
-            items = await _items(work, keys)
-        answers, lacking = _decided(items, known, everybody, is_new=is_new)
-        if lacking:
+            seen = await _seen(work, keys, holders)
+        answers, lacking, full = self._decided(seen, known, everybody, is_new=is_new)
+        if lacking or full:
             # What is at hand may be behind the log, and then it would be wrong to refuse.
-            before = work.at_hand(STOCK, lacking)
+            before = (work.at_hand(STOCK, lacking), work.at_hand(HOLDER, full))
             await work.read_on(STOCK, lacking)
-            if before != work.at_hand(STOCK, lacking):
-                items = await _items(work, keys)
-                answers, _ = _decided(items, known, everybody, is_new=False)
-        await _record(work, asked, answers)
+            await work.read_on(HOLDER, full)
+            if before != (work.at_hand(STOCK, lacking), work.at_hand(HOLDER, full)):
+                seen = await _seen(work, keys, holders)
+                answers, _, _ = self._decided(seen, known, everybody, is_new=False)
+        await _record(work, asked, answers, self.most_holds)
         return answers
 
     async def _looked_up(self, work: Work, everybody: Sequence[Wanted], known: _Known) -> _Known:
@@ -143,64 +160,80 @@ class ManyHolds:
         await work.load(RESERVATION, begun)
         return {**known, **work.at_hand(RESERVATION, begun)}
 
+    def _have_all(self, seen: _Seen, everybody: Sequence[Wanted]) -> bool:
+        """Say whether there is enough for everybody, none of whom has anything of the items yet.
 
-async def _items(work: Work, keys: Iterable[str]) -> dict[str, StockItem]:
-    """Return the stock items, which are all at hand: nothing else happens meanwhile."""
-    return {key: (await work.state(STOCK, key)).state for key in keys}
-
-
-def _have_all(items: Mapping[str, StockItem], everybody: Sequence[Wanted]) -> bool:
-    """Say whether there is enough for everybody, none of whom has anything of the items yet.
-
-    Then nobody is refused, so nobody who was held before could be.
-    """
-    if any(item.buckets.free <= 0 for item in items.values()):
-        return False
-    needed: dict[str, int] = defaultdict(int)
-    ids: dict[str, list[str]] = defaultdict(list)
-    for wanted in everybody:
-        reservation_id = wanted.reservation_id
-        for key, quantity in wanted.needs:
-            needed[key] += quantity
-            ids[key].append(reservation_id)
-    return all(
-        items[key].buckets.free >= quantity and not items[key].open.has_any(ids[key])
-        for key, quantity in needed.items()
-    )
-
-
-def _decided(
-    items: Mapping[str, StockItem], known: _Known, everybody: Sequence[Wanted], *, is_new: bool
-) -> tuple[list[Answer], set[str]]:
-    """Return what becomes of each, ``_TAKEN`` where it is granted, and the items that lack.
-
-    ``is_new`` says that none of them has anything of the items yet.
-    """
-    answers: list[Answer] = []
-    free = {key: item.buckets.free for key, item in items.items()}
-    granted: dict[str, Wanted] = {}
-    refused: dict[Needs, Answer] = {}
-    for wanted in everybody:
-        reservation_id = wanted.reservation_id
-        before = known.get(reservation_id)
-        if before is not None and before.version:
-            answers.append(_again(before.state, wanted))
-        elif reservation_id in granted:
-            is_same = granted[reservation_id].lines == wanted.lines
-            answers.append(_TAKEN if is_same else _MISMATCH)
-        elif short := take(free, wanted.needs):
-            answer = refused.get(short)
-            if answer is None:
-                answer = refused[short] = _refused(short)
-            answers.append(answer)
-        elif not is_new and any(items[key].open.get(reservation_id) for key, _ in wanted.needs):
+        Then nobody is refused, so nobody who was held before could be.
+        """
+        items, holders = seen.items, seen.holders
+        if any(item.buckets.free <= 0 for item in items.values()):
+            return False
+        needed: dict[str, int] = defaultdict(int)
+        ids: dict[str, list[str]] = defaultdict(list)
+        theirs: dict[str, set[str]] = defaultdict(set)
+        for wanted in everybody:
+            reservation_id = wanted.reservation_id
             for key, quantity in wanted.needs:
-                free[key] += quantity
-            answers.append(_MISMATCH)
-        else:
-            granted[reservation_id] = wanted
-            answers.append(_TAKEN)
-    return answers, {key for short in refused for key, _ in short}
+                needed[key] += quantity
+                ids[key].append(reservation_id)
+            if wanted.holder_id in holders:
+                theirs[wanted.holder_id].add(reservation_id)
+        return all(
+            items[key].buckets.free >= quantity and not items[key].open.has_any(ids[key])
+            for key, quantity in needed.items()
+        ) and all(
+            len(holders[holder_id].held) + len(held) <= self.most_holds
+            and held.isdisjoint(holders[holder_id].held)
+            for holder_id, held in theirs.items()
+        )
+
+    def _decided(
+        self, seen: _Seen, known: _Known, everybody: Sequence[Wanted], *, is_new: bool
+    ) -> tuple[list[Answer], set[str], set[str]]:
+        """Return what becomes of each, ``_TAKEN`` where it is granted, and why others are not.
+
+        That is: the items that lack, and the holders who have too many. ``is_new`` says that none
+        of them has anything of the items yet.
+        """
+        answers: list[Answer] = []
+        items = seen.items
+        free = {key: item.buckets.free for key, item in items.items()}
+        counted = {holder_id: len(holder.held) for holder_id, holder in seen.holders.items()}
+        granted: dict[str, Wanted] = {}
+        refused: dict[Needs, Answer] = {}
+        full: dict[str, Answer] = {}
+        for wanted in everybody:
+            reservation_id, holder_id = wanted.reservation_id, wanted.holder_id
+            before = known.get(reservation_id)
+            if before is not None and before.version:
+                answers.append(_again(before.state, wanted))
+            elif reservation_id in granted:
+                is_same = _is_same(granted[reservation_id], wanted)
+                answers.append(_TAKEN if is_same else _MISMATCH)
+            elif holder_id in counted and counted[holder_id] >= self.most_holds:
+                full[holder_id] = full.get(holder_id) or _full(counted[holder_id], self.most_holds)
+                answers.append(full[holder_id])
+            elif short := take(free, wanted.needs):
+                refused[short] = refused.get(short) or _refused(short)
+                answers.append(refused[short])
+            elif not is_new and any(items[key].open.get(reservation_id) for key, _ in wanted.needs):
+                for key, quantity in wanted.needs:
+                    free[key] += quantity
+                answers.append(_MISMATCH)
+            else:
+                granted[reservation_id] = wanted
+                if holder_id in counted:
+                    counted[holder_id] += 1
+                answers.append(_TAKEN)
+        return answers, {key for short in refused for key, _ in short}, set(full)
+
+
+async def _seen(work: Work, keys: Iterable[str], holders: Iterable[str]) -> _Seen:
+    """Return what is decided on, all of which is at hand: nothing else happens meanwhile."""
+    return _Seen(
+        {key: (await work.state(STOCK, key)).state for key in keys},
+        {holder_id: (await work.state(HOLDER, holder_id)).state for holder_id in holders},
+    )
 
 
 _MISMATCH = Answer(
@@ -212,11 +245,16 @@ _MISMATCH = Answer(
 def _again(known: Reservation, wanted: Wanted) -> Answer:
     """Return what a reservation was answered before, for as long as it stands."""
     if known.is_promised:
-        return Answer(known.expires_at) if set(known.asked) == set(wanted.lines) else _MISMATCH
+        is_same = known.holder_id == wanted.holder_id and set(known.asked) == set(wanted.lines)
+        return Answer(known.expires_at) if is_same else _MISMATCH
     return Answer(
         reason=_ENDED[known.status].value,
         detail=f"the reservation is {known.status.value}; reserve under another id",
     )
+
+
+def _is_same(one: Wanted, other: Wanted) -> bool:
+    return one.lines == other.lines and one.holder_id == other.holder_id
 
 
 def _refused(short: Sequence[tuple[str, int]]) -> Answer:
@@ -227,17 +265,21 @@ def _refused(short: Sequence[tuple[str, int]]) -> Answer:
     )
 
 
-async def _record(work: Work, asked: Round, answers: list[Answer]) -> None:
+def _full(held: int, most: int) -> Answer:
+    return Answer(reason=HolderRefusal.TOO_MANY_HOLDS.value, detail=too_many(held, most))
+
+
+async def _record(work: Work, asked: Round, answers: list[Answer], most_holds: int) -> None:
     """Record what is granted, and put its end in the place of ``_TAKEN``."""
     now, round_id = work.now, asked.cause.command_id
     until: dict[timedelta, Answer] = {}
     held: dict[str, Answer] = {}
     shares: dict[str, list[Share]] = defaultdict(list)
     together: dict[datetime, list[str]] = defaultdict(list)
-    begun: list[tuple[Cause, list[tuple[str, promise.Command]]]] = []
+    begun: list[tuple[Cause, list[tuple[str, promise.Hold]]]] = []
     start = 0
     for place, (cause, everybody) in enumerate(asked.calls):
-        commands: list[tuple[str, promise.Command]] = []
+        commands: list[tuple[str, promise.Hold]] = []
         for n, wanted in enumerate(everybody, start):
             if answers[n] is not _TAKEN:
                 continue
@@ -252,7 +294,7 @@ async def _record(work: Work, asked: Round, answers: list[Answer]) -> None:
             answers[n] = held[reservation_id] = answer
             expires_at = answer.expires_at
             assert expires_at is not None  # noqa: S101 - it is held
-            hold = promise.Hold("", 1, wanted.lines, expires_at)
+            hold = promise.Hold("", 1, wanted.lines, expires_at, holder_id=wanted.holder_id)
             commands.append((reservation_id, hold))
             together[expires_at].append(reservation_id)
             for key, quantity in wanted.needs:
@@ -264,10 +306,20 @@ async def _record(work: Work, asked: Round, answers: list[Answer]) -> None:
     work.begin(asked.cause)
     for key, of_item in shares.items():
         await work.handle(MANY_HOLDS, key, HoldAll(tuple(of_item), now))
+    await _count(work, begun, most_holds)
     for n, (expires_at, ids) in enumerate(together.items()):
         key = f"{round_id}.{n}"
         await work.handle(EXPIRY, key, Note(tuple(ids), expires_at))
         await work.set_timer(expiries_timer(key), expires_at, EXPIRIES_TIMER, key)
+
+
+async def _count(
+    work: Work, begun: Sequence[tuple[Cause, Sequence[tuple[str, promise.Hold]]]], most_holds: int
+) -> None:
+    for _, commands in begun:
+        for reservation_id, hold in commands:
+            if hold.holder_id and most_holds:
+                await work.handle(HOLDER, hold.holder_id, CountHold(reservation_id, most_holds))
 
 
 def _of_round(cause: Cause, command_id: str) -> Cause:

@@ -71,16 +71,20 @@ def decide(command: Command, holder: Holder) -> Sequence[Event]:
             if reservation_id in holder.held:
                 return []
             if len(holder.held) >= most:
-                raise Rejected(
-                    Refusal.TOO_MANY_HOLDS,
-                    f"this customer has {len(holder.held)} unpaid holds and may have {most};"
-                    " confirm or release one of them, or let it run out",
-                )
+                raise Rejected(Refusal.TOO_MANY_HOLDS, too_many(len(holder.held), most))
             return [HoldCounted(reservation_id)]
         case UncountHold(reservation_id):
             return [HoldUncounted(reservation_id)] if reservation_id in holder.held else []
         case _:
             assert_never(command)
+
+
+def too_many(held: int, most: int) -> str:
+    """Return the sentence that says so, and what to do about it."""
+    return (
+        f"this customer has {held} unpaid holds and may have {most};"
+        " confirm or release one of them, or let it run out"
+    )
 
 
 def evolve(holder: Holder, event: Event) -> Holder:

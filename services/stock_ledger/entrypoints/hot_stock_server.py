@@ -76,7 +76,8 @@ class _Reading:
             if not 0 <= seconds <= MOST_HOLD_SECONDS:
                 raise Invalid(("hold_seconds", f"must be 0 to {MOST_HOLD_SECONDS}"))
             hold_for = self._hold_for[seconds] = timedelta(seconds=seconds)
-        return Wanted(reservation_id, lines, needs, hold_for)
+        holder_id = identifier(one.holder_id, "holder_id") if one.holder_id else ""
+        return Wanted(reservation_id, lines, needs, hold_for, holder_id)
 
 
 def _lines(asked: Sequence[StockLine]) -> tuple[tuple[Line, ...], Needs]:

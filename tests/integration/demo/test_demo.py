@@ -1,7 +1,6 @@
 """The demo against the whole system, through its public door."""
 
 import secrets
-import socket
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from services.demo.adapters.http_client import HttpApi
 from services.demo.application import campaign, loading
 from services.demo.domain.chain import chain
 from services.demo.domain.shopping import Shop
+from services.kernel.adapters.ports import free_port
 from services.kernel.main import KernelSettings
 from services.kernel.main.embedded import running
 
@@ -19,13 +19,6 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
 
 PRODUCTS = 150
 ORDERS = 12
-
-
-def a_free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def quiet(_what: str, _done: int, _total: int) -> None: ...
@@ -38,9 +31,9 @@ async def test_orders_of_the_made_up_chain_come_to_their_end(
         data_home=tmp_path,
         postgres_dsn=postgres_dsn,
         database_prefix=f"d{secrets.token_hex(4)}_",
-        http_port=a_free_port(),
-        grpc_port=a_free_port(),
-        health_port=a_free_port(),
+        http_port=free_port(),
+        grpc_port=free_port(),
+        health_port=free_port(),
     )
     whole = chain(11)
     small = replace(whole, products=whole.products[:PRODUCTS])

@@ -1,7 +1,6 @@
 """Everything together, over HTTP: from a product to a collected order on its page."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from services.kernel.adapters.ports import free_port
 from services.kernel.main.embedded import running
 from services.kernel.settings import KernelSettings
 
@@ -54,13 +54,6 @@ PEAR = {
 }  # fmt: skip
 
 
-def a_free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
-
-
 class Shop:
     """A retailer's platform: every POST with a key of its own."""
 
@@ -99,8 +92,8 @@ async def shop(
         monkeypatch.setenv(f"OMS_{owner}_{name}", "")  # so that what running sets is undone
         monkeypatch.delenv(f"OMS_{owner}_{name}")
     settings = KernelSettings(
-        data_home=tmp_path, postgres_dsn=postgres_dsn, database_prefix=f"g{a_free_port()}_",
-        http_port=a_free_port(), grpc_port=0, health_port=a_free_port(),
+        data_home=tmp_path, postgres_dsn=postgres_dsn, database_prefix=f"g{free_port()}_",
+        http_port=free_port(), grpc_port=0, health_port=free_port(),
     )  # fmt: skip
     async with running(settings, lambda _: None) as embedded:
         key = await embedded.demo_key(tmp_path)

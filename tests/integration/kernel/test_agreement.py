@@ -20,6 +20,7 @@ from services.demo.application import campaign, loading
 from services.demo.domain.chain import chain
 from services.demo.domain.shopping import Shop
 from services.kernel.adapters.database import with_database
+from services.kernel.adapters.ports import free_port
 from services.kernel.main import KernelSettings, ServiceHost, agreement
 from services.kernel.main import agreement_outcomes as outcomes
 from services.kernel.main import agreement_rules as rules
@@ -27,7 +28,6 @@ from services.kernel.main.agreement import NEVER_PLACED, RULES, agreements
 from services.kernel.main.agreement_rules import Rule
 from services.kernel.main.embedded import Embedded
 from services.kernel.main.embedded import running as whole_system
-from tests.support.embedded import free_port
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow, pytest.mark.timeout(300)]
 

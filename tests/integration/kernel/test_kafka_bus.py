@@ -34,6 +34,7 @@ from services.kernel.adapters.kafka_bus import KafkaBus
 from services.kernel.adapters.kafka_options import KafkaOptions, client_arguments
 from services.kernel.adapters.kafka_topics import WrongTopic, ensure_topics
 from services.kernel.adapters.local_bus import LocalBus
+from services.kernel.adapters.ports import free_port
 from services.kernel.application.feeds import Envelope
 from services.kernel.application.work import Work
 from services.kernel.domain.ids import derive
@@ -41,7 +42,6 @@ from services.kernel.main import KernelSettings
 from services.kernel.main.buses import ServiceBus
 from services.kernel.main.embedded import running as whole_system
 from tests.support import toy
-from tests.support.embedded import free_port
 from tests.support.kafka import restart
 from tests.support.stack import Stack, a_cause, eventually, execute, running
 

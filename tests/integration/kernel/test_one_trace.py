@@ -11,11 +11,11 @@ from services.demo.adapters.http_client import HttpApi
 from services.demo.application import campaign, loading
 from services.demo.domain.chain import chain
 from services.demo.domain.shopping import Shop
+from services.kernel.adapters.ports import free_port
 from services.kernel.adapters.telemetry import METRICS, TELEMETRY, Metrics, ProcessTelemetry
 from services.kernel.application.telemetry import trace_id_of
 from services.kernel.main import SERVICES, KernelSettings
 from services.kernel.main.embedded import running as whole_system
-from tests.support.embedded import free_port
 from tests.support.otlp_collector import Collector, collecting
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]

@@ -82,7 +82,11 @@ class Shop:
             )
 
     async def reserve(
-        self, request_id: str, *wanted: tuple[str, list[tuple[str, str, int]]], seconds: int = 0
+        self,
+        request_id: str,
+        *wanted: tuple[str, list[tuple[str, str, int]]],
+        seconds: int = 0,
+        holder_id: str = "",
     ) -> list[wire.BatchResult]:
         answer = await self.hot.ReserveBatch(
             wire.ReserveBatchRequest(
@@ -92,6 +96,7 @@ class Shop:
                         reservation_id=reservation_id,
                         lines=[StockLine(site_id=s, sku=k, quantity=q) for s, k, q in lines],
                         hold_seconds=seconds,
+                        holder_id=holder_id,
                     )
                     for reservation_id, lines in wanted
                 ],
@@ -263,6 +268,41 @@ async def test_what_is_held_is_a_reservation_like_any_other(shop: Shop) -> None:
     clock.at += timedelta(hours=1)
     await eventually(lambda: _is(shop, "C", "expired"))
     assert await shop.level("paris", "P1") == (3, 0)
+    assert await shop.wrong() == []
+
+
+async def test_the_unpaid_holds_of_one_customer_are_counted_here_too(shop: Shop) -> None:
+    """Also over calls at the same time, and beside single reservations."""
+    line = [("paris", "P1", 1)]
+    await shop.receive(("paris", "P1", 200))
+    await shop.ledger.Reserve(
+        ledger_wire.ReserveRequest(
+            request_id="single",
+            reservation_id="single",
+            lines=[StockLine(site_id="paris", sku="P1", quantity=1)],
+            holder_id="Ann",
+        ),
+        NOTHING,
+    )
+    answers = await asyncio.gather(
+        *(
+            shop.reserve(
+                f"call-{call}",
+                *((f"A{call}-{n}", line) for n in range(6)),
+                holder_id="Ann",
+                seconds=60,
+            )
+            for call in range(8)
+        )
+    )
+    results = [one for each in answers for one in each]
+    assert outcomes(results) == {"held": 19, "refused": 29}  # the setting says 20
+    assert {one.reason for one in results} == {"", "TOO_MANY_HOLDS"}
+    assert await shop.level("paris", "P1") == (180, 20)
+    shop.clock.at += timedelta(seconds=61)
+    await eventually(lambda: _is(shop, "A0-0", "expired"))
+    again = await shop.reserve("again", *((f"B{n}", line) for n in range(20)), holder_id="Ann")
+    assert outcomes(again) == {"held": 19, "refused": 1}
     assert await shop.wrong() == []
 
 

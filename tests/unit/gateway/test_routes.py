@@ -93,6 +93,20 @@ def test_nothing_is_filled_in_for_those_who_try_the_api(edge: FastAPI) -> None:
             assert "unspecified" not in each["schema"].get("enum", ()), (path, each)
 
 
+def test_every_parameter_is_described(edge: FastAPI) -> None:
+    bare = [
+        (path, verb, each["name"])
+        for (path, verb), one in operations(edge).items()
+        for each in one.get("parameters", ())
+        if not each.get("description")
+    ]
+    assert not bare
+
+
+def test_every_operation_says_what_it_does(edge: FastAPI) -> None:
+    assert not [at for at, one in operations(edge).items() if not one.get("description")]
+
+
 def test_every_post_that_changes_something_asks_for_a_key(edge: FastAPI) -> None:
     for (path, verb), one in operations(edge).items():
         if verb == "post":

@@ -90,6 +90,15 @@ async def test_it_shows_what_is_wanted_and_nothing_else(
     assert [one.envelope.position for one in await all_of(reader, wanted)] == positions
 
 
+async def test_one_order_comes_in_the_order_of_time_whatever_partition_its_events_lay_in() -> None:
+    late_first = [(3, 30), (4, 40), (1, 10), (2, 20)]
+    reader = FeedOf([envelope(n, completed("O1"), after_s=at) for n, at in late_first])
+    wanted = Wanted(order_id="O1")
+    assert [one.envelope.position for one in await all_of(reader, wanted)] == [1, 2, 3, 4]
+    shown = await all_of(reader, wanted, limit=2)
+    assert [one.envelope.position for one in shown] == [1, 2]
+
+
 async def test_what_is_no_event_is_told_and_passed_over() -> None:
     broken = envelope(1, completed("O1"))
     broken.value = b"\xff\xff"

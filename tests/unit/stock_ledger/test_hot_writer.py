@@ -9,11 +9,16 @@ from itertools import count
 from typing import Any
 
 import pytest
+from hypothesis import given as for_all
+from hypothesis import settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
 
 from services.kernel.application.ownership import SoleOwner
 from services.kernel.application.runner import Overloaded, QueueFull, UseCase
 from services.kernel.application.work import Sql, Work
 from services.kernel.domain.messages import Cause
+from services.stock_ledger.adapters.instruments import HotInstruments
 from services.stock_ledger.application.hold_expiries import expire_together
 from services.stock_ledger.application.hot_writer import HotLimits, HotWriter
 from services.stock_ledger.application.many_holds import Answer, Begun, ManyHolds, Round, Wanted
@@ -24,13 +29,14 @@ from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory
 MINUTE = timedelta(minutes=1)
 
 
-def wanted(reservation_id: str, *needs: tuple[str, int]) -> Wanted:
+def wanted(reservation_id: str, *needs: tuple[str, int], holder_id: str = "") -> Wanted:
     lines = tuple(Line("paris", sku, quantity) for sku, quantity in needs)
     return Wanted(
         reservation_id,
         lines,
         tuple((stock_key("paris", line.sku), line.quantity) for line in lines),
         MINUTE,
+        holder_id,
     )
 
 
@@ -70,7 +76,12 @@ class Runner:
 
 
 def writer(
-    holds: ManyHolds, runner: Runner | None = None, *, lines: int = 4, waiting: int = 100
+    holds: ManyHolds,
+    runner: Runner | None = None,
+    *,
+    lines: int = 4,
+    waiting: int = 100,
+    registry: CollectorRegistry | None = None,
 ) -> HotWriter:
     ids = count(1)
     return HotWriter(
@@ -79,6 +90,7 @@ def writer(
         SoleOwner(),
         lambda: f"round-{next(ids)}",
         HotLimits(lines, waiting),
+        HotInstruments(registry or CollectorRegistry()),
     )
 
 
@@ -132,7 +144,8 @@ async def test_an_outage_is_told_to_everybody_at_once_and_the_writer_goes_on() -
 
 
 async def test_more_than_may_wait_is_shed_but_a_large_call_alone_is_taken() -> None:
-    hot = writer(Rounds(), waiting=2)
+    registry = CollectorRegistry()
+    hot = writer(Rounds(), waiting=2, registry=registry)
     many = [wanted(str(n), ("P1", 1)) for n in range(5)]
     large, shed = await asyncio.gather(
         hot.reserve(call(1), many),
@@ -142,6 +155,16 @@ async def test_more_than_may_wait_is_shed_but_a_large_call_alone_is_taken() -> N
     assert isinstance(large, list)
     assert len(large) == 5
     assert isinstance(shed, QueueFull)
+    told = generate_latest(registry).decode()
+    for line in (
+        *(
+            "oms_hot_shed_calls_total 1.0",
+            "oms_hot_waiting_lines 0.0",
+            "oms_hot_races_lost_total 0.0",
+        ),
+        *("oms_hot_round_lines_sum 5.0", "oms_hot_round_seconds_count 1.0"),
+    ):
+        assert line in told
 
 
 async def test_who_goes_away_before_his_turn_is_passed_over() -> None:
@@ -173,7 +196,7 @@ async def held(ledger: LedgerInMemory, round_id: str, *calls: Sequence[Wanted]) 
     asked = Round(
         Cause("demo", round_id, round_id), [(call(n), each) for n, each in enumerate(calls)]
     )
-    answers = await ManyHolds(nobody).hold(ledger, asked, is_owner=True, is_first=True)
+    answers = await ManyHolds(nobody, 2).hold(ledger, asked, is_owner=True, is_first=True)
     return [answer.reason or "held" for answer in answers]
 
 
@@ -206,3 +229,55 @@ async def test_one_timer_ends_a_round_and_an_early_one_is_set_again() -> None:
         await expire_together("round-1.0", ledger)
         assert ledger.states["stock-paris|P1"].state.buckets.free == 5
         assert ledger.states["reservation-A"].state.status == "expired"
+
+
+async def test_a_holder_has_no_more_than_he_may_however_he_asks() -> None:
+    ledger = await a_ledger(P1=10)
+
+    def by(holder_id: str, *ids: str) -> list[Wanted]:
+        return [wanted(one, ("P1", 1), holder_id=holder_id) for one in ids]
+
+    calls = (by("Ann", "A1", "A2", "A1", "A3"), [*by("Ben", "B1"), *by("Ann", "A4"), *by("", "N")])
+    told = [*("held", "held", "held", "TOO_MANY_HOLDS"), *("held", "TOO_MANY_HOLDS", "held")]
+    assert await held(ledger, "round-1", *calls) == told
+    assert await held(ledger, "round-2", *calls) == told
+    assert ledger.states["holder-Ann"].state.held == {"A1", "A2"}
+    assert ledger.states["stock-paris|P1"].state.buckets.free == 6
+    assert await held(ledger, "round-3", by("Ben", "A1")) == ["IDEMPOTENCY_MISMATCH"]
+    ledger.at = NOON + MINUTE
+    await expire_together("round-1.0", ledger)
+    assert ledger.states["holder-Ann"].state.held == frozenset()
+    assert await held(ledger, "round-4", by("Ann", "A3")) == ["held"]
+
+
+@settings(max_examples=60, deadline=None)
+@for_all(
+    rounds=st.lists(
+        st.lists(
+            st.tuples(st.integers(0, 12), st.integers(0, 2), st.integers(1, 3)),
+            min_size=1,
+            max_size=8,
+        ),
+        max_size=6,
+    ),
+    free=st.integers(1, 12),
+)
+async def test_no_rounds_give_a_holder_or_a_product_too_much(
+    rounds: list[list[tuple[int, int, int]]], free: int
+) -> None:
+    ledger = await a_ledger(P1=free)
+    for n, asked in enumerate(rounds):
+        calls = [
+            wanted(f"R{one}", ("P1", quantity), holder_id=f"H{holder}" if holder else "")
+            for one, holder, quantity in asked
+        ]
+        await held(ledger, f"round-{n}", calls)
+        item = ledger.states["stock-paris|P1"].state
+        assert item.buckets.free == free - sum(has.held for _, has in item.open.items()) >= 0
+        theirs: dict[str, set[str]] = {}
+        for reservation_id in dict(item.open.items()):
+            holder_id = ledger.states[f"reservation-{reservation_id}"].state.holder_id
+            theirs.setdefault(holder_id, set()).add(reservation_id)
+        for holder_id in theirs.keys() - {""}:
+            assert ledger.states[f"holder-{holder_id}"].state.held == theirs[holder_id]
+            assert len(theirs[holder_id]) <= 2

@@ -11,7 +11,7 @@ from services.gateway.entrypoints.http.bodies import Sent, json_response, reads
 from services.gateway.entrypoints.http.contracts import ORDER, SOURCING
 from services.gateway.entrypoints.http.document import described
 from services.gateway.entrypoints.http.incoming import Incoming, incoming
-from services.gateway.entrypoints.http.parameters import MinVersion, refuse_stray
+from services.gateway.entrypoints.http.parameters import BasketId, MinVersion, refuse_stray
 from services.gateway.entrypoints.http.resource import Resource
 from services.gateway.entrypoints.http.routes import Face, Route
 from services.gateway.entrypoints.http.schemas import object_schema, reference
@@ -40,7 +40,9 @@ def resource(face: Face) -> Resource:
         summary="Price a basket and say what could be promised",
         **described(ORDER["QuoteBasket"], SOURCING["Quote"], answer=_QUOTED),
     )
-    async def quote_basket(request: Request, basket_id: str, min_version: MinVersion) -> Response:
+    async def quote_basket(
+        request: Request, basket_id: BasketId, min_version: MinVersion
+    ) -> Response:
         """Price a basket as it stands."""
         refuse_stray(request, ("min_version",))
         question = order.QuoteBasketRequest(basket_id=basket_id, min_version=min_version)
@@ -57,7 +59,7 @@ def resource(face: Face) -> Resource:
         ),
     )
     async def quote_basket_with(
-        request: Request, sent: Annotated[Sent[order.QuoteBasketRequest], kept], basket_id: str
+        request: Request, sent: Annotated[Sent[order.QuoteBasketRequest], kept], basket_id: BasketId
     ) -> Response:
         """Price a basket with what the body adds."""
         sent.message.basket_id = basket_id

@@ -18,6 +18,7 @@ from services.gateway.entrypoints.http.schemas import (
     components_of,
     object_schema,
     reference,
+    said,
 )
 
 TITLE = "So'OMS"
@@ -94,6 +95,7 @@ def described(
         }
     success = {"description": "Done.", "content": {media_type: {"schema": answer}}}
     return {
+        "description": said(calls[0]),
         "openapi_extra": operation,
         "responses": {**dict.fromkeys(statuses, success), "4XX": _REFUSED, "default": _REFUSED},
     }

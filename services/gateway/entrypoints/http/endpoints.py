@@ -23,6 +23,7 @@ from services.gateway.entrypoints.http.parameters import (
 from services.gateway.entrypoints.http.problems import problem
 from services.gateway.entrypoints.http.repeats import Command, command_of, once
 from services.gateway.entrypoints.http.routes import EXPECTED_VERSION, REQUEST_ID, Face, Route
+from services.gateway.entrypoints.http.schemas import said
 from services.gateway.entrypoints.http.wire import Malformed, from_json
 
 _HIDDEN = frozenset({REQUEST_ID, EXPECTED_VERSION})
@@ -170,6 +171,13 @@ async def _tell(face: Face, route: Route, request: Request, message: Any) -> Res
     return response
 
 
+def _told(route: Route, name: str) -> str | None:
+    message: Any = route.method.input_type
+    nested = message.fields_by_name[route.nests].message_type if route.nests else message
+    field = message.fields_by_name.get(name) or nested.fields_by_name[name]
+    return said(field) or None
+
+
 def _signed(endpoint: Endpoint, route: Route, **annotations: Any) -> Endpoint:
     """Return the endpoint with the signature that FastAPI shall read: it has no other source."""
     parameters = [Parameter("request", Parameter.KEYWORD_ONLY, annotation=Request)]
@@ -179,7 +187,11 @@ def _signed(endpoint: Endpoint, route: Route, **annotations: Any) -> Endpoint:
         if annotation is not None
     ]
     parameters += [
-        Parameter(name, Parameter.KEYWORD_ONLY, annotation=Annotated[str, Path()])
+        Parameter(
+            name,
+            Parameter.KEYWORD_ONLY,
+            annotation=Annotated[str, Path(description=_told(route, name))],
+        )
         for name in names_in(route.path)
     ]
     endpoint.__signature__ = Signature(parameters)  # type: ignore[attr-defined]

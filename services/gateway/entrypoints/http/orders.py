@@ -12,7 +12,12 @@ from services.gateway.entrypoints.http.bodies import Sent, json_response, reads,
 from services.gateway.entrypoints.http.contracts import ORDER
 from services.gateway.entrypoints.http.document import described
 from services.gateway.entrypoints.http.incoming import incoming
-from services.gateway.entrypoints.http.parameters import MinVersion, RequiredKey, refuse_stray
+from services.gateway.entrypoints.http.parameters import (
+    MinVersion,
+    OrderId,
+    RequiredKey,
+    refuse_stray,
+)
 from services.gateway.entrypoints.http.problems import problem
 from services.gateway.entrypoints.http.repeats import Command, command_of, once
 from services.gateway.entrypoints.http.resource import Resource
@@ -75,7 +80,7 @@ def resource(face: Face) -> Resource:
             answer=_tracked(ORDER["GetOrder"].output_type.fields_by_name["order"].message_type),
         ),
     )
-    async def get_order(request: Request, order_id: str, min_version: MinVersion) -> Response:
+    async def get_order(request: Request, order_id: OrderId, min_version: MinVersion) -> Response:
         """Show an order, with the address of its consumer's page."""
         refuse_stray(request, ("min_version",))
         return await _show(face, request, order_id, min_version)

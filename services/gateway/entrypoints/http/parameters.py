@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import Header, Query, Request
+from fastapi import Header, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -18,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from services.gateway.entrypoints.http.problems import Problem, problem
-from services.gateway.entrypoints.http.schemas import Described, field_schema
+from services.gateway.entrypoints.http.schemas import Described, field_schema, said, usual
 from services.gateway.entrypoints.http.wire import Malformed, from_text, is_time
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -87,6 +87,8 @@ IfMatch = Annotated[
     BeforeValidator(version_in),
     _ETAG_SCHEMA,
 ]
+BasketId = Annotated[str, Path(description=usual("basket_id"))]
+OrderId = Annotated[str, Path(description=usual("order_id"))]
 LastEventId = Annotated[
     int,
     Header(alias="Last-Event-ID", description="Resume after it.", default_factory=int),
@@ -128,9 +130,10 @@ def _parameter(field: Described) -> tuple[Any, Any]:
     schema = field_schema(field, given=True)
     rules = (BeforeValidator(partial(_read, field)), WithJsonSchema(schema.get("items", schema)))
     one: Any = Annotated[kind, *rules]
+    told = said(field) or None
     if field.is_repeated:
-        return list[one], Field(default_factory=list)
-    return one, Field(default_factory=_nothing if is_time(field) else kind)
+        return list[one], Field(default_factory=list, description=told)
+    return one, Field(default_factory=_nothing if is_time(field) else kind, description=told)
 
 
 def _nothing() -> None:

@@ -11,6 +11,7 @@ from services.gateway.entrypoints.http.document import described
 from services.gateway.entrypoints.http.incoming import incoming
 from services.gateway.entrypoints.http.resource import Resource
 from services.gateway.entrypoints.http.routes import Face, Route
+from services.gateway.entrypoints.http.schemas import usual
 from services.gateway.entrypoints.http.streams import MAX_SECONDS, Streams
 from services.gateway.entrypoints.http.wire import to_json
 
@@ -72,7 +73,7 @@ def resource(face: Face, streams: Streams) -> Resource:
         request: Request,
         sku: Annotated[list[str], Query(description="Once for each product.")],
         site_id: Annotated[list[str], Query(description="Once for each site.")],
-        channel: Annotated[str, Query(default_factory=str)],
+        channel: Annotated[str, Query(default_factory=str, description=usual("channel"))],
     ) -> Response:
         """Tell all at first, then what changes; at most 500 pairs of product and site."""
         pairs = [wire.PromisePair(site_id=site, sku=one) for one in sku for site in site_id]

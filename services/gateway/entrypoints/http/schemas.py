@@ -1,7 +1,10 @@
 """The OpenAPI schemas of messages, read from the contracts so that they cannot drift."""
 
+import json
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from google.protobuf import descriptor_pool
@@ -30,6 +33,45 @@ _SCALARS: dict[int, Schema] = {
 }
 
 
+# What a field of this name is wherever its contract does not say more.
+_USUAL = {
+    "basket_id": "The basket, by the id its platform chose.",
+    "channel": "The channel it is sold through; empty: none in particular.",
+    "decision_id": "The sourcing decision: the id of its order.",
+    "extended_site_id": "The extended site.",
+    "group_id": "The part of an order that one site prepares for one mode.",
+    "line_id": "The line, by the id it got with its order or basket.",
+    "message_id": "The message that was to be delivered.",
+    "min_version": "Wait until at least this version can be read: the one you just wrote.",
+    "mode_id": "The mode, for example click_and_collect.",
+    "order_id": "The order, by the id its platform chose.",
+    "page_size": "Most rows of a page; 0 means the default.",
+    "page_token": "next_page_token of the page before; empty: the first page.",
+    "reservation_id": "The reservation, by the id its caller chose; an order's has the order's id.",
+    "return_id": "The return case.",
+    "site_id": "The site.",
+    "sku": "The product.",
+    "task_id": "The picking task: the id of its group.",
+    "webhook_id": "The webhook.",
+}
+
+
+def said(described: Described) -> str:
+    """Return what the contract says of a message, a field or a method; or what is usually meant."""
+    return _comments().get(described.full_name) or usual(described.name)
+
+
+def usual(name: str) -> str:
+    """Return what a field of this name is wherever nothing else is said of it; or nothing."""
+    return _USUAL.get(name, "")
+
+
+@cache
+def _comments() -> Mapping[str, str]:
+    comments: Mapping[str, str] = json.loads((files("oms") / "comments.json").read_text("utf-8"))
+    return comments
+
+
 def reference(descriptor: Described) -> Schema:
     """Return a reference to the message's schema; ``components_of`` finds it by its name."""
     return {"$ref": _PREFIX + descriptor.full_name.removeprefix("oms.")}
@@ -48,15 +90,22 @@ def components_of(document: Any) -> Components:
 
 def object_schema(descriptor: Described, hidden: Collection[str] = ()) -> Schema:
     """Return the schema of a message without the hidden fields."""
-    return {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            field.name: field_schema(field)
-            for field in descriptor.fields
-            if field.name not in hidden
+    return _told(
+        descriptor,
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                field.name: _told(field, field_schema(field))
+                for field in descriptor.fields
+                if field.name not in hidden
+            },
         },
-    }
+    )
+
+
+def _told(described: Described, schema: Schema) -> Schema:
+    return {**schema, "description": comment} if (comment := said(described)) else schema
 
 
 def field_schema(field: Described, *, given: bool = False) -> Schema:

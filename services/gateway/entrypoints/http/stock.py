@@ -19,7 +19,7 @@ from services.gateway.entrypoints.http.parameters import (
 from services.gateway.entrypoints.http.repeats import Command, command_of, once
 from services.gateway.entrypoints.http.resource import Resource
 from services.gateway.entrypoints.http.routes import Face, Route
-from services.gateway.entrypoints.http.schemas import object_schema, reference
+from services.gateway.entrypoints.http.schemas import object_schema, reference, usual
 from services.gateway.entrypoints.http.wire import Malformed, from_json
 
 _MOVEMENTS = "/v1/stock/movements:batch"
@@ -31,7 +31,8 @@ _REQUESTS: dict[str, tuple[str, Any]] = {
 }
 _RPC_OF = {kind: rpc for rpc, kind in _REQUESTS.values()}
 _LEVELS: Any = query_model(
-    wire.ListSiteStockRequest.DESCRIPTOR, sku=(str, Field(default_factory=str))
+    wire.ListSiteStockRequest.DESCRIPTOR,
+    sku=(str, Field(default_factory=str, description=usual("sku"))),
 )
 _LEVEL_NAMES = frozenset(_LEVELS.model_fields)
 

@@ -15,7 +15,7 @@ from oms.order.v1 import order_service_pb2 as wire
 from services.gateway.entrypoints.http.contracts import ORDER
 from services.gateway.entrypoints.http.document import described
 from services.gateway.entrypoints.http.incoming import Metadata, incoming
-from services.gateway.entrypoints.http.parameters import LastEventId
+from services.gateway.entrypoints.http.parameters import LastEventId, OrderId
 from services.gateway.entrypoints.http.problems import Problem, problem
 from services.gateway.entrypoints.http.remote import Remote
 from services.gateway.entrypoints.http.resource import Resource
@@ -183,7 +183,9 @@ def stream_resource(face: Face, streams: Streams) -> Resource:
                 ORDER["WatchTimeline"], answer={"type": "string"}, media_type="text/event-stream"
             ),
         )
-        async def stream(request: Request, order_id: str, last_event_id: LastEventId) -> Response:
+        async def stream(
+            request: Request, order_id: OrderId, last_event_id: LastEventId
+        ) -> Response:
             watched = wire.WatchTimelineRequest(
                 order_id=order_id, view=view, after_version=last_event_id
             )

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from services.kernel.adapters.broker import free_port
+from services.kernel.adapters.ports import free_port
 from services.kernel.main.runtime import SERVICES
 from services.kernel.main.stack.state import ProcessState
 from services.kernel.settings import KernelSettings

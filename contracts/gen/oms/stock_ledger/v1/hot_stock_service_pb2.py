@@ -26,23 +26,23 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from oms.stock_ledger.v1 import stock_ledger_events_pb2 as oms_dot_stock__ledger_dot_v1_dot_stock__ledger__events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+oms/stock_ledger/v1/hot_stock_service.proto\x12\x13oms.stock_ledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a-oms/stock_ledger/v1/stock_ledger_events.proto\"f\n\x13ReserveBatchRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12;\n\x0creservations\x18\x02 \x03(\x0b\x32%.oms.stock_ledger.v1.BatchReservation\"o\n\x10\x42\x61tchReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12-\n\x05lines\x18\x02 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine\x12\x14\n\x0chold_seconds\x18\x03 \x01(\x05\"I\n\x14ReserveBatchResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .oms.stock_ledger.v1.BatchResult\"\xc4\x01\n\x0b\x42\x61tchResult\x12\x32\n\x07outcome\x18\x01 \x01(\x0e\x32!.oms.stock_ledger.v1.BatchOutcome\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x31\n\tshortages\x18\x05 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine*{\n\x0c\x42\x61tchOutcome\x12\x1d\n\x19\x42\x41TCH_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n\x12\x42\x41TCH_OUTCOME_HELD\x10\x01\x12\x19\n\x15\x42\x41TCH_OUTCOME_REFUSED\x10\x02\x12\x19\n\x15\x42\x41TCH_OUTCOME_INVALID\x10\x03\x32v\n\x0fHotStockService\x12\x63\n\x0cReserveBatch\x12(.oms.stock_ledger.v1.ReserveBatchRequest\x1a).oms.stock_ledger.v1.ReserveBatchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+oms/stock_ledger/v1/hot_stock_service.proto\x12\x13oms.stock_ledger.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a-oms/stock_ledger/v1/stock_ledger_events.proto\"f\n\x13ReserveBatchRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12;\n\x0creservations\x18\x02 \x03(\x0b\x32%.oms.stock_ledger.v1.BatchReservation\"\x82\x01\n\x10\x42\x61tchReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12-\n\x05lines\x18\x02 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine\x12\x14\n\x0chold_seconds\x18\x03 \x01(\x05\x12\x11\n\tholder_id\x18\x04 \x01(\t\"I\n\x14ReserveBatchResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .oms.stock_ledger.v1.BatchResult\"\xc4\x01\n\x0b\x42\x61tchResult\x12\x32\n\x07outcome\x18\x01 \x01(\x0e\x32!.oms.stock_ledger.v1.BatchOutcome\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\t\x12\x31\n\tshortages\x18\x05 \x03(\x0b\x32\x1e.oms.stock_ledger.v1.StockLine*{\n\x0c\x42\x61tchOutcome\x12\x1d\n\x19\x42\x41TCH_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n\x12\x42\x41TCH_OUTCOME_HELD\x10\x01\x12\x19\n\x15\x42\x41TCH_OUTCOME_REFUSED\x10\x02\x12\x19\n\x15\x42\x41TCH_OUTCOME_INVALID\x10\x03\x32v\n\x0fHotStockService\x12\x63\n\x0cReserveBatch\x12(.oms.stock_ledger.v1.ReserveBatchRequest\x1a).oms.stock_ledger.v1.ReserveBatchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oms.stock_ledger.v1.hot_stock_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_BATCHOUTCOME']._serialized_start=639
-  _globals['_BATCHOUTCOME']._serialized_end=762
+  _globals['_BATCHOUTCOME']._serialized_start=659
+  _globals['_BATCHOUTCOME']._serialized_end=782
   _globals['_RESERVEBATCHREQUEST']._serialized_start=148
   _globals['_RESERVEBATCHREQUEST']._serialized_end=250
-  _globals['_BATCHRESERVATION']._serialized_start=252
-  _globals['_BATCHRESERVATION']._serialized_end=363
-  _globals['_RESERVEBATCHRESPONSE']._serialized_start=365
-  _globals['_RESERVEBATCHRESPONSE']._serialized_end=438
-  _globals['_BATCHRESULT']._serialized_start=441
-  _globals['_BATCHRESULT']._serialized_end=637
-  _globals['_HOTSTOCKSERVICE']._serialized_start=764
-  _globals['_HOTSTOCKSERVICE']._serialized_end=882
+  _globals['_BATCHRESERVATION']._serialized_start=253
+  _globals['_BATCHRESERVATION']._serialized_end=383
+  _globals['_RESERVEBATCHRESPONSE']._serialized_start=385
+  _globals['_RESERVEBATCHRESPONSE']._serialized_end=458
+  _globals['_BATCHRESULT']._serialized_start=461
+  _globals['_BATCHRESULT']._serialized_end=657
+  _globals['_HOTSTOCKSERVICE']._serialized_start=784
+  _globals['_HOTSTOCKSERVICE']._serialized_end=902
 # @@protoc_insertion_point(module_scope)

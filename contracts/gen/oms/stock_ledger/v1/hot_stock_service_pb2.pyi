@@ -81,6 +81,7 @@ class BatchReservation(_message.Message):
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     LINES_FIELD_NUMBER: _builtins.int
     HOLD_SECONDS_FIELD_NUMBER: _builtins.int
+    HOLDER_ID_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     """Chosen by the caller, and the id of this request: repeated with the same lines, in this call or
     another, now or after years, it counts once and is answered as the first time for as long as it
@@ -88,6 +89,10 @@ class BatchReservation(_message.Message):
     """
     hold_seconds: _builtins.int
     """How long to hold, 1 to 86400 seconds; 0 means the service's default."""
+    holder_id: _builtins.str
+    """Whose hold it is: an opaque id of the customer or the session, never a name. Each may have a
+    limited number of unpaid holds; beyond it one is refused with TOO_MANY_HOLDS. Empty: not counted.
+    """
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[_stock_ledger_events_pb2.StockLine]:
         """1 to 50 lines; lines of the same site and product are summed."""
@@ -98,10 +103,11 @@ class BatchReservation(_message.Message):
         reservation_id: _builtins.str = ...,
         lines: _abc.Iterable[_stock_ledger_events_pb2.StockLine] | None = ...,
         hold_seconds: _builtins.int = ...,
+        holder_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_seconds", b"hold_seconds", "lines", b"lines", "reservation_id", b"reservation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hold_seconds", b"hold_seconds", "holder_id", b"holder_id", "lines", b"lines", "reservation_id", b"reservation_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -142,8 +148,8 @@ class BatchResult(_message.Message):
     SHORTAGES_FIELD_NUMBER: _builtins.int
     outcome: Global___BatchOutcome.ValueType
     reason: _builtins.str
-    """OUT_OF_STOCK, RESERVATION_EXPIRED, STEP_CONFLICT, IDEMPOTENCY_MISMATCH or INVALID_ARGUMENT;
-    empty when held.
+    """OUT_OF_STOCK, TOO_MANY_HOLDS, RESERVATION_EXPIRED, STEP_CONFLICT, IDEMPOTENCY_MISMATCH or
+    INVALID_ARGUMENT; empty when held.
     """
     detail: _builtins.str
     @_builtins.property
