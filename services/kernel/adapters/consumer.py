@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -609,10 +610,12 @@ class Consumer:
                 age = self._home.clock.now() - envelope.recorded_at
                 name = f"{self.group} hear {envelope.type}"
                 with TELEMETRY.work(name, envelope.traceparent, age) as hearing:
-                    work.begin(_cause(envelope, self.group, hearing.traceparent))
+                    traceparent = hearing.traceparent
+                    work.begin_because(partial(_cause, envelope, self.group, traceparent))
                     await subscription.hear(message, envelope, work)
             else:
-                work.begin(_cause(envelope, self.group, envelope.traceparent))
+                traceparent = envelope.traceparent
+                work.begin_because(partial(_cause, envelope, self.group, traceparent))
                 await subscription.hear(message, envelope, work)
 
     async def _advance(

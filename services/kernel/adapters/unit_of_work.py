@@ -29,6 +29,10 @@ _TIMER_TYPES = "text text text text timestamptz text text text"
 type Evolve = Callable[[Any, Any], Any]
 
 
+def _nobody() -> Cause:
+    return Cause("", "")
+
+
 class UnitOfWork:
     """Implements ``Work``; the runner and the consumer decide where its events go.
 
@@ -53,7 +57,8 @@ class UnitOfWork:
         self._known: dict[str, Versioned[Any]] = {}
         self._read_here: set[str] = set()
         self._touched: dict[str, int] = {}
-        self._cause = Cause("", "")
+        self._cause: Cause | None = None
+        self._because: Callable[[], Cause] = _nobody
         self._cause_bytes = b""
         self._ordinal = 0
         self.events: list[NewEvent] = []
@@ -65,6 +70,8 @@ class UnitOfWork:
 
     @property
     def cause(self) -> Cause:
+        if self._cause is None:
+            self._cause = self._because()
         return self._cause
 
     @property
@@ -82,19 +89,26 @@ class UnitOfWork:
         self._cause_bytes = b""
         self._ordinal = 0
 
+    def begin_because(self, because: Callable[[], Cause]) -> None:
+        """Do the same with a cause that is made when it is asked for: most messages need none."""
+        self._cause = None
+        self._because = because
+        self._cause_bytes = b""
+        self._ordinal = 0
+
     async def state[C, S, E](self, kind: Kind[C, S, E], key: str) -> Versioned[S]:
-        stream = stream_id(self._cause.tenant, kind.category, key)
+        stream = stream_id(self.cause.tenant, kind.category, key)
         return await self._state(stream, kind.decider.initial, kind.decider.evolve)
 
     def expect_new[C, S, E](self, kind: Kind[C, S, E], key: str) -> None:
-        stream = stream_id(self._cause.tenant, kind.category, key)
+        stream = stream_id(self.cause.tenant, kind.category, key)
         if self._known.get(stream) is None and self._cache.get(stream) is None:
             self._known[stream] = Versioned(kind.decider.initial, 0)
 
     def at_hand[C, S, E](
         self, kind: Kind[C, S, E], keys: Iterable[str]
     ) -> Mapping[str, Versioned[S]]:
-        prefix = stream_id(self._cause.tenant, kind.category, "")
+        prefix = stream_id(self.cause.tenant, kind.category, "")
         known, cached = self._known.get, self._cache.get
         found: dict[str, Versioned[S]] = {}
         for key in keys:
@@ -112,7 +126,7 @@ class UnitOfWork:
             self.events += first_events(self._codec, kind, cause, commands)
 
     async def load[C, S, E](self, kind: Kind[C, S, E], keys: Iterable[str]) -> None:
-        tenant = self._cause.tenant
+        tenant = self.cause.tenant
         await self.load_streams(
             {stream_id(tenant, kind.category, key) for key in keys},
             kind.decider.initial,
@@ -136,7 +150,7 @@ class UnitOfWork:
             await self.load(kind, keys)
             return
         decider = kind.decider
-        streams = [stream_id(self._cause.tenant, kind.category, key) for key in keys]
+        streams = [stream_id(self.cause.tenant, kind.category, key) for key in keys]
         behind = [
             stream
             for stream in streams
@@ -145,7 +159,7 @@ class UnitOfWork:
         await self._read_on(behind, decider.initial, decider.evolve)
 
     async def handle[C, S, E](self, kind: Kind[C, S, E], key: str, command: C) -> Sequence[E]:
-        stream = stream_id(self._cause.tenant, kind.category, key)
+        stream = stream_id(self.cause.tenant, kind.category, key)
         decider = kind.decider
         known = await self._state(stream, decider.initial, decider.evolve)
         try:
@@ -165,7 +179,7 @@ class UnitOfWork:
     async def hear[M, S, C](
         self, kind: ProcessKind[M, S, C], key: str, message: M, send: Send[C]
     ) -> None:
-        stream = stream_id(self._cause.tenant, kind.category, key)
+        stream = stream_id(self.cause.tenant, kind.category, key)
         process = kind.process
         known = await self._state(stream, process.initial, process.evolve)
         commands = process.react(message, known.state)
@@ -174,14 +188,14 @@ class UnitOfWork:
             await send(self, command)
 
     async def set_timer(self, timer_id: str, due_at: datetime, name: str, key: str) -> None:
-        cause = self._cause
+        cause = self.cause
         self.timers[f"{cause.tenant}/{timer_id}"] = (
             *(cause.tenant, name, key, due_at),
             *(cause.correlation_id, cause.causation_id or cause.command_id, cause.traceparent),
         )
 
     async def cancel_timer(self, timer_id: str) -> None:
-        self.timers[f"{self._cause.tenant}/{timer_id}"] = None
+        self.timers[f"{self.cause.tenant}/{timer_id}"] = None
 
     def timer_columns(self) -> tuple[str | None, ...]:
         """Return the ids of withdrawn timers, then the columns of those that are set, packed."""
@@ -293,7 +307,7 @@ class UnitOfWork:
         if not events:
             return
         state, version = known.state, known.version
-        cause = self._cause
+        cause = self.cause
         if not self._cause_bytes:  # most messages come to nothing: encoded when one does not
             self._cause_bytes = encode_cause(cause)
         for event in events:

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Cause:
     """Why a command is carried out. Everything that follows from it carries these on.
+
+    Never changed once made; not frozen, for the reason that ``Recorded`` gives.
 
     Attributes:
         tenant: The retailer on whose data the command works.
