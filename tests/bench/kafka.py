@@ -82,8 +82,8 @@ async def kafka_consume(postgres_dsn: str) -> AsyncIterator[Result]:
     """What waits on a topic of a real broker, from there into tables, watermarks and all.
 
     Twice: into a table that the feed fills, in the batch's transaction, which is what the target
-    means; and through a decision per message, own events and a read model of these. Reference: aiokafka reading the same
-    messages and dropping them.
+    means; and through a decision per message, own events and a read model of these. Reference:
+    aiokafka reading the same messages and dropping them.
     """
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         try:
