@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.kernel.domain.record import record
 
-@dataclass(slots=True, unsafe_hash=True)
+
+@record
 class Cause:
     """Why a command is carried out. Everything that follows from it carries these on.
-
-    Never changed once made; not frozen, for the reason that ``Recorded`` gives.
 
     Attributes:
         tenant: The retailer on whose data the command works.

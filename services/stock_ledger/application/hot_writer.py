@@ -17,7 +17,8 @@ from services.kernel.application.ownership import PARTITIONS, Ownership
 from services.kernel.application.runner import ConcurrentAppend, Overloaded, QueueFull, Runner
 from services.kernel.application.work import Work
 from services.kernel.domain.messages import Cause
-from services.stock_ledger.application.many_holds import Answer, ManyHolds, Round, Wanted
+from services.stock_ledger.application.batch_reservations import Answer, Round, Wanted
+from services.stock_ledger.application.many_holds import ManyHolds
 
 _RETRY_AFTER_MS = 100
 

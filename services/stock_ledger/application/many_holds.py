@@ -4,19 +4,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Protocol
 
 from services.kernel.application.work import Sql, Versioned, Work
-from services.kernel.domain.messages import Cause
-from services.stock_ledger.application.hold_expiries import EXPIRIES_TIMER, expiries_timer
+from services.stock_ledger.application.batch_reservations import TAKEN, Answer, Needs, Round, Wanted
+from services.stock_ledger.application.many_holds_kept import keep
 from services.stock_ledger.domain import reservation as promise
 from services.stock_ledger.domain import stock_item as stock
-from services.stock_ledger.domain.entry import Share
-from services.stock_ledger.domain.expiry import EXPIRY, Note
-from services.stock_ledger.domain.holder import HOLDER, CountHold, Holder, too_many
+from services.stock_ledger.domain.holder import HOLDER, Holder, too_many
 from services.stock_ledger.domain.holder import Refusal as HolderRefusal
-from services.stock_ledger.domain.many_holds import MANY_HOLDS, HoldAll, take
+from services.stock_ledger.domain.many_holds import take
 from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status
 from services.stock_ledger.domain.stock_item import STOCK, StockItem, site_and_sku
 
@@ -32,61 +29,6 @@ class Begun(Protocol):
     async def __call__(self, sql: Sql, tenant: str, ids: Sequence[str]) -> AbstractSet[str]:
         """Return which of these reservations there are or ever were."""
 
-
-type Needs = tuple[tuple[str, int], ...]
-"""Stock keys with quantities, none of them twice, in a settled order."""
-
-
-@dataclass(slots=True)
-class Wanted:
-    """A reservation that somebody asks for. Never changed once made.
-
-    Attributes:
-        reservation_id: Chosen by the caller; repeated, it is answered as the first time.
-        lines: One per site and product, in a settled order.
-        needs: The same lines as stock keys with quantities.
-        hold_for: How long.
-        holder_id: Whom it counts for, an opaque id; empty: nobody.
-    """
-
-    reservation_id: str
-    lines: tuple[Line, ...]
-    needs: Needs
-    hold_for: timedelta
-    holder_id: str = ""
-
-
-@dataclass(slots=True)
-class Answer:
-    """What became of a reservation: held until, or not, and why. Never changed once made.
-
-    Attributes:
-        expires_at: Until when it is held; nothing when it is not.
-        shortages: The lines that lack stock, with what is free.
-        reason: Registry name, where it is not held.
-        detail: One sentence.
-    """
-
-    expires_at: datetime | None = None
-    shortages: tuple[Line, ...] = ()
-    reason: str = ""
-    detail: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """What is decided together: the calls of one tenant, in the order of their arrival.
-
-    Attributes:
-        cause: Of what all of them share: the stock items' entries and the expiry.
-        calls: Of each call its cause, and what it wants.
-    """
-
-    cause: Cause
-    calls: Sequence[tuple[Cause, Sequence[Wanted]]]
-
-
-_TAKEN = Answer()
 
 type _Known = Mapping[str, Versioned[Reservation]]
 
@@ -147,7 +89,7 @@ class ManyHolds:
             if before != (work.at_hand(STOCK, lacking), work.at_hand(HOLDER, full)):
                 seen = await _seen(work, keys, holders)
                 answers, _, _ = self._decided(seen, known, everybody, is_new=False)
-        await _record(work, asked, answers, self.most_holds)
+        await keep(work, asked, answers, self.most_holds)
         return answers
 
     async def _looked_up(self, work: Work, everybody: Sequence[Wanted], known: _Known) -> _Known:
@@ -190,7 +132,7 @@ class ManyHolds:
     def _decided(
         self, seen: _Seen, known: _Known, everybody: Sequence[Wanted], *, is_new: bool
     ) -> tuple[list[Answer], set[str], set[str]]:
-        """Return what becomes of each, ``_TAKEN`` where it is granted, and why others are not.
+        """Return what becomes of each, ``TAKEN`` where it is granted, and why others are not.
 
         That is: the items that lack, and the holders who have too many. ``is_new`` says that none
         of them has anything of the items yet.
@@ -209,7 +151,7 @@ class ManyHolds:
                 answers.append(_again(before.state, wanted))
             elif reservation_id in granted:
                 is_same = _is_same(granted[reservation_id], wanted)
-                answers.append(_TAKEN if is_same else _MISMATCH)
+                answers.append(TAKEN if is_same else _MISMATCH)
             elif holder_id in counted and counted[holder_id] >= self.most_holds:
                 full[holder_id] = full.get(holder_id) or _full(counted[holder_id], self.most_holds)
                 answers.append(full[holder_id])
@@ -224,7 +166,7 @@ class ManyHolds:
                 granted[reservation_id] = wanted
                 if holder_id in counted:
                     counted[holder_id] += 1
-                answers.append(_TAKEN)
+                answers.append(TAKEN)
         return answers, {key for short in refused for key, _ in short}, set(full)
 
 
@@ -267,64 +209,3 @@ def _refused(short: Sequence[tuple[str, int]]) -> Answer:
 
 def _full(held: int, most: int) -> Answer:
     return Answer(reason=HolderRefusal.TOO_MANY_HOLDS.value, detail=too_many(held, most))
-
-
-async def _record(work: Work, asked: Round, answers: list[Answer], most_holds: int) -> None:
-    """Record what is granted, and put its end in the place of ``_TAKEN``."""
-    now, round_id = work.now, asked.cause.command_id
-    until: dict[timedelta, Answer] = {}
-    held: dict[str, Answer] = {}
-    shares: dict[str, list[Share]] = defaultdict(list)
-    together: dict[datetime, list[str]] = defaultdict(list)
-    begun: list[tuple[Cause, list[tuple[str, promise.Hold]]]] = []
-    start = 0
-    for place, (cause, everybody) in enumerate(asked.calls):
-        commands: list[tuple[str, promise.Hold]] = []
-        for n, wanted in enumerate(everybody, start):
-            if answers[n] is not _TAKEN:
-                continue
-            reservation_id = wanted.reservation_id
-            again = held.get(reservation_id)
-            if again is not None:  # twice in one round
-                answers[n] = again
-                continue
-            answer = until.get(wanted.hold_for)
-            if answer is None:
-                answer = until[wanted.hold_for] = Answer(now + wanted.hold_for)
-            answers[n] = held[reservation_id] = answer
-            expires_at = answer.expires_at
-            assert expires_at is not None  # noqa: S101 - it is held
-            hold = promise.Hold("", 1, wanted.lines, expires_at, holder_id=wanted.holder_id)
-            commands.append((reservation_id, hold))
-            together[expires_at].append(reservation_id)
-            for key, quantity in wanted.needs:
-                shares[key].append(Share(reservation_id, quantity))
-        start += len(everybody)
-        if commands:
-            begun.append((_of_round(cause, f"{round_id}.{place}"), commands))
-    work.begin_streams(RESERVATION, begun)
-    work.begin(asked.cause)
-    for key, of_item in shares.items():
-        await work.handle(MANY_HOLDS, key, HoldAll(tuple(of_item), now))
-    await _count(work, begun, most_holds)
-    for n, (expires_at, ids) in enumerate(together.items()):
-        key = f"{round_id}.{n}"
-        await work.handle(EXPIRY, key, Note(tuple(ids), expires_at))
-        await work.set_timer(expiries_timer(key), expires_at, EXPIRIES_TIMER, key)
-
-
-async def _count(
-    work: Work, begun: Sequence[tuple[Cause, Sequence[tuple[str, promise.Hold]]]], most_holds: int
-) -> None:
-    for _, commands in begun:
-        for reservation_id, hold in commands:
-            if hold.holder_id and most_holds:
-                await work.handle(HOLDER, hold.holder_id, CountHold(reservation_id, most_holds))
-
-
-def _of_round(cause: Cause, command_id: str) -> Cause:
-    """Return a call's cause under an id that no other round has: it may come again in another."""
-    return Cause(
-        *(cause.tenant, command_id, cause.correlation_id, cause.command_id),
-        *(cause.actor, cause.traceparent),
-    )

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from services.kernel.domain.record import record
+
 # Accounts. The first six are the buckets of a site; their sum is what is physically there.
 
 FREE = "free"
@@ -97,13 +99,13 @@ FACTS = frozenset(
 # Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Posting:
     account: str
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Buckets:
     """What a site has of a product, in base units, by what may be done with it."""
 
@@ -119,7 +121,7 @@ class Buckets:
         return self.free + self.held + self.allocated + self.picked + self.quarantine + self.damaged
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reserved:
     """What one reservation has of this product at this site, in base units.
 
@@ -170,7 +172,7 @@ class Report:
     occurred_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Share:
     """What one of many reservations has of an entry, in base units; it has nothing else here."""
 
@@ -178,7 +180,7 @@ class Share:
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EntryPosted:
     """One entry of the ledger.
 

@@ -16,11 +16,12 @@ from typing import assert_never
 
 from services.kernel.domain.decider import Decider, Kind
 from services.kernel.domain.errors import Rejected
+from services.kernel.domain.record import record
 
 # Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Line:
     """A quantity of one product at one site, in base units."""
 
@@ -29,7 +30,7 @@ class Line:
     quantity: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ReservationHeld:
     """Lacking: what was asked for beyond what there was, where the caller takes what there is.
 
@@ -133,7 +134,7 @@ type Event = (
 # Commands.
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hold:
     """Shortages: the lines that lack stock, with the quantity that is free.
 

@@ -23,6 +23,7 @@ from zlib import crc32
 
 from services.kernel.domain.decider import Decider, Kind
 from services.kernel.domain.errors import Rejected
+from services.kernel.domain.record import record
 from services.stock_ledger.domain import postings
 from services.stock_ledger.domain.entry import (
     ALLOCATED,
@@ -106,7 +107,7 @@ class SellAtTill:
     occurred_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hold:
     reservation_id: str
     quantity: int
@@ -129,7 +130,7 @@ class Allocate:
     occurred_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Confirm:
     reservation_id: str
     occurred_at: datetime
@@ -300,7 +301,7 @@ _NOBODY: PersistentMap[Reserved] = PersistentMap()
 _UNHEARD_OF: PersistentMap[int] = PersistentMap()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StockItem:
     """The balance, the open reservations, and the movements already counted.
 

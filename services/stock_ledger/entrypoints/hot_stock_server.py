@@ -11,8 +11,8 @@ from oms.stock_ledger.v1.stock_ledger_events_pb2 import StockLine
 from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
 from services.kernel.entrypoints.calls import Encoded, cause
+from services.stock_ledger.application.batch_reservations import Answer, Needs, Wanted
 from services.stock_ledger.application.hot_writer import HotWriter
-from services.stock_ledger.application.many_holds import Answer, Needs, Wanted
 from services.stock_ledger.domain.reservation import Line, summed
 from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.entrypoints import translation as to

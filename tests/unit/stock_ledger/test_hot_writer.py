@@ -19,9 +19,10 @@ from services.kernel.application.runner import Overloaded, QueueFull, UseCase
 from services.kernel.application.work import Sql, Work
 from services.kernel.domain.messages import Cause
 from services.stock_ledger.adapters.instruments import HotInstruments
+from services.stock_ledger.application.batch_reservations import Answer, Round, Wanted
 from services.stock_ledger.application.hold_expiries import expire_together
 from services.stock_ledger.application.hot_writer import HotLimits, HotWriter
-from services.stock_ledger.application.many_holds import Answer, Begun, ManyHolds, Round, Wanted
+from services.stock_ledger.application.many_holds import Begun, ManyHolds
 from services.stock_ledger.domain.reservation import Line
 from services.stock_ledger.domain.stock_item import STOCK, Receive, stock_key
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory
