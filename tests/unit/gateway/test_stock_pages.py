@@ -10,8 +10,10 @@ from oms.stock_ledger.v1 import stock_ledger_service_pb2 as ledger
 from services.gateway.entrypoints.pages.links import Links
 from services.gateway.entrypoints.pages.stock_page import points
 from services.gateway.entrypoints.pages.stock_site import STOCK_SUBJECT
+from services.gateway.entrypoints.pages.stock_texts import ACCOUNTS, CAUSES
 from services.kernel.application.runner import Overloaded
 from services.kernel.domain.errors import Invalid
+from services.stock_ledger.domain import entry
 from tests.unit.gateway.fakes import SECRET, Fakes, gateway
 
 LINKS = Links([SECRET.encode()])
@@ -90,15 +92,23 @@ async def test_the_ledger_shows_causes_and_both_clocks() -> None:
         wrong = await http.get(f"{PAGE}/ledger", params={**pair, "known_at": "yesterday"})
     assert "Réception" in every.text
     assert "Retenue" in every.text
-    assert "held +3" in every.text
+    assert "retenu +3" in every.text
+    assert "held +3" in held.text
+    assert "heures de Europe/Paris" in every.text
     assert 'datetime="2026-03-02T08:00:00+00:00"' in every.text
     assert 'datetime="2026-03-02T09:00:00+00:00"' in every.text
     assert "O-1" in held.text
     assert "note-1" not in held.text
-    assert fakes.calls[2].request.as_of.ToDatetime(UTC) == datetime(2026, 3, 1, 10, tzinfo=UTC)
+    assert fakes.calls[2].request.as_of.ToDatetime(UTC) == datetime(2026, 3, 1, 9, tzinfo=UTC)
     assert then.status_code == 200
     assert 'data-live="no"' in then.text, "the past does not move"
     assert wrong.status_code == 400
+
+
+def test_every_cause_and_account_has_its_name_in_french() -> None:
+    accounts = {text for name, text in vars(entry).items() if name.isupper() and type(text) is str}
+    assert accounts == ACCOUNTS["fr"].keys()
+    assert {cause.value for cause in entry.Cause} <= CAUSES["fr"].keys()
 
 
 async def test_the_page_is_told_when_to_read_itself_again() -> None:

@@ -8,7 +8,7 @@ from oms.stock_ledger.v1 import promise_service_pb2 as promise
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as ledger
 
 from services.gateway.entrypoints.pages.order_page import Reader
-from services.gateway.entrypoints.pages.stock_texts import STOCK_TEXTS, cause_name
+from services.gateway.entrypoints.pages.stock_texts import STOCK_TEXTS, account_name, cause_name
 
 _WIDTH, _HEIGHT = 120, 28
 _CONFIDENCES = {
@@ -108,6 +108,7 @@ def entries(
     if found.next_page_token:
         query = {**asked, "page_token": found.next_page_token, "lang": reader.language}
         following = f"{base}/ledger?{urlencode(query)}"
+    text = STOCK_TEXTS[reader.language]
     is_past = bool(asked["as_of"] or asked["known_at"])
     return {
         "entries": [
@@ -118,9 +119,8 @@ def entries(
         "base": base,
         "following": following,
         "stream": "" if is_past else _stream(base, [(asked["site_id"], asked["sku"])]),
-        "headline": STOCK_TEXTS[reader.language]["ledger_of"].format(
-            sku=asked["sku"], site=asked["site_id"]
-        ),
+        "headline": text["ledger_of"].format(sku=asked["sku"], site=asked["site_id"]),
+        "zone": text["zone"].format(zone=reader.zone.key),
         "query": urlencode({name: text for name, text in asked.items() if text}),
     }
 
@@ -129,7 +129,10 @@ def _entry(one: ledger.Entry, reader: Reader) -> dict[str, Any]:
     return {
         "version": one.version,
         "cause": cause_name(one.cause, reader.language),
-        "postings": [(posting.account, f"{posting.quantity:+d}") for posting in one.postings],
+        "postings": [
+            (account_name(posting.account, reader.language), f"{posting.quantity:+d}")
+            for posting in one.postings
+        ],
         "source": one.reservation_id or one.source_id,
         "occurred": reader.time(one.occurred_at),
         "recorded": reader.time(one.recorded_at),

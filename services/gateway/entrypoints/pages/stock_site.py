@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
@@ -105,7 +106,7 @@ class StockSite:
         )
         for clock in ("as_of", "known_at"):
             if asked[clock]:
-                at = _time(asked[clock])
+                at = _time(asked[clock], self._reader(request).zone)
                 if at is None:
                     return self._notice(request, "invalid", _INVALID)
                 getattr(message, clock).FromDatetime(at)
@@ -182,10 +183,10 @@ def _given(request: Request, *names: str, most: int = _MOST_TEXT) -> dict[str, s
     return {name: request.query_params.get(name, "").strip()[:most] for name in names}
 
 
-def _time(text: str) -> datetime | None:
-    """Return a time as a form sends it; without a zone it is UTC."""
+def _time(text: str, zone: ZoneInfo) -> datetime | None:
+    """Return a time as a form sends it; without a zone it is of the one that the page tells in."""
     try:
         at = datetime.fromisoformat(text)
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+        return (at if at.tzinfo else at.replace(tzinfo=zone)).astimezone(UTC)
     except (ValueError, OverflowError):
         return None

@@ -34,7 +34,7 @@ STOCK_TEXTS: Mapping[str, Mapping[str, str]] = {
         "source": "Source",
         "as_of": "Vrai à cette date",
         "known_at": "Connu à cette date",
-        "zone": "heures en UTC",
+        "zone": "heures de {zone}",
         "no_entries": "Aucune écriture.",
         "not_found": "Cette adresse ne mène à aucun stock",
         "not_found_help": "Demandez un nouveau lien à votre administrateur.",
@@ -74,7 +74,7 @@ STOCK_TEXTS: Mapping[str, Mapping[str, str]] = {
         "source": "Source",
         "as_of": "True at",
         "known_at": "Known at",
-        "zone": "times in UTC",
+        "zone": "times of {zone}",
         "no_entries": "No entries.",
         "not_found": "This address leads to no stock",
         "not_found_help": "Ask your administrator for a new link.",
@@ -108,7 +108,14 @@ CAUSES: Mapping[str, Mapping[str, str]] = {
         "stocktake": "Inventaire",
         "image": "Image de stock",
         "image_offset": "Compensation d’image",
+        "image_kept": "Image conservée, non appliquée",
+        "stocktake_kept": "Inventaire conservé, non appliqué",
         "quarantine": "Quarantaine",
+        "quarantine_released": "Sortie de quarantaine",
+        "quarantine_destroyed": "Quarantaine détruite",
+        "quarantine_to_supplier": "Quarantaine rendue au fournisseur",
+        "quarantine_to_clearance": "Quarantaine vendue en déstockage",
+        "return_quarantine": "Retour mis en quarantaine",
         "return_restock": "Retour remis en vente",
         "return_write_off": "Retour détruit",
         "short_not_found": "Manquant",
@@ -119,6 +126,36 @@ CAUSES: Mapping[str, Mapping[str, str]] = {
     },
     "en": {},
 }
+
+
+ACCOUNTS: Mapping[str, Mapping[str, str]] = {
+    "fr": {
+        "free": "libre",
+        "held": "retenu",
+        "allocated": "réservé",
+        "picked": "prélevé",
+        "quarantine": "quarantaine",
+        "damaged": "abîmé",
+        "transit": "en transit",
+        "supplier": "fournisseur",
+        "customer": "client",
+        "shrink:breakage": "casse",
+        "shrink:expiry": "péremption",
+        "shrink:theft": "vol",
+        "shrink:unknown": "perte inconnue",
+        "destroyed": "détruit",
+        "count_difference": "écart de comptage",
+        "image_difference": "écart d’image",
+        "loss:carrier": "perte du transporteur",
+        "clearance": "déstockage",
+    },
+    "en": {},
+}
+
+
+def account_name(account: str, language: str) -> str:
+    """Return an account as people call it; English reads the stored name."""
+    return ACCOUNTS[language].get(account) or account.replace("_", " ").replace(":", ": ")
 
 
 def cause_name(cause: str, language: str) -> str:
