@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from services.kernel.domain.record import record
-
 # Accounts. The first six are the buckets of a site; their sum is what is physically there.
 
 FREE = "free"
@@ -99,13 +97,13 @@ FACTS = frozenset(
 # Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Posting:
     account: str
     quantity: int
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Buckets:
     """What a site has of a product, in base units, by what may be done with it."""
 
@@ -121,7 +119,7 @@ class Buckets:
         return self.free + self.held + self.allocated + self.picked + self.quarantine + self.damaged
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Reserved:
     """What one reservation has of this product at this site, in base units.
 
@@ -172,7 +170,7 @@ class Report:
     occurred_at: datetime
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Share:
     """What one of many reservations has of an entry, in base units; it has nothing else here."""
 
@@ -180,7 +178,7 @@ class Share:
     quantity: int
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class EntryPosted:
     """One entry of the ledger.
 

@@ -21,7 +21,7 @@ from services.kernel.domain.record import record
 # Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class Line:
     """A quantity of one product at one site, in base units."""
 
@@ -30,7 +30,7 @@ class Line:
     quantity: int
 
 
-@record
+@dataclass(frozen=True, slots=True)
 class ReservationHeld:
     """Lacking: what was asked for beyond what there was, where the caller takes what there is.
 
