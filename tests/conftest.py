@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ import pytest
 from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
 from tests.support.kafka import any_broker, kafka_bootstrap, own_broker, real_broker
 from tests.support.stack import forget_power_cuts
+
+# Started in the background of a shell, Ctrl-C is ignored here and in all that is started here; but
+# there are tests that send it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A machine that is busy with something else does not make a rule wrong.
 hypothesis.settings.register_profile(
