@@ -34,7 +34,7 @@ from tests.support.on_stack import OnStack
 _SEED = 20_260_102
 _LEADERS_LOCK = 7_235_002
 _LOOK_S = 0.1
-_MOVES_WITHIN_S = 60.0
+_MOVES_WITHIN_S = 120.0
 _PARKS_WITHIN_S = 30.0
 _UNDECIDED = 202
 _ROWS_PER_CALL = 500
