@@ -88,19 +88,13 @@ class BusSettings(BaseSettings):
         default=1_209_600_000, ge=-1, description="Of topics that tell of parked messages; 14 days"
     )
     kafka_batch_messages: int = Field(default=500, ge=1, le=10_000)
-    kafka_batch_wait_ms: int = Field(default=200, ge=1, le=5_000)
+    kafka_batch_wait_ms: int = Field(default=1_000, ge=1, le=5_000)
     kafka_session_ms: int = Field(default=30_000, ge=1_000, le=300_000)
     kafka_heartbeat_ms: int = Field(default=3_000, ge=100, le=60_000)
     kafka_longest_batch_ms: int = Field(default=300_000, ge=1_000, le=3_600_000)
     kafka_request_ms: int = Field(default=20_000, ge=1_000, le=300_000)
     kafka_finish_s: float = Field(
         default=10.0, gt=0, le=300, description="For a batch in flight, on a rebalance and a stop"
-    )
-    work_poll_s: float = Field(
-        default=0.05,
-        gt=0,
-        le=60,
-        description="Relay and projections of `oms work`, whom `oms serve` cannot wake",
     )
 
     def kafka_options(self) -> dict[str, Any]:

@@ -5,11 +5,12 @@ offsets only show the lag. So when a partition arrives, reading begins after the
 beside the watermark, whatever the broker believes, and offsets are committed after the database.
 
 FastStream's batch subscriber reads, one batch at a time, and hands over raw records (a parser of
-ours stands before its own, which decodes headers and so falls over a hostile one). Three things it
+ours stands before its own, which decodes headers and so falls over a hostile one). Four things it
 does not give, and how they are done here:
 
 * it flattens the partitions of a read into one batch: the records name theirs, so they are taken
   apart again, in order; all of them have their effect in one commit, if nothing goes wrong;
+* it sleeps after a read that found nothing: the reading itself is replaced;
 * it swallows what a handler raises and reads on: the handler here never raises, and goes back to
   where it stood when it could not do its work;
 * between an assignment and the seek that follows, aiokafka may already read from elsewhere: such a
@@ -23,6 +24,7 @@ are passed over by position.
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, override
@@ -44,12 +46,16 @@ from services.kernel.adapters.kafka_options import (
 from services.kernel.adapters.kafka_topics import ensure_topics, parked_topic_of
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.feeds import MOST_VALUE_BYTES, Envelope
+from services.kernel.application.pace import Pace
 
 _log = logging.getLogger(__name__)
 # FastStream would log every message it hands over; only what goes wrong is kept.
 _client_log = logging.getLogger("services.kernel.adapters.kafka_bus.client")
 _client_log.setLevel(logging.ERROR)
 
+# Reads of a feed for which somebody waits, and of others: far enough apart that what one commit or
+# several orders spread over partitions comes together, in one transaction.
+_URGENT_S, _UNHURRIED_S = 0.01, 0.1
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _COMMIT_WITHIN_S = 5.0
@@ -241,6 +247,8 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         self._preparing: asyncio.Task[None] | None = None
         self._redriving: asyncio.Task[None] | None = None
         self._pause_s = _FIRST_PAUSE_S
+        self._pace = Pace(_URGENT_S if consumer.is_urgent else _UNHURRIED_S)
+        self._is_far_behind = False
         # Offset of the last record that had its effect, by partition held.
         self._handled: dict[int, int] = {}
         self._uncommitted: dict[TopicPartition, int] = {}
@@ -252,6 +260,9 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             **subscriber_arguments(options, self._group),
         )
         self._subscriber(self._hear)
+        # FastStream's own, having found nothing, sleeps for as long as it has waited: what comes
+        # meanwhile would wait for that, at every station of an order's way.
+        self._subscriber.get_msg = self._read
 
     def start(self) -> None:
         self._redriving = asyncio.create_task(self._redrive(), name=f"redrive {self._group}")
@@ -323,6 +334,17 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             else:
                 return
+
+    async def _read(self, client: Any) -> tuple[records.Record, ...]:
+        """Return what has come, as soon as something has; after a while, nothing."""
+        if not self._is_far_behind:
+            await self._pace.wait()
+        found = await client.getmany(
+            timeout_ms=self._options.batch_wait_ms, max_records=self._options.batch_messages
+        )
+        read = tuple(itertools.chain.from_iterable(found.values()))
+        self._is_far_behind = len(read) == self._options.batch_messages
+        return read
 
     async def _hear(self, batch: Sequence[records.Record]) -> None:
         """Give a read its effect; the next one is not read before this returns."""

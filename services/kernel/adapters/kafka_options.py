@@ -7,7 +7,7 @@ from typing import Any
 from faststream.middlewares import AckPolicy
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
-_LONGEST_FETCH_MS = 100
+_LONGEST_FETCH_MS = 300
 
 _MECHANISMS: dict[str, type[SASLPlaintext | SASLScram256 | SASLScram512]] = {
     "PLAIN": SASLPlaintext,
@@ -62,7 +62,7 @@ class KafkaOptions:
     retention_ms: int = -1
     parked_retention_ms: int = 1_209_600_000
     batch_messages: int = 500
-    batch_wait_ms: int = 200
+    batch_wait_ms: int = 1_000
     session_ms: int = 30_000
     heartbeat_ms: int = 3_000
     longest_batch_ms: int = 300_000

@@ -25,12 +25,14 @@ _NEWS = (
 class Lookout:
     """Follows the log for the names and versions in it, from when it is first asked to.
 
-    Looks often while something happens or somebody has just come to wait, then less and less.
+    Looks when told that there is news; where nobody tells, often while something happens or
+    somebody has just come to wait, then less and less.
 
     Args:
         database: Whose log.
         seen: Called with the stream and version of each event, in the order of the log.
         is_wanted: Whether anybody waits still.
+        is_told: Whether there is somebody who calls ``wake`` at the moment.
     """
 
     def __init__(
@@ -38,10 +40,13 @@ class Lookout:
         database: Database,
         seen: Callable[[str, int], None],
         is_wanted: Callable[[], bool],
+        is_told: Callable[[], bool],
     ) -> None:
         self._database = database
         self._seen = seen
         self._is_wanted = is_wanted
+        self._is_told = is_told
+        self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._knows_where = asyncio.Event()
         self._pause_s = _SHORTEST_PAUSE_S
@@ -64,6 +69,10 @@ class Lookout:
             began.cancel()
         return False
 
+    def wake(self) -> None:
+        """Look now."""
+        self._news.set()
+
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
@@ -79,6 +88,7 @@ class Lookout:
             )
             self._knows_where.set()
             while self._is_wanted():
+                self._news.clear()
                 rows = await self._database.sql.fetch(_NEWS, position, _PAGE)
                 for stream, version, at in rows:
                     self._seen(stream, version)
@@ -93,4 +103,6 @@ class Lookout:
     async def _rest(self, *, is_quiet: bool) -> None:
         longer_s = min(self._pause_s * _SLOWING, _LONGEST_PAUSE_S)
         self._pause_s = longer_s if is_quiet else _SHORTEST_PAUSE_S
-        await asyncio.sleep(self._pause_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_PAUSE_S if self._is_told() else self._pause_s):
+                await self._news.wait()

@@ -1,7 +1,7 @@
 """Fills a service's read models: their rows and their checkpoint in one transaction."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.kernel.adapters.database import Database
@@ -24,6 +24,7 @@ class Projector:
         database: The service's.
         service: Its name.
         models: What to fill.
+        moved: Called after each commit.
         is_sole: Whether no other process fills these tables: then their memories are told.
     """
 
@@ -34,18 +35,20 @@ class Projector:
         database: Database,
         service: str,
         models: Sequence[ReadModel],
+        moved: Callable[[], None] = lambda: None,
         *,
         is_sole: bool = False,
     ) -> None:
         self._service = service
         self._database = database
+        self._told = moved
         self._models = models
         self._memories = [
             (model.name, memory) for model in models if is_sole for memory in model.memories
         ]
         self.position = 0
         # Read models may be a little behind: several commits a blink make one of theirs.
-        self.pace = Pace(_ROUND_S, rests=3)
+        self.pace = Pace(_ROUND_S, rests=3 if is_sole else 1)
         # Notified after each commit, for those who wait to read their own writes.
         self.moved = asyncio.Condition()
 
@@ -113,5 +116,6 @@ class Projector:
             memory.committed(fresh[name])
         self._positions = {name: max(at, last) for name, at in self._positions.items()}
         self.position = last
+        self._told()
         async with self.moved:
             self.moved.notify_all()

@@ -1,8 +1,9 @@
 """Answers queries from the read models, and waits for them where a caller asks it to."""
 
 import asyncio
+import contextlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from services.kernel.adapters.database import Database
 from services.kernel.adapters.event_log import NewEvent
@@ -13,7 +14,7 @@ from services.kernel.application.work import Sql
 
 _FRESH_WITHIN_S = 2.0
 _POLL_S = 0.1
-_FIRST_POLL_S = 0.01
+_FIRST_POLL_S, _LONGEST_POLL_S = 0.01, 0.02
 # How often the log is looked at for what other processes wrote: less and less often.
 _FIRST_LOOK_S = 0.5
 _LONGEST_LOOK_S = 2.0
@@ -28,15 +29,24 @@ class PostgresReader:
     Args:
         database: The service's.
         is_sole_writer: Whether no other process writes there.
+        is_told: Whether ``written`` and ``moved`` are called for what others do, at the moment.
     """
 
-    def __init__(self, database: Database, *, is_sole_writer: bool = True) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        is_sole_writer: bool = True,
+        is_told: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._database = database
         self._lookout = (
             None
             if is_sole_writer
-            else Lookout(database, self._written_to, lambda: bool(self._changes))
+            else Lookout(database, self._written_to, lambda: bool(self._changes), is_told)
         )
+        self._is_told = is_told
+        self._has_moved = asyncio.Event()
         # Names of the service's read models; set once the service is built.
         self.models: list[str] = []
         self._changes: dict[str, set[asyncio.Event]] = defaultdict(set)
@@ -60,9 +70,13 @@ class PostgresReader:
         try:
             pause_s = _FIRST_POLL_S
             async with asyncio.timeout(_FRESH_WITHIN_S):
-                while await self._position() < position:
-                    await self.projected(pause_s)
-                    pause_s = min(pause_s * 2, _POLL_S)
+                while True:
+                    # Before the question: what moves while it is asked must not be missed.
+                    moved = self._has_moved
+                    if await self._position() >= position:
+                        return
+                    await self._projected(pause_s, moved)
+                    pause_s = min(pause_s * 2, _LONGEST_POLL_S)
         except TimeoutError:
             raise Overloaded("read models are behind", int(_FRESH_WITHIN_S * 1000)) from None
 
@@ -110,8 +124,13 @@ class PostgresReader:
         )
 
     async def projected(self, timeout_s: float) -> None:
+        await self._projected(timeout_s, self._has_moved)
+
+    async def _projected(self, timeout_s: float, has_moved: asyncio.Event) -> None:
         if self.projector is None:
-            await asyncio.sleep(min(timeout_s, _POLL_S))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_POLL_S if self._is_told() else min(timeout_s, _POLL_S)):
+                    await has_moved.wait()
             return
         try:
             async with asyncio.timeout(timeout_s), self.projector.moved:
@@ -127,6 +146,18 @@ class PostgresReader:
         """Wake those who wait for one of these streams to change."""
         for event in events:
             self._written_to(event.stream, event.version)
+
+    def written(self) -> None:
+        """Say that another process wrote to the log."""
+        if self._lookout is not None:
+            self._lookout.wake()
+
+    def moved(self) -> None:
+        """Say that another process moved the read models."""
+        # A question that is on its way may be answered with what was true before.
+        self._asking = None
+        self._has_moved.set()
+        self._has_moved = asyncio.Event()
 
     async def stop(self) -> None:
         """Look out no more."""

@@ -108,6 +108,10 @@ class Tail:
             self._offered[last_position - len(events) + 1] = (events, last_position, at)
         self._woken.set()
 
+    def wake(self) -> None:
+        """Have the log looked at: another process has written to it."""
+        self._woken.set()
+
     async def _run(self) -> None:
         pause_s = _FIRST_PAUSE_S
         while True:

@@ -9,6 +9,7 @@ from services.kernel.adapters.appender import Appender, AppenderLimits
 from services.kernel.adapters.closed_books import EVERY_EVENTS, BookCloser
 from services.kernel.adapters.consumer import Consumer, Home
 from services.kernel.adapters.database import Database
+from services.kernel.adapters.doorbell import LOG, READ_MODELS, Doorbell
 from services.kernel.adapters.durability import Barrier
 from services.kernel.adapters.event_log import NewEvent
 from services.kernel.adapters.ownership import LockedOwnership
@@ -93,7 +94,15 @@ class ServiceHost:
             is_sole_writer=is_sole_writer,
             barrier=barrier,
         )
-        self.reader = PostgresReader(database, is_sole_writer=is_sole_writer)
+        self._doorbell = None
+        if not is_sole_writer:
+            heard = {LOG: self._written_elsewhere, READ_MODELS: self._moved_elsewhere}
+            self._doorbell = Doorbell(dsn, database.limits, heard)
+        self.reader = PostgresReader(
+            database,
+            is_sole_writer=is_sole_writer,
+            is_told=lambda: self._doorbell is not None and self._doorbell.is_connected,
+        )
         self._ownership = None if is_sole_writer else LockedOwnership(dsn, database.limits)
         self.service = build(
             Kernel(self.runner, self.reader, clock, target, self._ownership or SoleOwner())
@@ -125,13 +134,16 @@ class ServiceHost:
         ]
         self._timers = Timers(home, self.service.timers, settings.timer_poll_s)
         self.projector = Projector(
-            derived, self.service.name, self.service.read_models, is_sole=is_sole_writer
+            *(derived, self.service.name, self.service.read_models, self._projected),
+            is_sole=is_sole_writer,
         )
         self.relay = Relay(derived, self.service.topic, self.service.publish, bus)
 
     def start_serving(self) -> None:
         """Take commands."""
         self.appender.start()
+        if self._doorbell is not None:
+            self._doorbell.start()
 
     def start_working(self, lost: Callable[[], None] | None = None) -> None:
         """Follow the log, fire timers, run the tasks; consumers start on their bus.
@@ -172,6 +184,8 @@ class ServiceHost:
     async def stop(self) -> None:
         """Stop working, finish what waits to be appended, let the connections go."""
         await end(self._tasks)
+        if self._doorbell is not None:
+            await self._doorbell.stop()
         await self.reader.stop()
         await self._timers.stop()
         if self._tail is not None:
@@ -188,9 +202,23 @@ class ServiceHost:
         if self._tail is not None:
             self._tail.offer(events, last_position, at)
         self.reader.committed(events)
+        if self._doorbell is not None:
+            self._doorbell.ring(LOG)
         for event in events:
             if event.version % EVERY_EVENTS == 0:
                 self._books.grown(event.stream)
+
+    def _projected(self) -> None:
+        if self._doorbell is not None:
+            self._doorbell.ring(READ_MODELS)
+
+    def _written_elsewhere(self) -> None:
+        if self._tail is not None:
+            self._tail.wake()
+        self.reader.written()
+
+    def _moved_elsewhere(self) -> None:
+        self.reader.moved()
 
 
 async def _supervise(task: Callable[[], Awaitable[None]], name: str) -> None:

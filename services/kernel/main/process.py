@@ -85,8 +85,6 @@ async def work_service(name: str, stop: asyncio.Event, say: Say) -> None:
         Misconfigured: The settings are for one process, or the service is unknown.
     """
     settings, bus_settings = KernelSettings(), BusSettings()
-    # Nobody in this process appends what clients command: the log is looked at instead.
-    settings = settings.model_copy(update={"poll_s": bus_settings.work_poll_s})
     secrets = _prepared(settings, bus_settings, name)
     async with _opened(settings, name, secrets, bus_settings) as opened:
         opened.host.start_serving()

@@ -1,5 +1,6 @@
 """Every setting of every client of Kafka, enumerated: a library's default is never relied on."""
 
+import asyncio
 import ssl
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ class Group:
     """As much of a consumer as a bus wants to know before it starts."""
 
     redrive_poll_s = 1.0
+    is_urgent = True
 
     def __init__(self, group: str, topic: str) -> None:
         self.group = group
@@ -68,8 +70,23 @@ async def test_no_subscriber_rests_on_a_default_that_loses_messages(
         assert told["auto_offset_reset"] == "earliest"
         assert subscriber.ack_policy is AckPolicy.MANUAL
         assert subscriber._no_reply
-        assert (subscriber.max_records, subscriber.batch_timeout_ms) == (500, 200)
+        assert (subscriber.max_records, subscriber.batch_timeout_ms) == (500, 1_000)
         assert subscriber._listener is not None
+
+
+class _Silent:
+    """A client that nothing comes to, and that does not wait for it."""
+
+    async def getmany(self, **_: int) -> dict[str, list[Any]]:
+        return {}
+
+
+async def test_who_found_nothing_listens_again_at_once(every_subscriber: list[Any]) -> None:
+    """FastStream's own way would be to sleep for as long as it has listened, here for hours."""
+    for subscriber in every_subscriber:
+        subscriber.batch_timeout_ms = 10_000_000
+        async with asyncio.timeout(10):
+            assert await subscriber.get_msg(_Silent()) == ()
 
 
 async def test_every_feed_of_a_service_is_a_group_of_its_own(
@@ -89,8 +106,8 @@ def test_a_subscriber_is_told_all_of_this() -> None:
         "group_id": "g",
         "batch": True,
         "max_records": 500,
-        "batch_timeout_ms": 200,
-        "fetch_max_wait_ms": 100,
+        "batch_timeout_ms": 1_000,
+        "fetch_max_wait_ms": 300,
         "ack_policy": AckPolicy.MANUAL,
         "auto_offset_reset": "earliest",
         "session_timeout_ms": 30_000,
