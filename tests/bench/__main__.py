@@ -12,6 +12,7 @@ import uvloop
 from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
 from tests.bench import (
     availability,
+    freshness,
     imports,
     kafka,
     past,
@@ -32,6 +33,7 @@ BENCHES: dict[str, Bench] = {
     "plan": plan.plan,
     "placement": placement.placement,
     "availability": availability.availability,
+    "freshness": freshness.freshness,
     "as_of": past.as_of,
     "image": past.image,
     "import": imports.imports,

@@ -85,7 +85,7 @@ async def reservations(postgres_dsn: str) -> AsyncIterator[Result]:
         platform = Platform(few)
         carriers = [asyncio.create_task(platform.carry(channel)) for channel in few]
         try:
-            await _receive(channels[0], [("hot", f"P{n}", units) for n, units in _SALES.items()])
+            await receive(channels[0], [("hot", f"P{n}", units) for n, units in _SALES.items()])
             await _sale(platform, 0, 5_000)
             for sale, (case, buyers) in enumerate(_CASES, 1):
                 rate, latencies, held = await _sale(platform, sale, buyers)
@@ -255,7 +255,7 @@ async def _by_update(postgres_dsn: str) -> tuple[float, list[float]]:
     return measured
 
 
-async def _receive(channel: grpc.aio.Channel, rows: Sequence[tuple[str, str, int]]) -> None:
+async def receive(channel: grpc.aio.Channel, rows: Sequence[tuple[str, str, int]]) -> None:
     stub = StockLedgerServiceStub(channel)
     for start in range(0, len(rows), 1_000):
         await stub.ReceiveStock(
@@ -299,7 +299,7 @@ async def _baskets(
     rng = random.Random(1)  # noqa: S311 - seeded load
     weights = list(itertools.accumulate((n + 1) ** -_SKEW for n in range(_PAIRS)))
     units = 20
-    await _receive(channel, [("zipf", f"Z{n}", units) for n in range(_PAIRS)])
+    await receive(channel, [("zipf", f"Z{n}", units) for n in range(_PAIRS)])
     baskets = [
         sorted(
             {

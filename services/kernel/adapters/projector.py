@@ -11,6 +11,8 @@ from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
 
 _ROUND_S = 0.02
+# People look at what is shown: it may not be much older than half a second.
+_LONGEST_REST_S = 0.1
 
 
 class CheckpointMoved(Exception):
@@ -48,7 +50,7 @@ class Projector:
         ]
         self.position = 0
         # Read models may be a little behind: several commits a blink make one of theirs.
-        self.pace = Pace(_ROUND_S, rests=3 if is_sole else 1)
+        self.pace = Pace(_ROUND_S, rests=3 if is_sole else 1, longest_rest_s=_LONGEST_REST_S)
         # Notified after each commit, for those who wait to read their own writes.
         self.moved = asyncio.Condition()
 

@@ -14,11 +14,15 @@ class Pace:
 
     Args:
         every_s: Shortest time from the beginning of one round to that of the next.
-        rests: How long to rest after a round, in times of how long it took, at most 0.3 s. How
-            busy the process is shows there; work that nobody waits for steps back by resting.
+        rests: How long to rest after a round, in times of how long it took. How busy the process
+            is shows there; work that nobody waits for steps back by resting.
+        longest_rest_s: At most so long.
     """
 
-    def __init__(self, every_s: float, rests: float = 0.0) -> None:
+    def __init__(
+        self, every_s: float, rests: float = 0.0, longest_rest_s: float = _LONGEST_REST_S
+    ) -> None:
+        self._longest_rest_s = longest_rest_s
         self._every_s = every_s
         self._rests = rests
         self._next_s = 0.0
@@ -36,5 +40,5 @@ class Pace:
     def ended(self) -> None:
         """Say that the round is over."""
         now_s = asyncio.get_running_loop().time()
-        rest_s = min(self._rests * (now_s - self._began_s), _LONGEST_REST_S)
+        rest_s = min(self._rests * (now_s - self._began_s), self._longest_rest_s)
         self._next_s = max(self._next_s, now_s + rest_s)

@@ -68,3 +68,10 @@ async def test_a_rest_is_as_many_times_as_long_as_the_round_within_a_bound(clock
     await _round(pace, clock, 5.0)
     await _round(pace, clock, 0.0)
     assert clock.slept_s == [0.15, 0.3]
+
+
+async def test_whoever_is_looked_at_rests_no_longer_than_he_says(clock: _Clock) -> None:
+    pace = Pace(0.02, rests=3, longest_rest_s=0.1)
+    await _round(pace, clock, 5.0)
+    await _round(pace, clock, 0.0)
+    assert clock.slept_s == [0.1]
