@@ -366,6 +366,10 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
     async def ListEntries(
         self, request: wire.ListEntriesRequest, context: Any
     ) -> wire.ListEntriesResponse:
+        if as_of := past_answers.moment(request, "as_of"):
+            return await past_answers.entries_until(
+                self._reader.sql, caller().tenant, request, as_of
+            )
         size = to.page_size(request.page_size)
         rows = await entries.page(
             self._reader.sql,
@@ -374,7 +378,6 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
             identifier(request.sku, "sku"),
             past_answers.entry_token(request.page_token) or past_answers.NEWEST,
             size + 1,
-            past_answers.moment(request, "as_of"),
             past_answers.moment(request, "known_at"),
         )
         return wire.ListEntriesResponse(

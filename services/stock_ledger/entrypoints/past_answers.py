@@ -73,6 +73,24 @@ async def coverage(
     return found if site_ids else sorted(found, key=lambda one: (-one.covered_skus, one.site_id))
 
 
+async def entries_until(
+    sql: Sql, tenant: str, request: wire.ListEntriesRequest, as_of: datetime
+) -> wire.ListEntriesResponse:
+    """Return a page of what had occurred by a time: of an entry of many reports, that part."""
+    pair = identifier(request.site_id, "site_id"), identifier(request.sku, "sku")
+    [version] = await past.versions(sql, tenant, [pair], moment(request, "known_at"))
+    rows, following = await explanation.page(
+        sql,
+        explanation.Span(tenant, *pair, version, _EVER, as_of),
+        min(entry_token(request.page_token) or NEWEST, version + 1),
+        to.page_size(request.page_size),
+    )
+    return wire.ListEntriesResponse(
+        entries=[to.entry(row) for row in rows],
+        next_page_token=to.page_token(str(following)) if following > 1 else "",
+    )
+
+
 async def explain(
     sql: Sql, tenant: str, request: wire.ExplainStockRequest
 ) -> wire.ExplainStockResponse:

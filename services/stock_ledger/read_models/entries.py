@@ -80,17 +80,15 @@ async def page(
     sku: str,
     before_version: int,
     limit: int,
-    as_of: datetime | None = None,
     known_at: datetime | None = None,
 ) -> list[EntryRow]:
-    """Return the entries below a version that occurred and were recorded by then, newest first."""
+    """Return the entries below a version that were recorded by then, newest first."""
     rows = await sql.fetch(
         "SELECT version, cause, accounts, quantities, source_id, reservation_id, occurred_at,"
         " recorded_at, free_after, on_hand_after FROM stock_entry"
         " WHERE tenant = $1 AND site_id = $2 AND sku = $3 AND version < $4"
-        " AND ($6::timestamptz IS NULL OR occurred_at <= $6)"
-        " AND ($7::timestamptz IS NULL OR recorded_at <= $7)"
+        " AND ($6::timestamptz IS NULL OR recorded_at <= $6)"
         " ORDER BY version DESC LIMIT $5",
-        *(tenant, site_id, sku, before_version, limit, as_of, known_at),
+        *(tenant, site_id, sku, before_version, limit, known_at),
     )
     return [EntryRow(*row) for row in rows]

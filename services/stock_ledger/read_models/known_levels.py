@@ -142,13 +142,23 @@ class KnownLevels[T]:
             for pair, one in zip(pairs, answer, strict=True)
         ]
 
-    def _asked(self, query: "asyncio.Task[None]") -> None:
+    def _asked(self, query: "asyncio.Task[Any]") -> None:
         self._queries.discard(query)
         if not self._queries:
             self._meanwhile = {}
 
     async def _ask(self) -> None:
         """Read for all who wait, until nobody does."""
+        try:
+            await self._ask_for_all()
+        finally:
+            # At once: who asks before this task's end is told would wait for somebody who reads,
+            # and nobody does.
+            query = asyncio.current_task()
+            assert query is not None  # noqa: S101 - it runs
+            self._asked(query)
+
+    async def _ask_for_all(self) -> None:
         while self._waiting:
             # Those who come in the same breath share the query.
             await asyncio.sleep(0)

@@ -270,6 +270,22 @@ async def test_every_stock_query_answers_for_the_past(ledger: Past) -> None:
     assert all(entry.recorded_at.ToDatetime(UTC) <= known_at for entry in listed.entries)
 
 
+async def test_of_an_entry_of_many_reports_the_part_of_the_time_is_listed(ledger: Past) -> None:
+    milk = stock_key("paris", "milk")
+    sales: list[tuple[str, Movement]] = [
+        (milk, SellAtTill(1, "early", minute(1))),
+        (milk, SellAtTill(2, "late", minute(121))),
+    ]
+    await ledger.post("both at once", sales)
+    await ledger.stack.settle()
+    asked = wire.ListEntriesRequest(site_id="paris", sku="milk", as_of=stamp(minute(60)))
+    [entry] = (await ledger.grpc.ListEntries(asked, NOTHING)).entries
+    assert entry.occurred_at.ToDatetime(UTC) == minute(1)
+    assert sorted(posting.quantity for posting in entry.postings) == [-1, 1]
+    asked.as_of.CopyFrom(stamp(minute(0)))
+    assert not (await ledger.grpc.ListEntries(asked, NOTHING)).entries
+
+
 async def test_an_explanation_adds_up(ledger: Past) -> None:
     log = await a_history(ledger)
     for since, as_of in [(None, None), (100, 350), (30, 60), (0, 9_999)]:

@@ -202,3 +202,28 @@ async def test_a_caller_who_gives_up_does_not_take_the_others_along() -> None:
     table.hold.set()
 
     assert await stays == [0]
+
+
+async def test_who_asks_again_in_the_breath_of_his_answer_is_answered() -> None:
+    """Both queries that may run have ended, and nobody has heard of it yet."""
+    table = Table()
+    levels = known(table)
+    table.hold = asyncio.Event()
+
+    async def caller(number: int) -> None:
+        await levels.of_pairs("acme", [("paris", f"a{number}")])
+        await levels.of_pairs("acme", [("paris", f"b{number}")])
+
+    async def until(queries: int) -> None:
+        async with asyncio.timeout(5):
+            while len(table.queries) < queries:
+                await asyncio.sleep(0)
+
+    first = asyncio.create_task(caller(1))
+    await until(1)
+    second = asyncio.create_task(caller(2))
+    await until(2)
+    table.hold.set()
+    async with asyncio.timeout(5):
+        await asyncio.gather(first, second)
+    assert 2 < len(table.queries) <= 4
