@@ -262,8 +262,8 @@ async def hear_delivery(event: DeliveryEvent, envelope: Envelope, work: Work) ->
         case _:
             return  # moves no stock, or is newer than this service
     for sku, quantity in sorted(_by_sku(lines).items()):
-        await work.handle(
-            STOCK,
+        await _post(
+            work,
             stock_key(site_id, sku),
             move(order_id, quantity, envelope.event_id, envelope.recorded_at),
         )
