@@ -10,13 +10,14 @@ from services.kernel.domain.errors import NotFound, Rejected
 from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.giving_back import surely
 from services.stock_ledger.application.handlers import Reservations, load_reserved
+from services.stock_ledger.application.not_ahead import movement_by, report_by
 from services.stock_ledger.application.ports import NewestPromises
 from services.stock_ledger.application.rules import expect
 from services.stock_ledger.domain.entry import FREE, Cause, EntryPosted, Report
 from services.stock_ledger.domain.inbound import Announce, Arrive
 from services.stock_ledger.domain.postings import Post
 from services.stock_ledger.domain.reservation import Line, Status, summed
-from services.stock_ledger.domain.stock_item import STOCK, Command, Refusal, sort_out, stock_key
+from services.stock_ledger.domain.stock_item import STOCK, Movement, Refusal, sort_out, stock_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Step:
 
     index: int
     key: str
-    commands: tuple[Command, ...]
+    commands: tuple[Movement, ...]
     inbound: Inbound | None = None
 
 
@@ -106,7 +107,7 @@ async def post(work: Work, rows: Sequence[Told | Step], newest: NewestPromises) 
         if isinstance(row, Told):
             shared.setdefault((row.key, row.cause, row.bucket), []).append(row)
     for (key, cause, bucket), told in shared.items():
-        await _post_together(work, posted, key, Post(cause, _reports(told), bucket), told)
+        await _post_together(work, posted, key, Post(cause, _reports(told, work), bucket), told)
     for row in rows:
         if isinstance(row, Step):
             await _post_in_turn(work, posted, row)
@@ -118,8 +119,9 @@ async def post(work: Work, rows: Sequence[Told | Step], newest: NewestPromises) 
     return posted
 
 
-def _reports(told: Sequence[Told]) -> tuple[Report, ...]:
-    return tuple([row.report for row in told])
+def _reports(told: Sequence[Told], work: Work) -> tuple[Report, ...]:
+    now = work.now
+    return tuple([report_by(row.report, now) for row in told])
 
 
 async def _post_together(
@@ -133,7 +135,7 @@ async def _post_together(
             posted.refuse([told[0].index], refusal)
             return
         for row in told:  # some of them may be possible
-            alone = Post(command.cause, (row.report,), command.bucket)
+            alone = Post(command.cause, _reports([row], work), command.bucket)
             await _post_together(work, posted, key, alone, [row])
         return
     posted.keep(key, entries)
@@ -165,7 +167,7 @@ async def _post_in_turn(work: Work, posted: Posted, row: Step) -> None:
     has_changed = False
     for command in row.commands:
         try:
-            entries = await work.handle(STOCK, row.key, command)
+            entries = await work.handle(STOCK, row.key, movement_by(command, work.now))
         except Rejected as refusal:
             posted.refuse([row.index], refusal)
             return

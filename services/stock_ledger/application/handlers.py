@@ -13,6 +13,7 @@ from services.stock_ledger.application.giving_back import (
     surely,
     uncount,
 )
+from services.stock_ledger.application.not_ahead import movement_by
 from services.stock_ledger.application.ports import Alternatives
 from services.stock_ledger.application.shortages import out_of_stock, shortages_of
 from services.stock_ledger.domain import reservation as promise
@@ -52,13 +53,12 @@ async def record(work: Work, movements: Sequence[tuple[str, stock.Movement]]) ->
     outcomes = []
     for key, movement in movements:
         try:
-            events = await work.handle(STOCK, key, movement)
+            events = await work.handle(STOCK, key, movement_by(movement, work.now))
         except Rejected as refusal:
             outcomes.append(Outcome(is_recorded=False, item=None, refusal=refusal))
         else:
-            outcomes.append(
-                Outcome(bool(events), await work.state(STOCK, key), entries=tuple(events))
-            )
+            item = await work.state(STOCK, key)
+            outcomes.append(Outcome(bool(events), item, entries=tuple(events)))
     return outcomes
 
 

@@ -1,11 +1,12 @@
 """Posting images and counts: each against what the ledger has of its time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from services.kernel.application.work import Work
 from services.kernel.domain.errors import Rejected
 from services.stock_ledger.application.handlers import Outcome
+from services.stock_ledger.application.not_ahead import image_by
 from services.stock_ledger.application.ports import PastBalances
 from services.stock_ledger.domain.entry import Buckets, EntryPosted
 from services.stock_ledger.domain.image import change, measured
@@ -34,7 +35,7 @@ class Images:
             rows: Stock key and image, in the order to post. What the ledger expects is found out
                 here; a time that a faster clock put ahead of ours becomes now.
         """
-        rows = [(key, _not_ahead(image, work)) for key, image in rows]
+        rows = [(key, image_by(image, work.now)) for key, image in rows]
         await work.load(STOCK, {key for key, _ in rows})
         known = {key: await work.state(STOCK, key) for key, _ in rows}
         asked = list(
@@ -62,10 +63,6 @@ class Images:
                     Outcome(bool(events), await work.state(STOCK, key), entries=tuple(events))
                 )
         return outcomes
-
-
-def _not_ahead(image: Observe, work: Work) -> Observe:
-    return replace(image, occurred_at=work.now) if image.occurred_at > work.now else image
 
 
 def _against(image: Observe, expected: int) -> Observe:

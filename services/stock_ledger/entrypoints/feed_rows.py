@@ -14,9 +14,9 @@ from services.stock_ledger.domain.inbound import Announce, Arrive
 from services.stock_ledger.domain.postings import Post
 from services.stock_ledger.domain.reservation import Line
 from services.stock_ledger.domain.stock_item import (
-    Command,
     Deliver,
     HandOver,
+    Movement,
     Pick,
     PromiseOnline,
     PutBack,
@@ -58,7 +58,7 @@ _ACTIONS: Mapping[Any, Action] = {
     wire.RESERVATION_ACTION_RELEASE: Action.RELEASE,
 }
 type Sourced = tuple[str, int, str, datetime]
-_STEPS: Mapping[Any, Callable[..., Command]] = {
+_STEPS: Mapping[Any, Callable[..., Movement]] = {
     wire.ONLINE_STEP_HELD: lambda *of: PromiseOnline(Cause.HOLD, *of),
     wire.ONLINE_STEP_PLACED: lambda *of: PromiseOnline(Cause.CONFIRM, *of),
     wire.ONLINE_STEP_RELEASED: lambda *of: PromiseOnline(Cause.RELEASE, *of),

@@ -203,7 +203,7 @@ async def prepare_picking(batch: Batch[PickingEvent], work: Work) -> None:
 
 
 async def hear_picking(event: PickingEvent, envelope: Envelope, work: Work) -> None:
-    report = (envelope.event_id, envelope.recorded_at)
+    report = (envelope.event_id, min(envelope.recorded_at, work.now))
     match event.WhichOneof("event"):
         case "line_picked":
             picked = event.line_picked
@@ -265,7 +265,7 @@ async def hear_delivery(event: DeliveryEvent, envelope: Envelope, work: Work) ->
         await _post(
             work,
             stock_key(site_id, sku),
-            move(order_id, quantity, envelope.event_id, envelope.recorded_at),
+            move(order_id, quantity, envelope.event_id, min(envelope.recorded_at, work.now)),
         )
 
 
@@ -292,7 +292,7 @@ async def hear_returns(event: ReturnsEvent, envelope: Envelope, work: Work) -> N
                 line.quantity,
                 is_sellable=line.disposition == DISPOSITION_RESTOCK,
                 source_id=f"{envelope.event_id}.{n}",
-                occurred_at=envelope.recorded_at,
+                occurred_at=min(envelope.recorded_at, work.now),
             ),
         )
 

@@ -1,0 +1,33 @@
+"""What a faster clock put ahead of ours has happened now: movements and images alike.
+
+Both, because one source stamps both: were only its images taken back to now, a count would come to
+lie before the sale that it has seen, and the sale would be counted twice. Fingerprints know no
+time, so a repeat stays a repeat whatever now is.
+"""
+
+from dataclasses import replace
+from datetime import datetime
+
+from services.stock_ledger.domain.entry import Report
+from services.stock_ledger.domain.postings import Post
+from services.stock_ledger.domain.stock_item import Movement, Observe
+
+
+def report_by(report: Report, now: datetime) -> Report:
+    """Return a report of now at the latest."""
+    return report if report.occurred_at <= now else replace(report, occurred_at=now)
+
+
+def movement_by(movement: Movement, now: datetime) -> Movement:
+    """Return a movement of now at the latest."""
+    if isinstance(movement, Post):
+        if all(report.occurred_at <= now for report in movement.reports):
+            return movement
+        reports = tuple(report_by(report, now) for report in movement.reports)
+        return replace(movement, reports=reports)
+    return movement if movement.occurred_at <= now else replace(movement, occurred_at=now)
+
+
+def image_by(image: Observe, now: datetime) -> Observe:
+    """Return an image or count of now at the latest."""
+    return image if image.occurred_at <= now else replace(image, occurred_at=now)

@@ -1,0 +1,77 @@
+"""Posting rows of feeds: each whole, in their source's order; a refused one stops no other."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from services.kernel.application.work import Sql
+from services.stock_ledger.application.feeds import Step, Told, post
+from services.stock_ledger.application.handlers import record
+from services.stock_ledger.application.images import Images
+from services.stock_ledger.domain.discrepancy import Promised
+from services.stock_ledger.domain.entry import Buckets, Cause, Report
+from services.stock_ledger.domain.image import Basis, Seen
+from services.stock_ledger.domain.stock_item import (
+    STOCK,
+    Observe,
+    Pick,
+    Receive,
+    SellAtTill,
+    stock_key,
+)
+from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory
+
+MILK = stock_key("paris", "milk")
+
+
+def at(minute: int) -> datetime:
+    return NOON + timedelta(minutes=minute)
+
+
+async def nobody(sql: Sql, tenant: str, places: Sequence[tuple[str, str]]) -> Sequence[Promised]:
+    """Nobody was promised anything."""
+    return []
+
+
+async def balance(work: LedgerInMemory) -> Buckets:
+    return (await work.state(STOCK, MILK)).state.buckets
+
+
+async def count_nine_at(work: LedgerInMemory, minute: int) -> None:
+    async def past(
+        sql: Sql, tenant: str, asked: Sequence[tuple[str, int, datetime]]
+    ) -> Sequence[Buckets]:
+        return [Buckets(free=10) for _ in asked]  # as before the sale
+
+    count = Observe(Seen.STOCKTAKE, Basis.PHYSICAL, True, 9, "count", at(minute))  # noqa: FBT003
+    [outcome] = await Images(past).post_images(work, [(MILK, count)])
+    assert outcome.refusal is None
+
+
+async def test_a_clock_that_is_ahead_keeps_its_sources_order() -> None:
+    for is_feed in (True, False):
+        work = LedgerInMemory()
+        await record(work, [(MILK, Receive(10, "note", NOON))])
+        work.at = at(10)
+        if is_feed:
+            told = Told(0, MILK, Cause.TILL_SALE, Report("ticket", 1, at(13)))
+            assert (await post(work, [told], nobody)).recorded == 1
+        else:
+            await record(work, [(MILK, SellAtTill(1, "ticket", at(13)))])
+        work.at = at(11)
+        await count_nine_at(work, 14)
+        assert await balance(work) == Buckets(free=9)
+
+
+async def test_a_repeat_of_what_was_stamped_ahead_is_a_repeat_at_any_time() -> None:
+    work = LedgerInMemory()
+    work.at = at(10)
+    rows: list[Told | Step] = [
+        Told(0, MILK, Cause.TILL_SALE, Report("ticket", 1, at(13))),
+        Step(1, MILK, (Pick("web-1", 2, "pick", at(13)),)),
+    ]
+    assert (await post(work, rows, nobody)).recorded == 2
+    assert [entry.occurred_at for entry in work.streams[f"stock-{MILK}"]] == [at(10)] * 2
+    for minute in (11, 60):
+        work.at = at(minute)
+        posted = await post(work, rows, nobody)
+        assert (posted.recorded, posted.duplicates, posted.refused) == (0, 2, [])
