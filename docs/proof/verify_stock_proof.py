@@ -14,16 +14,35 @@ from hashlib import sha256
 from pathlib import Path
 
 FIELDS = ("position", "stream", "version", "topic", "event_id", "recorded_at", "tenant")
+FIELDS += ("cause", "state")
+HIDDEN = {"position", "leaf"}  # somebody else's row: its digest is all we may see
+
+
+def once(pairs):
+    if len(dict(pairs)) < len(pairs):  # which of the two would a reader believe?
+        raise ValueError("a field is given twice")
+    return dict(pairs)
+
+
+def parsed(text):
+    return json.loads(text, object_pairs_hook=once)
 
 
 def lines(path):
-    return [json.loads(line) for line in Path(path).read_text("utf-8").splitlines()]
+    return [parsed(line) for line in Path(path).read_text("utf-8").splitlines()]
+
+
+def uncovered(row):
+    """Say what a row shows that its digest is not of: nobody has sealed that."""
+    if row.keys() - set(FIELDS):
+        yield f"row {row['position']} shows other fields than its digest is of: " + ", ".join(
+            sorted(row.keys() - set(FIELDS))
+        )
 
 
 def leaf(row):
-    if "leaf" in row:  # somebody else's row: its digest is all we may see
-        return bytes.fromhex(row["leaf"])
-    parts = [str(row[field]).encode() for field in (*FIELDS, "cause", "state")]
+    """Return the digest of what a row shows; a digest beside it is no proof of it."""
+    parts = [str(row[field]).encode() for field in FIELDS]
     return sha256(b"\0" + b"".join(b"%d:%s," % (len(part), part) for part in parts)).digest()
 
 
@@ -76,14 +95,22 @@ def roots_by_path(old, size, path, old_root):
     return node(path[-1], below[0]), node(path[-1], below[1])
 
 
-def faults_of_log(folder, trusted):
+def faults_of_log(folder, trusted, unread):
     rows, seals = lines(folder / "entries.jsonl"), lines(folder / "seals.jsonl")
-    leaves, digests = [leaf(row) for row in rows], {}
-    for place, (row, digest) in enumerate(zip(rows, leaves), 1):
+    leaves, digests = [], {}
+    for place, row in enumerate(rows, 1):
+        is_hidden = row.keys() == HIDDEN
+        wrong = [] if is_hidden else [*uncovered(row)]
         if row["position"] != place:
-            yield f"row {place} says it is row {row['position']}"
+            wrong = [f"row {place} says it is row {row['position']}"]
+        if wrong:
+            yield from wrong
             return
-        if "leaf" not in row:
+        digest = bytes.fromhex(row["leaf"]) if is_hidden else leaf(row)
+        leaves.append(digest)
+        if is_hidden:
+            unread.append(place)
+        else:
             version, before = digests.get(row["stream"], (0, bytes(32)))
             if row["version"] != version + 1:
                 yield f"{row['stream']} goes from version {version} to {row['version']}"
@@ -112,6 +139,7 @@ def faults_of_entry(proof, trusted):
     roots = {(seal["size"], seal["root"]) for seal in trusted}
     if (proof["size"], proof["root"]) not in roots:
         yield f"nobody has sealed {proof['size']} rows as {proof['root']}"
+    yield from uncovered(proof["entry"])
     path = [bytes.fromhex(digest) for digest in proof["path"]]
     index = proof["entry"]["position"] - 1
     if not 0 <= index < proof["size"]:
@@ -128,15 +156,18 @@ def main(arguments):
     if len(arguments) != 3 or arguments[0] not in ("log", "entry"):
         sys.exit(__doc__)
     kind, subject, seals = arguments
+    unread, fine = [], "nothing was changed"
     try:
         found = list(
-            faults_of_log(Path(subject), lines(seals))
+            faults_of_log(Path(subject), lines(seals), unread)
             if kind == "log"
-            else faults_of_entry(json.loads(Path(subject).read_text("utf-8")), lines(seals))
+            else faults_of_entry(parsed(Path(subject).read_text("utf-8")), lines(seals))
         )
-    except (OSError, ValueError, LookupError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         found = [f"cannot be read as a proof: {error!r}"]
-    sys.stdout.write("".join(f"{fault}\n" for fault in found) or "nothing was changed\n")
+    if unread:
+        fine += f"; {len(unread)} rows are only digests here: what they say was not checked"
+    sys.stdout.write("".join(f"{fault}\n" for fault in found) or f"{fine}\n")
     sys.exit(1 if found else 0)
 
 
