@@ -9,7 +9,8 @@ from services.kernel.application.work import Work
 from services.kernel.domain.errors import NotFound, Rejected
 from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.giving_back import surely
-from services.stock_ledger.application.handlers import Reservations, load_reserved
+from services.stock_ledger.application.handlers import Reservations
+from services.stock_ledger.application.loading import load_reserved
 from services.stock_ledger.application.not_ahead import movement_by, report_by
 from services.stock_ledger.application.ports import NewestPromises
 from services.stock_ledger.application.rules import expect

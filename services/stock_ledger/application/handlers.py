@@ -1,6 +1,6 @@
 """The use cases of the stock ledger. Each runs inside one unit of work: all of it, or nothing."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ from services.stock_ledger.application.giving_back import (
 )
 from services.stock_ledger.application.not_ahead import movement_by
 from services.stock_ledger.application.ports import Alternatives
-from services.stock_ledger.application.shortages import out_of_stock, shortages_of
+from services.stock_ledger.application.shortages import expect_unheld, out_of_stock, shortages_of
 from services.stock_ledger.domain import reservation as promise
 from services.stock_ledger.domain import stock_item as stock
 from services.stock_ledger.domain.entry import EntryPosted
@@ -150,7 +150,10 @@ class Reservations:
         terms: Terms = WHOLE,
     ) -> None:
         known = (await work.state(RESERVATION, reservation_id)).state
-        shortages = () if known.is_promised else await shortages_of(work, lines)
+        shortages: tuple[Line, ...] = ()
+        if not known.is_promised:
+            await expect_unheld(work, reservation_id, lines)
+            shortages = await shortages_of(work, lines)
         expires_at = work.now + (hold_for or self.hold_for)
         events = await work.handle(
             RESERVATION,
@@ -205,20 +208,18 @@ class Reservations:
                     await self.alternatives(work.sql, work.cause.tenant, known.lines),
                 )
         events = await work.handle(RESERVATION, reservation_id, promise.Confirm(shortages))
-        match events:
-            case [promise.ReservationConfirmed(is_anew=is_anew)]:
-                for key, line in zip(keys, known.lines, strict=True):
-                    await work.handle(
-                        STOCK,
-                        key,
-                        stock.Allocate(reservation_id, line.quantity, work.now)
-                        if is_anew
-                        else stock.Confirm(reservation_id, work.now),
-                    )
-                await work.cancel_timer(hold_timer(reservation_id))
-                await uncount(work, reservation_id, known)
-            case _:
-                pass  # confirmed before, or refused
+        if not events or not isinstance(events[0], promise.ReservationConfirmed):
+            return (await work.state(RESERVATION, reservation_id)).version  # before, or refused
+        for key, line in zip(keys, known.lines, strict=True):
+            await work.handle(
+                STOCK,
+                key,
+                stock.Allocate(reservation_id, line.quantity, work.now)
+                if events[0].is_anew
+                else stock.Confirm(reservation_id, work.now),
+            )
+        await work.cancel_timer(hold_timer(reservation_id))
+        await uncount(work, reservation_id, known)
         return (await work.state(RESERVATION, reservation_id)).version
 
     async def release(self, work: Work, reservation_id: str) -> tuple[int, tuple[Line, ...]]:
@@ -282,19 +283,3 @@ class Reservations:
             await work.set_timer(
                 hold_timer(reservation_id), known.expires_at, EXPIRY_TIMER, reservation_id
             )
-
-
-async def load_plans(work: Work, plans: Mapping[str, Iterable[Line]]) -> None:
-    """Read every stream that these plans, by order, are going to touch: two queries in all."""
-    await work.load(RESERVATION, plans)
-    await work.load(
-        STOCK, {stock_key(line.site_id, line.sku) for lines in plans.values() for line in lines}
-    )
-
-
-async def load_reserved(work: Work, reservation_ids: Iterable[str]) -> None:
-    """Read these reservations and every stock item they may still hold: two queries in all."""
-    ids = set(reservation_ids)
-    await work.load(RESERVATION, ids)
-    lines = [line for each in ids for line in (await work.state(RESERVATION, each)).state.lines]
-    await work.load(STOCK, {stock_key(line.site_id, line.sku) for line in lines})

@@ -1,4 +1,4 @@
-"""What lacks for a promise, and how the refusal says it."""
+"""What lacks for a promise or stands in its way, and how the refusal says it."""
 
 from collections.abc import Iterable, Sequence
 
@@ -23,6 +23,24 @@ async def shortages_of(work: Work, lines: Iterable[Line]) -> tuple[Line, ...]:
             free = (await work.state(STOCK, key)).state.buckets.free
             short.append(Line(line.site_id, line.sku, max(free, 0)))
     return tuple(short)
+
+
+async def expect_unheld(work: Work, reservation_id: str, lines: Iterable[Line]) -> None:
+    """Refuse before anything is decided what a stock item would refuse after others had held.
+
+    A unit of many rows goes on after a refusal: it would keep the half that was held by then.
+
+    Raises:
+        Rejected: Somebody, say an e-commerce platform, holds another quantity under this id.
+    """
+    for line in lines:
+        key = stock_key(line.site_id, line.sku)
+        had = (await work.state(STOCK, key)).state.open.get(reservation_id)
+        if had is None or had.held in (0, line.quantity):
+            continue
+        await work.read_on(STOCK, [key])  # a state at hand may be behind the log
+        item = (await work.state(STOCK, key)).state
+        stock.decide(stock.Hold(reservation_id, line.quantity, work.now), item)
 
 
 async def out_of_stock(

@@ -24,7 +24,8 @@ from services.kernel.application.work import Work
 from services.kernel.domain.errors import Rejected
 from services.kernel.entrypoints.listen import listen
 from services.stock_ledger.application.endangered import watch
-from services.stock_ledger.application.handlers import Reservations, load_plans, load_reserved
+from services.stock_ledger.application.handlers import Reservations
+from services.stock_ledger.application.loading import load_plans, load_reserved
 from services.stock_ledger.application.moving import give_up, move_plan
 from services.stock_ledger.domain.reservation import Line
 from services.stock_ledger.domain.reservation import Refusal as ReservationRefusal

@@ -1,0 +1,54 @@
+"""A promise that a stock item refuses leaves nothing behind, though the unit goes on."""
+
+from datetime import timedelta
+
+import pytest
+
+from services.kernel.domain.errors import Rejected
+from services.stock_ledger.application.feeds import Action, Asked, post_reservations
+from services.stock_ledger.application.handlers import Reservations, record
+from services.stock_ledger.domain.entry import Cause
+from services.stock_ledger.domain.reservation import RESERVATION, Line, Status
+from services.stock_ledger.domain.stock_item import STOCK, PromiseOnline, Receive, stock_key
+from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory, nowhere
+
+PROMISES = Reservations(timedelta(minutes=15), nowhere)
+BREAD, MILK = stock_key("paris", "bread"), stock_key("paris", "milk")
+
+
+async def with_three_held_by_a_platform() -> LedgerInMemory:
+    work = LedgerInMemory()
+    online = PromiseOnline(Cause.HOLD, "R-1", 3, "w", NOON)
+    await record(work, [(BREAD, Receive(50, "n", NOON)), (MILK, Receive(50, "n", NOON))])
+    await record(work, [(MILK, online)])
+    return work
+
+
+async def test_a_row_refused_for_its_last_line_holds_none_of_them() -> None:
+    work = await with_three_held_by_a_platform()
+    before = work.mark()
+    rows = [
+        Asked(n, "R-1", Action.RESERVE, Line("paris", sku, 5), hold_seconds=1)
+        for n, sku in enumerate(["bread", "milk"])
+    ]
+    others = Asked(2, "R-2", Action.RESERVE, Line("paris", "bread", 1))
+    posted = await post_reservations(work, [*rows, others], PROMISES)
+    assert [(row, reason) for row, reason, _ in posted.refused] == [
+        (0, "IDEMPOTENCY_MISMATCH"),
+        (1, "IDEMPOTENCY_MISMATCH"),
+    ]
+    assert posted.recorded == 1
+    assert (await work.state(RESERVATION, "R-1")).version == 0
+    assert (await work.state(STOCK, BREAD)).state.open.get("R-1") is None
+    assert (await work.state(RESERVATION, "R-2")).state.status is Status.HELD
+    assert list(work.timers) == ["reservation_expiry-R-2"]
+    assert before[0][f"stock-{MILK}"] == work.streams[f"stock-{MILK}"]
+
+
+async def test_a_plan_refused_for_its_last_line_holds_none_of_them() -> None:
+    work = await with_three_held_by_a_platform()
+    before = work.mark()
+    lines = [Line("paris", "bread", 5), Line("paris", "milk", 5)]
+    with pytest.raises(Rejected, match="already has 3 here, not 5"):
+        await PROMISES.reserve_plan(work, "R-1", 1, lines)
+    assert work.mark() == before
