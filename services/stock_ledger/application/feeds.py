@@ -18,7 +18,14 @@ from services.stock_ledger.domain.entry import FREE, Cause, EntryPosted, Report
 from services.stock_ledger.domain.inbound import Announce, Arrive
 from services.stock_ledger.domain.postings import Post
 from services.stock_ledger.domain.reservation import Line, Status, summed
-from services.stock_ledger.domain.stock_item import STOCK, Movement, Refusal, sort_out, stock_key
+from services.stock_ledger.domain.stock_item import (
+    STOCK,
+    Movement,
+    Refusal,
+    StockItem,
+    sort_out,
+    stock_key,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,7 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A row that is an entry of its own, or several in turn."""
+    """A row that is an entry of its own, or several in turn: all of them, or none."""
 
     index: int
     key: str
@@ -165,17 +172,35 @@ def _another_movement(source_id: str) -> Rejected:
 
 
 async def _post_in_turn(work: Work, posted: Posted, row: Step) -> None:
+    commands = [movement_by(command, work.now) for command in row.commands]
     has_changed = False
-    for command in row.commands:
-        try:
-            entries = await work.handle(STOCK, row.key, movement_by(command, work.now))
-        except Rejected as refusal:
-            posted.refuse([row.index], refusal)
-            return
-        posted.keep(row.key, entries)
-        has_changed |= bool(entries)
+    try:
+        if len(commands) > 1:
+            await _expect_all(work, row.key, commands)
+        for command in commands:
+            entries = await work.handle(STOCK, row.key, command)
+            posted.keep(row.key, entries)
+            has_changed |= bool(entries)
+    except Rejected as refusal:
+        posted.refuse([row.index], refusal)
+        return
     posted.recorded += has_changed
     posted.duplicates += not has_changed
+
+
+async def _expect_all(work: Work, key: str, commands: Sequence[Movement]) -> None:
+    """Raise what is refused of these commands, one after the other, before any is posted."""
+    try:
+        _try_out(commands, (await work.state(STOCK, key)).state)
+    except Rejected:
+        await work.read_on(STOCK, [key])  # the state at hand may be behind the log
+        _try_out(commands, (await work.state(STOCK, key)).state)
+
+
+def _try_out(commands: Sequence[Movement], item: StockItem) -> None:
+    for command in commands:
+        for entry in STOCK.decider.decide(command, item):
+            item = STOCK.decider.evolve(item, entry)
 
 
 async def post_reservations(

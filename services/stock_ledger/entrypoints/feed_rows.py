@@ -132,7 +132,7 @@ class Rows:
             inbound = _arrival(row, key, report)
             return Told(n, key, Cause.CARRIER_LOSS, report, inbound=inbound)
         _known({wire.TRANSPORT_STAGE_RECEIVED: None}, stage, "stage")
-        # It is received whoever it is for; then it is his.
+        # It is received, then it is his: both, or the row is refused and still on its way.
         received = Post(Cause.TRANSFER_RECEIVED, (report,))
         his = (reservation_id, report.quantity, f"{report.source_id}~his", report.occurred_at)
         commands = (received, PromiseOnline(Cause.CONFIRM, *his))

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from services.kernel.application.work import Sql
-from services.stock_ledger.application.feeds import Step, Told, post
+from services.stock_ledger.application.feeds import Inbound, Step, Told, post
 from services.stock_ledger.application.handlers import record
 from services.stock_ledger.application.images import Images
 from services.stock_ledger.domain.discrepancy import Promised
 from services.stock_ledger.domain.entry import Buckets, Cause, Report
 from services.stock_ledger.domain.image import Basis, Seen
+from services.stock_ledger.domain.inbound import INBOUND, Arrive
+from services.stock_ledger.domain.postings import Post
 from services.stock_ledger.domain.stock_item import (
     STOCK,
     Observe,
     Pick,
+    PromiseOnline,
     Receive,
     SellAtTill,
     stock_key,
@@ -75,3 +78,23 @@ async def test_a_repeat_of_what_was_stamped_ahead_is_a_repeat_at_any_time() -> N
         work.at = at(minute)
         posted = await post(work, rows, nobody)
         assert (posted.recorded, posted.duplicates, posted.refused) == (0, 2, [])
+
+
+async def test_what_arrives_for_a_reservation_is_posted_whole_or_not_at_all() -> None:
+    work = LedgerInMemory()
+    await record(work, [(MILK, SellAtTill(3, "ticket", NOON))])
+    commands = (
+        Post(Cause.TRANSFER_RECEIVED, (Report("came", 3, NOON),)),
+        PromiseOnline(Cause.CONFIRM, "web-1", 3, "came~his", NOON),
+    )
+    row = Step(0, MILK, commands, Inbound(MILK, Arrive("D1", "came", 3)))
+    posted = await post(work, [row], nobody)
+    assert (posted.recorded, [reason for _, reason, _ in posted.refused]) == (0, ["OUT_OF_STOCK"])
+    assert not posted.entries
+    assert await balance(work) == Buckets(free=-3)
+    assert (await work.state(INBOUND, MILK)).state.arrived.get("D1") is None
+
+    await record(work, [(MILK, Receive(3, "note", NOON))])  # the same row, sent again
+    assert (await post(work, [row], nobody)).recorded == 1
+    assert await balance(work) == Buckets(allocated=3)
+    assert (await work.state(INBOUND, MILK)).state.arrived.get("D1") == 3
