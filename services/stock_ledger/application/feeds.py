@@ -107,7 +107,7 @@ class Posted:
 
 
 async def post(work: Work, rows: Sequence[Told | Step], newest: NewestPromises) -> Posted:
-    """Post rows; a refused one does not stop the rest."""
+    """Post rows; a refused one does not stop the rest, and is tried once more after them."""
     await work.load(STOCK, {row.key for row in rows})
     posted = Posted()
     shared: dict[tuple[str, Cause, str], list[Told]] = {}
@@ -119,6 +119,7 @@ async def post(work: Work, rows: Sequence[Told | Step], newest: NewestPromises) 
     for row in rows:
         if isinstance(row, Step):
             await _post_in_turn(work, posted, row)
+    await _try_again(work, posted, rows)
     await watch(work, posted.entries, newest)
     refused = {index for index, _, _ in posted.refused}
     notices = [row.inbound for row in rows if row.inbound and row.index not in refused]
@@ -130,6 +131,23 @@ async def post(work: Work, rows: Sequence[Told | Step], newest: NewestPromises) 
 def _reports(told: Sequence[Told], work: Work) -> tuple[Report, ...]:
     now = work.now
     return tuple([report_by(row.report, now) for row in told])
+
+
+async def _try_again(work: Work, posted: Posted, rows: Sequence[Told | Step]) -> None:
+    """Try once more what was refused, where another row has since put there what it may need.
+
+    Rows of one cause are posted before those of the next, whatever their order in the file.
+    """
+    refused = {index for index, _, _ in posted.refused}
+    again = [row for row in rows if row.index in refused and row.key in posted.entries]
+    tried = {row.index for row in again}
+    posted.refused = [each for each in posted.refused if each[0] not in tried]
+    for row in again:
+        if isinstance(row, Told):
+            alone = Post(row.cause, _reports([row], work), row.bucket)
+            await _post_together(work, posted, row.key, alone, [row])
+        else:
+            await _post_in_turn(work, posted, row)
 
 
 async def _post_together(

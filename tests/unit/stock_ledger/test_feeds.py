@@ -98,3 +98,19 @@ async def test_what_arrives_for_a_reservation_is_posted_whole_or_not_at_all() ->
     assert (await post(work, [row], nobody)).recorded == 1
     assert await balance(work) == Buckets(allocated=3)
     assert (await work.state(INBOUND, MILK)).state.arrived.get("D1") == 3
+
+
+async def test_a_refused_row_is_tried_once_more_after_the_others() -> None:
+    work = LedgerInMemory()
+    work.at = at(10)
+
+    def told(index: int, cause: Cause, quantity: int) -> Told:
+        return Told(index, MILK, cause, Report(f"{index}", quantity, at(index)))
+
+    await post(work, [told(0, Cause.RETURN_QUARANTINE, 2)], nobody)
+    released, returned = Cause.QUARANTINE_RELEASED, Cause.RETURN_QUARANTINE
+    rows = [told(1, released, 2), told(2, returned, 5), told(3, released, 5)]
+    posted = await post(work, [*rows, told(4, released, 1)], nobody)
+    assert (posted.recorded, posted.duplicates) == (3, 0)
+    assert [(index, reason) for index, reason, _ in posted.refused] == [(4, "OUT_OF_STOCK")]
+    assert await balance(work) == Buckets(free=7)
