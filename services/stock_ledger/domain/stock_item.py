@@ -456,7 +456,6 @@ def _post(command: Post, item: StockItem) -> Sequence[Event]:
     if not fresh:
         return []
     gains, loses = command.accounts()
-    _expect_set_aside(postings.changes(gains, loses, fresh), item)
     # What an image has seen is taken back movement by movement; the others share an entry.
     seen_at = item.observed[-1].at if item.observed else None
     late = [one for one in fresh if seen_at is not None and one.occurred_at <= seen_at]
@@ -465,12 +464,15 @@ def _post(command: Post, item: StockItem) -> Sequence[Event]:
         late, rest = [*late, *rest], ()
     entries: list[Event] = []
     for report in late:
-        more = _with_offsets(item, cause, postings.changes(gains, loses, [report]), report)
+        changes = postings.changes(gains, loses, [report])
+        _expect_set_aside(changes, item)  # each entry has a balance of its own
+        more = _with_offsets(item, cause, changes, report)
         for entry in more:
             item = evolve(item, entry)
         entries += more
     if rest:
         changes = postings.changes(gains, loses, rest)
+        _expect_set_aside(changes, item)
         latest = max([report.occurred_at for report in rest])
         entries.append(_entry(item, cause, changes, changes[gains], latest, reports=rest))
     return entries

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from services.kernel.domain.errors import Rejected
 from services.stock_ledger.domain import postings
 from services.stock_ledger.domain.entry import Buckets, Cause, EntryPosted, Posting, Report
+from services.stock_ledger.domain.image import Basis, Seen
 from services.stock_ledger.domain.persistent_map import PersistentMap
 from services.stock_ledger.domain.postings import Post
 from services.stock_ledger.domain.stock_item import (
@@ -19,6 +20,7 @@ from services.stock_ledger.domain.stock_item import (
     Command,
     Event,
     HandOver,
+    Observe,
     Pick,
     PromiseOnline,
     Refusal,
@@ -133,6 +135,16 @@ def test_what_was_set_aside_must_be_there() -> None:
         given(STOCK_ITEM, *history(RECEIVED)).when(
             Post(cause, (Report("q", 1, NOON),), bucket)
         ).then_rejected(Refusal.OUT_OF_STOCK)
+
+
+def test_no_single_entry_takes_what_was_set_aside_below_zero() -> None:
+    seen = Observe(Seen.IMAGE, Basis.PHYSICAL, True, 10, "image", LATER, 10)  # noqa: FBT003
+    taken, put = Report("taken", -3, NOON), Report("put", 3, NOON)
+    given(STOCK_ITEM, *history(RECEIVED, seen)).when(
+        Post(Cause.RETURN_QUARANTINE, (taken, put))
+    ).then_rejected(Refusal.OUT_OF_STOCK)
+    in_turn = history(RECEIVED, seen, Post(Cause.RETURN_QUARANTINE, (put, taken)))
+    assert [entry.after.quarantine for entry in in_turn if entry.image is None] == [0, 3, 0]
 
 
 def online(cause: Cause, quantity: int, source_id: str) -> PromiseOnline:
