@@ -15,7 +15,12 @@ from services.stock_ledger.application.giving_back import (
 )
 from services.stock_ledger.application.not_ahead import movement_by
 from services.stock_ledger.application.ports import Alternatives
-from services.stock_ledger.application.shortages import expect_unheld, out_of_stock, shortages_of
+from services.stock_ledger.application.shortages import (
+    expect_unheld,
+    missing_of,
+    out_of_stock,
+    shortages_of,
+)
 from services.stock_ledger.domain import reservation as promise
 from services.stock_ledger.domain import stock_item as stock
 from services.stock_ledger.domain.entry import EntryPosted
@@ -199,7 +204,9 @@ class Reservations:
         await work.load(STOCK, keys)
         shortages: tuple[Line, ...] = ()
         if known.status is Status.EXPIRED:
-            shortages = await shortages_of(work, known.lines)
+            shortages = await shortages_of(
+                work, await missing_of(work, reservation_id, known.lines)
+            )
             if shortages and refuse:
                 raise Rejected(
                     promise.Refusal.RESERVATION_EXPIRED,

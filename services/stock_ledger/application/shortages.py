@@ -1,6 +1,7 @@
 """What lacks for a promise or stands in its way, and how the refusal says it."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from services.kernel.application.work import Work
 from services.kernel.domain.errors import Rejected
@@ -23,6 +24,16 @@ async def shortages_of(work: Work, lines: Iterable[Line]) -> tuple[Line, ...]:
             free = (await work.state(STOCK, key)).state.buckets.free
             short.append(Line(line.site_id, line.sku, max(free, 0)))
     return tuple(short)
+
+
+async def missing_of(work: Work, reservation_id: str, lines: Sequence[Line]) -> tuple[Line, ...]:
+    """Return what of these lines the reservation neither has nor was picked for it."""
+    await work.read_on(STOCK, [stock_key(line.site_id, line.sku) for line in lines])
+    left = []
+    for line in lines:
+        item = (await work.state(STOCK, stock_key(line.site_id, line.sku))).state
+        left.append(replace(line, quantity=stock.missing(reservation_id, line.quantity, item)))
+    return tuple([line for line in left if line.quantity])
 
 
 async def expect_unheld(work: Work, reservation_id: str, lines: Iterable[Line]) -> None:

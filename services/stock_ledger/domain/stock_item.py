@@ -123,7 +123,11 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Allocate:
-    """Straight from free: the hold had expired when it was confirmed."""
+    """Straight from free: the hold had expired when it was confirmed.
+
+    The quantity is what the reservation is to have in all: what it still holds or was picked
+    for it counts.
+    """
 
     reservation_id: str
     quantity: int
@@ -367,29 +371,44 @@ def decide(command: Command, item: StockItem) -> Sequence[Event]:  # noqa: PLR09
 
 
 def _promise(command: Hold | Allocate, item: StockItem) -> Sequence[Event]:
-    account, cause = (HELD, Cause.HOLD) if isinstance(command, Hold) else (ALLOCATED, Cause.CONFIRM)
     quantity = command.quantity
     reserved = item.open.get(command.reservation_id) or _NOTHING
-    promised = reserved.held if account == HELD else reserved.allocated
-    if promised == quantity:
+    match command:
+        case Hold():
+            if reserved.held and reserved.held != quantity:
+                raise Rejected(
+                    Refusal.IDEMPOTENCY_MISMATCH,
+                    f"reservation {command.reservation_id} already has {reserved.held} here,"
+                    f" not {quantity}; use another reservation id",
+                )
+            cause, moved = Cause.HOLD, 0 if reserved.held else quantity
+            changes = {HELD: moved, FREE: -moved}
+        case Allocate():
+            wanted = missing(command.reservation_id, quantity, item)
+            cause, moved = Cause.CONFIRM, wanted + reserved.held
+            changes = {ALLOCATED: moved, FREE: -wanted, HELD: -reserved.held}
+        case _:
+            assert_never(command)
+    if not moved:
         return []
-    if promised:
-        raise Rejected(
-            Refusal.IDEMPOTENCY_MISMATCH,
-            f"reservation {command.reservation_id} already has {promised} here, not {quantity};"
-            " use another reservation id",
-        )
-    _expect_free(quantity, item)
+    if changes[FREE]:
+        _expect_free(-changes[FREE], item)
     return [
         _entry(
             item,
             cause,
-            {account: quantity, FREE: -quantity},
-            quantity,
+            changes,
+            moved,
             moment_after(item.observed, command.occurred_at),
             reservation_id=command.reservation_id,
         )
     ]
+
+
+def missing(reservation_id: str, quantity: int, item: StockItem) -> int:
+    """Return what must be taken from free so that the reservation has so much in all."""
+    had = item.open.get(reservation_id) or _NOTHING
+    return max(quantity - had.held - had.allocated - had.picked - had.transit - had.ahead, 0)
 
 
 def _expect_free(quantity: int, item: StockItem) -> None:

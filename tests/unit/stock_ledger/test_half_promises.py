@@ -1,4 +1,4 @@
-"""A promise that a stock item refuses leaves nothing behind, though the unit goes on."""
+"""Promises of which a part is there already, or is held by somebody else."""
 
 from datetime import timedelta
 
@@ -9,7 +9,14 @@ from services.stock_ledger.application.feeds import Action, Asked, post_reservat
 from services.stock_ledger.application.handlers import Reservations, record
 from services.stock_ledger.domain.entry import Cause
 from services.stock_ledger.domain.reservation import RESERVATION, Line, Status
-from services.stock_ledger.domain.stock_item import STOCK, PromiseOnline, Receive, stock_key
+from services.stock_ledger.domain.stock_item import (
+    STOCK,
+    HandOver,
+    Pick,
+    PromiseOnline,
+    Receive,
+    stock_key,
+)
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory, nowhere
 
 PROMISES = Reservations(timedelta(minutes=15), nowhere)
@@ -52,3 +59,43 @@ async def test_a_plan_refused_for_its_last_line_holds_none_of_them() -> None:
     with pytest.raises(Rejected, match="already has 3 here, not 5"):
         await PROMISES.reserve_plan(work, "R-1", 1, lines)
     assert work.mark() == before
+
+
+async def expired_with(free: int, picked: int) -> LedgerInMemory:
+    """Five of bread were planned, some of them picked before the hold ran out."""
+    work = LedgerInMemory()
+    await record(work, [(BREAD, Receive(free, "n", NOON))])
+    await PROMISES.reserve_plan(work, "O-1", 1, [Line("paris", "bread", 5)])
+    await record(work, [(BREAD, Pick("O-1", picked, "p", NOON))])
+    [work.at] = work.timers.values()
+    await PROMISES.expire("O-1", work)
+    return work
+
+
+async def test_what_was_picked_before_the_hold_ran_out_is_not_allocated_again() -> None:
+    work = await expired_with(free=50, picked=5)
+    await PROMISES.confirm(work, "O-1", refuse=False)
+    await record(work, [(BREAD, HandOver("O-1", 5, "h", NOON))])
+    await PROMISES.complete(work, "O-1")
+    item = (await work.state(STOCK, BREAD)).state
+    assert (item.buckets.free, item.buckets.allocated) == (45, 0)
+    assert item.open.get("O-1") is None
+
+
+async def test_what_is_left_to_pick_is_allocated_anew_and_must_be_free() -> None:
+    work = await expired_with(free=5, picked=3)
+    await PROMISES.confirm(work, "O-1", refuse=False)
+    reservation = (await work.state(RESERVATION, "O-1")).state
+    buckets = (await work.state(STOCK, BREAD)).state.buckets
+    assert reservation.status is Status.CONFIRMED
+    assert (buckets.free, buckets.allocated, buckets.picked) == (0, 2, 3)
+
+
+async def test_a_platform_that_has_allocated_a_part_leaves_the_rest_to_allocate() -> None:
+    work = await expired_with(free=9, picked=1)
+    platform = [PromiseOnline(Cause.CONFIRM, "O-1", 2, "c", NOON)]
+    platform += [PromiseOnline(Cause.HOLD, "O-1", 1, "w", NOON)]
+    await record(work, [(BREAD, one) for one in platform])
+    await PROMISES.confirm(work, "O-1", refuse=True)
+    buckets = (await work.state(STOCK, BREAD)).state.buckets
+    assert (buckets.free, buckets.held, buckets.allocated, buckets.picked) == (4, 0, 4, 1)
