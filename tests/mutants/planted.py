@@ -111,11 +111,8 @@ MUTANTS = (
             ),
             Edit(
                 "services/stock_ledger/domain/stock_item.py",
-                "    _expect_free(quantity, item)\n    return [\n        _entry(\n"
-                "            item,\n            cause,\n"
-                "            {account: quantity, FREE: -quantity},\n",
-                "    return [\n        _entry(\n            item,\n            cause,\n"
-                "            {account: quantity, FREE: -quantity},\n",
+                "    if changes[FREE]:\n        _expect_free(-changes[FREE], item)\n",
+                "",
             ),
         ),
         "tests/integration/stock_ledger/test_stock_ledger.py"
