@@ -225,6 +225,31 @@ async def test_malformed_csv_rows_are_put_aside_each_for_its_own_reason(tmp_path
     assert sorted(ledger.unreadable) == [int(row["line"]) for row in bad]
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+async def test_a_stray_quote_loses_its_own_line_only(tmp_path: Path, end: str) -> None:
+    lines = [f"paris,milk,1,t{n}," for n in range(1000)]
+    lines[2] = 'paris,"milk,1,t2,'
+    lines[500] = 'paris,milk,1,"t""500",'
+    lines[999] = 'paris,milk,1,t999,"'
+    path = tmp_path / "feed.csv"
+    path.write_bytes(end.join([HEADER, *lines]).encode())
+    ledger = FakeLedger()
+    report = await imported(path, ledger)
+    assert (report.rows, report.recorded, report.quarantined) == (1000, 998, 2)
+    assert ledger.balance("paris", "milk") == 998
+    assert 't"500' in {row.source_id for row in ledger.rows.values()}
+    bad = put_aside(path)
+    assert [row["line"] for row in bad] == ["4", "1001"]
+    assert {row["detail"] for row in bad} == {"row: opens a quote and does not close it"}
+    assert all("close it" in row["remedy"] for row in bad)
+
+
+async def test_a_cell_of_two_lines_is_put_aside_and_what_follows_is_read(tmp_path: Path) -> None:
+    path = written(tmp_path, HEADER, '"paris",milk,1,"s', 't",', "", GOOD)
+    assert await imported(path, FakeLedger()) == Report(3, 1, 0, 2, 0)
+    assert [row["line"] for row in put_aside(path)] == ["2", "3"]
+
+
 @pytest.mark.parametrize(
     ("kind", "header", "cells"),
     [
@@ -440,3 +465,5 @@ def test_codes_are_pairs(tmp_path: Path) -> None:
     assert read_codes(path) == {"5456789000024": "paris", "5412345000105": "milk"}
     with pytest.raises(WrongFile, match="line 1"):
         read_codes(written(tmp_path, "one", name="codes.csv"))
+    with pytest.raises(WrongFile, match="line 1: opens a quote"):
+        read_codes(written(tmp_path, '1,"paris', "2,milk", name="codes.csv"))

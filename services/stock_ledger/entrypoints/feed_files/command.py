@@ -1,6 +1,5 @@
 """What the command line asks of an import, and what it says afterwards."""
 
-import csv
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,9 +7,10 @@ from pathlib import Path
 import grpc.aio
 
 from services.stock_ledger.entrypoints.feed_files.calls import Basis
-from services.stock_ledger.entrypoints.feed_files.cells import WrongFile
+from services.stock_ledger.entrypoints.feed_files.cells import Fault, WrongFile
 from services.stock_ledger.entrypoints.feed_files.columns import KINDS
 from services.stock_ledger.entrypoints.feed_files.importing import Options, Progress, import_file
+from services.stock_ledger.entrypoints.feed_files.tables import CsvLine
 
 __all__ = ["Asked", "PutAside", "Stopped", "WrongFile", "run"]
 
@@ -79,10 +79,16 @@ def read_codes(path: Path) -> dict[str, str]:
     """
     codes: dict[str, str] = {}
     with path.open(encoding="utf-8-sig", newline="") as file:
-        for number, row in enumerate(csv.reader(file), start=1):
+        csv_line = CsvLine()
+        for number, line in enumerate(file, start=1):
             if number > _MOST_CODES:
                 raise WrongFile(f"{path} has more than {_MOST_CODES} lines")
-            if not row:
+            row = csv_line.cells(line)
+            if isinstance(row, Fault):
+                raise WrongFile(
+                    f"{path}, line {number}: {row.detail.removeprefix('row: ')}; {row.remedy}"
+                )
+            if not line.strip():
                 continue
             if len(row) != 2 or not row[0].strip() or not row[1].strip():  # noqa: PLR2004 - a pair
                 raise WrongFile(f"{path}, line {number}: give code,id")

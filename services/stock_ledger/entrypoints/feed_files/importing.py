@@ -50,6 +50,8 @@ _MOST_REPORTED = 1_000
 _MOST_BYTES = 800_000
 _ROW_BYTES = 60
 _READ_BYTES = 1 << 20
+# Of how files become rows; a run that another version interrupted starts from the first row.
+_READING = 2
 _PASSING = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -124,7 +126,7 @@ async def import_file(
     source = f"file-{fingerprint}"
     calls = Calls(channel, kind, source, options.basis)
     with tempfile.TemporaryDirectory(prefix="oms-import-") as folder:
-        run = _Run(calls, options, Place(path, fingerprint), progress)
+        run = _Run(calls, options, Place(path, f"{fingerprint}-{_READING}"), progress)
         spill = Spill(Path(folder), _key_of(kind))
         for n, (line, cells) in enumerate(table.rows, start=1):
             try:
