@@ -235,6 +235,9 @@ def stock_import(
     picked_included: Annotated[
         bool, typer.Option(help="an image or count includes what is in totes")
     ] = True,
+    zone: Annotated[
+        str, typer.Option(help="of EDIFACT times without one, for example Europe/Paris")
+    ] = "UTC",
 ) -> None:
     """Bring a CSV, Parquet or EDIFACT file of a stock feed into the running system."""
     settings = KernelSettings()
@@ -244,7 +247,9 @@ def stock_import(
     async def work() -> str:
         with bar(f"importing {file.name}") as progress:
             told: str = await importing.run(
-                importing.Asked(file, kind, quarantine, codes, at, available, picked_included),
+                importing.Asked(
+                    file, kind, quarantine, codes, at, available, picked_included, zone
+                ),
                 f"{settings.host}:{settings.grpc_port}",
                 key,
                 lambda done, of: progress(done, of or done),

@@ -2,6 +2,7 @@
 
 import csv
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,131 @@ async def test_a_document_that_is_sent_again_counts_once(tmp_path: Path) -> None
     await imported(tmp_path, text, "till_sale", ledger)
     report, _, _ = await imported(tmp_path, text.replace("REF1", "REF2"), "till_sale", ledger)
     assert (report.recorded, report.duplicates) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "what"),
+    [
+        ("1", "a cancellation"),
+        ("5", "a replacement"),
+        ("4", "a change"),
+        ("31", "a copy"),
+        ("x", "no original"),
+    ],
+)
+@pytest.mark.parametrize("name", sorted(KINDS))
+async def test_only_originals_are_posted(
+    tmp_path: Path, name: str, function: str, what: str
+) -> None:
+    begin = BODIES[name][0]
+    text = interchange(name, [begin.removesuffix("9") + function, *BODIES[name][1:]])
+    report, ledger, [bad] = await imported(tmp_path, text, KINDS[name])
+    assert (report.recorded, report.quarantined, len(ledger.rows)) == (0, 1, 0)
+    assert bad["line"] == "2"
+    assert bad["detail"].endswith(f"(BGM): it is {what}")
+    assert "as an original (9)" in bad["remedy"]
+
+
+async def test_a_document_that_says_no_function_is_an_original(tmp_path: Path) -> None:
+    body = [BODIES["SLSRPT"][0].removesuffix("+9"), *BODIES["SLSRPT"][1:]]
+    report, _, _ = await imported(tmp_path, interchange("SLSRPT", body), "till_sale")
+    assert (report.recorded, report.quarantined) == (2, 0)
+
+
+async def test_a_test_interchange_is_put_aside_whole_and_the_next_is_posted(
+    tmp_path: Path,
+) -> None:
+    unb = "UNB+UNOA:3+5456789000017:14+3323456007896:14+261105:1000+REF1++++++"
+    test = interchange("SLSRPT", unb=f"{unb}1")
+    report, ledger, [bad] = await imported(tmp_path, test, "till_sale")
+    assert (report.quarantined, len(ledger.rows), bad["line"]) == (1, 0, "1")
+    assert "is a test" in bad["detail"]
+    meant = interchange("SLSRPT", unb=f"{unb}0")
+    report, _, _ = await imported(tmp_path, test + meant, "till_sale")
+    assert (report.recorded, report.quarantined) == (2, 1)
+
+
+async def read_at(
+    folder: Path, dtm: str, zone: str = "UTC", came: str = "2026-12-01T00:00:00+00:00"
+) -> str:
+    """Return when an inventory with this DTM is said to be of, or what is wrong with it."""
+    body = [f"DTM+{dtm}" if line.startswith("DTM") else line for line in BODIES["INVRPT"]]
+    path = folder / "feed.edi"
+    path.write_text(interchange("INVRPT", body))
+    os.utime(path, (datetime.fromisoformat(came).timestamp(),) * 2)
+    ledger = FakeLedger()
+    await import_file(path, "image", ledger, Options(folder / "bad.csv", CODES, zone))
+    if not ledger.rows:
+        return (folder / "bad.csv").read_text()
+    return str(said(ledger)[0][4])
+
+
+@pytest.mark.parametrize(
+    ("dtm", "zone", "at"),
+    [
+        ("366:202607011400:203", "UTC", "2026-07-01T14:00:00Z"),
+        ("366:202607011400:203", "Europe/Paris", "2026-07-01T12:00:00Z"),
+        ("366:202601011400:203", "Europe/Paris", "2026-01-01T13:00:00Z"),
+        ("366:20260701140059:204", "Europe/Paris", "2026-07-01T12:00:59Z"),
+        ("366:20260701:102", "Europe/Paris", "2026-07-01T21:59:59Z"),
+        ("366:2607011400:201", "Europe/Paris", "2026-07-01T12:00:00Z"),
+        ("366:202607011400?+0200:205", "UTC", "2026-07-01T12:00:00Z"),
+        ("366:202607011400?+0200:205", "Asia/Tokyo", "2026-07-01T12:00:00Z"),
+        ("366:202607011400-0330:205", "UTC", "2026-07-01T17:30:00Z"),
+        ("366:202607011400UTC:303", "Europe/Paris", "2026-07-01T14:00:00Z"),
+        ("366:202607011400CET:303", "UTC", "2026-07-01T13:00:00Z"),
+        ("366:202607011400?+02:303", "UTC", "2026-07-01T12:00:00Z"),
+        ("366:20260701140059GMT:304", "UTC", "2026-07-01T14:00:59Z"),
+        ("366:2026070120260703:718", "Europe/Paris", "2026-07-03T21:59:59Z"),
+        ("366:20260701-20260703:718", "UTC", "2026-07-03T23:59:59Z"),
+        ("366:26070106002607031400:713", "Europe/Paris", "2026-07-03T12:00:00Z"),
+        ("366:202607010600202607031400:719", "UTC", "2026-07-03T14:00:00Z"),
+    ],
+)
+async def test_a_time_without_a_zone_is_the_senders(
+    tmp_path: Path, dtm: str, zone: str, at: str
+) -> None:
+    assert await read_at(tmp_path, dtm, zone) == at
+
+
+@pytest.mark.parametrize(
+    "dtm",
+    [
+        *("366:202607011400:205", "366:202607011400?+2500:205", "366:202607011400UTC:205"),
+        *("366:202607011400XYZ:303", "366:202607011400:303", "366:202613011400UTC:303"),
+        *("366:00010101?+1400:205", "366:000101010000?+1400:205"),
+    ],
+)
+async def test_a_zone_that_says_nothing_certain_is_put_aside(tmp_path: Path, dtm: str) -> None:
+    assert "occurred_at: is" in await read_at(tmp_path, dtm)
+
+
+@pytest.mark.parametrize(
+    ("dtm", "zone", "came", "at"),
+    [  # the interchange says that it was made on 2026-11-05 at 10:00
+        ("366:20261105:102", "UTC", "2026-11-05T18:00:00+00:00", "2026-11-05T10:00:00Z"),
+        ("366:20261105:102", "Europe/Paris", "2026-11-05T18:00:00+00:00", "2026-11-05T09:00:00Z"),
+        ("366:20261105:102", "UTC", "2026-11-05T09:30:00+00:00", "2026-11-05T09:30:00Z"),
+        ("366:20261105:102", "UTC", "2026-12-01T00:00:00+00:00", "2026-11-05T10:00:00Z"),
+        ("366:20261104:102", "UTC", "2026-11-05T18:00:00+00:00", "2026-11-04T23:59:59Z"),
+        ("366:20261106:102", "UTC", "2026-11-05T18:00:00+00:00", "2026-11-06T23:59:59Z"),
+        ("366:2026110120261105:718", "UTC", "2026-11-05T18:00:00+00:00", "2026-11-05T10:00:00Z"),
+    ],
+)
+async def test_a_day_that_is_not_over_is_when_the_interchange_was_made_or_came(
+    tmp_path: Path, dtm: str, zone: str, came: str, at: str
+) -> None:
+    assert await read_at(tmp_path, dtm, zone, came) == at
+
+
+async def test_a_zone_is_one_that_there_is_and_for_edifact_only(tmp_path: Path) -> None:
+    with pytest.raises(WrongFile, match="no zone 'Paris'"):
+        await read_at(tmp_path, "366:20261105:102", "Paris")
+    sales = tmp_path / "sales.csv"
+    sales.write_text("site_id,sku,quantity,source_id\nparis,milk,1,s\n")
+    options = Options(tmp_path / "bad.csv", zone="Europe/Paris")
+    with pytest.raises(WrongFile, match="a zone is for EDIFACT"):
+        await import_file(sales, "till_sale", FakeLedger(), options)
 
 
 def changed(name: str, old: str, new: str) -> list[str]:

@@ -36,6 +36,7 @@ class Asked:
     at: str
     is_available: bool
     is_picked_included: bool
+    zone: str = "UTC"
 
 
 async def run(asked: Asked, address: str, key: str, progress: Progress) -> str:
@@ -52,6 +53,7 @@ async def run(asked: Asked, address: str, key: str, progress: Progress) -> str:
     options = Options(
         quarantine=quarantine,
         codes=read_codes(asked.codes) if asked.codes else {},
+        zone=asked.zone,
         basis=Basis(asked.is_available, asked.is_picked_included, _time(asked.at)),
         metadata=(("authorization", f"Bearer {key}"),),
     )

@@ -13,26 +13,30 @@ Sites are known by their GLN (location number) and products by their GTIN: a lis
 which site and sku they are, or they stand for themselves. A row's id follows from the sender, the
 document and the line, so a document that is sent again counts once.
 
+Only originals are posted: a cancellation, a replacement or a change (BGM's function code) says
+something of a document that is posted already, and a test interchange (UNB) says nothing. They are
+put aside.
+
 The segments are taken apart by pydifact. A document whose trailer (UNT) does not count what came
 is put aside whole: something of it was lost.
 """
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
 from pydifact.parser import Parser
 
-from services.stock_ledger.entrypoints.feed_files.cells import Fault, WrongFile
+from services.stock_ledger.entrypoints.feed_files.cells import BadCell, Fault, WrongFile
 from services.stock_ledger.entrypoints.feed_files.edifact_articles import Article, articles, part
+from services.stock_ledger.entrypoints.feed_files.edifact_times import Times, arrival
 from services.stock_ledger.entrypoints.feed_files.tables import Table
 
 MOST_BYTES = 64 << 20
 _MOST_LINES = 200_000
 _LONGEST = 100
-_LAST_YEAR = 9999
 # What a kind says beside what all say.
 _OWN: Mapping[str, tuple[str, ...]] = {
     "transport": ("stage", "to_site_id", "due_at", "despatch_id"),
@@ -56,8 +60,21 @@ _QUANTITIES = {
     "RECADV": ("194", "48"),
     "SLSRPT": ("153",),
 }
-_FORMATS = {"102": ("%Y%m%d", 8), "203": ("%Y%m%d%H%M", 12), "204": ("%Y%m%d%H%M%S", 14)}
-_PERIOD = {"718": 8, "713": 10}
+_ORIGINAL = "9"
+_FUNCTIONS = {
+    "1": "a cancellation",
+    "3": "a deletion",
+    "4": "a change",
+    "5": "a replacement",
+    "7": "a duplicate",
+    "31": "a copy",
+}
+# Where an interchange says that it is a test: the eleventh element of its head.
+_TEST = (10, 0)
+_TEST_FAULT = Fault(
+    "interchange: is a test (UNB), so nothing of it is posted",
+    "send it without the test indicator if it is meant",
+)
 _UNITS = {"KGM": "kg", "GRM": "g", "PCE": "piece", "LTR": "l", "MLT": "ml", "": ""}
 
 type Out = tuple[int, Sequence[Any] | Fault]
@@ -71,6 +88,25 @@ class _Unusable(Exception):
         self.fault = Fault(detail, remedy)
 
 
+class _Reading:
+    """How a file is read, and what the head of the interchange says for all its documents."""
+
+    def __init__(self, kind: str, codes: Mapping[str, str], arrived: Times) -> None:
+        self.kind = kind
+        self.codes = codes
+        self._arrived = arrived
+        self.times = arrived
+        self.sender = ""
+        self.is_test = False
+
+    def begin(self, at: int, head: Any) -> Iterator[Out]:
+        self.sender = _sender(head)
+        self.times = self._arrived.made(head)
+        self.is_test = part(head, *_TEST) not in ("", "0")
+        if self.is_test:
+            yield at, _TEST_FAULT
+
+
 def is_interchange(path: Path) -> bool:
     """Say whether a file is an EDIFACT interchange, by its suffix or by how it begins."""
     if path.suffix.lower() in (".edi", ".edifact"):
@@ -79,13 +115,14 @@ def is_interchange(path: Path) -> bool:
         return file.read(16).lstrip()[:4] in (b"UNA:", b"UNB+")
 
 
-def read_interchange(path: Path, kind: str, codes: Mapping[str, str]) -> Table:
+def read_interchange(path: Path, kind: str, codes: Mapping[str, str], zone: tzinfo = UTC) -> Table:
     """Read an interchange. A row's line is the number of its segment.
 
     Args:
         path: The file; ISO 8859-1 unless it is UTF-8.
         kind: Of feed.
         codes: GLN to site and GTIN to sku.
+        zone: Of times that are said without one.
 
     Raises:
         WrongFile: It is too large, or no document is of this kind of feed.
@@ -103,17 +140,16 @@ def read_interchange(path: Path, kind: str, codes: Mapping[str, str]) -> Table:
     except UnicodeDecodeError:
         text = content.decode("iso-8859-1")
     columns = (*_COLUMNS, "unit", *_OWN.get(kind, ()))
-    return Table(columns, _rows(text.strip(), kind, codes))
+    return Table(columns, _rows(text.strip(), _Reading(kind, codes, Times(zone, (arrival(path),)))))
 
 
-def _rows(text: str, kind: str, codes: Mapping[str, str]) -> Iterator[Out]:
-    sender = ""
+def _rows(text: str, reading: _Reading) -> Iterator[Out]:
     document: list[tuple[int, Any]] = []
     at = 0
     try:
         for at, segment in _segments(text):
             if segment.tag == "UNB":
-                sender = _sender(segment)
+                yield from reading.begin(at, segment)
             elif segment.tag == "UNH":
                 if document:
                     yield _lost(document[0][0], "has no end (UNT)")
@@ -121,7 +157,7 @@ def _rows(text: str, kind: str, codes: Mapping[str, str]) -> Iterator[Out]:
             elif document:
                 document.append((at, segment))
                 if segment.tag == "UNT":
-                    yield from _document(document, sender, kind, codes)
+                    yield from () if reading.is_test else _document(document, reading)
                     document = []
     except Exception as error:  # noqa: BLE001 - whatever the library makes of what is no EDIFACT
         why = (str(error) or type(error).__name__).splitlines()[0][:_LONGEST]
@@ -155,9 +191,8 @@ def _segments(text: str) -> Iterator[tuple[int, Any]]:
             yield at, segment
 
 
-def _document(
-    document: Sequence[tuple[int, Any]], sender: str, kind: str, codes: Mapping[str, str]
-) -> Iterator[Out]:
+def _document(document: Sequence[tuple[int, Any]], reading: _Reading) -> Iterator[Out]:
+    kind = reading.kind
     (first, head), (_, end) = document[0], document[-1]
     name = part(head, 1, 0)
     if (name, kind) not in _DOCUMENTS:
@@ -166,9 +201,14 @@ def _document(
     if part(end, 0, 0) != str(len(document)):
         yield _lost(first, f"has {len(document)} segments, its end says {part(end, 0, 0)!r}")
         return
-    number = next((part(each, 1, 0) for _, each in document if each.tag == "BGM"), "")
+    begin = next((each for _, each in document if each.tag == "BGM"), None)
+    number = "" if begin is None else part(begin, 1, 0)
     if not number:
         yield _lost(first, "has no number (BGM)")
+        return
+    function = part(begin, 2, 0)
+    if function not in ("", _ORIGINAL):
+        yield first, _function_fault(number, function)
         return
     stage = _DOCUMENTS[name, kind]
     seen: dict[str, int] = {}
@@ -176,20 +216,22 @@ def _document(
         try:
             if kind == "in_transit":
                 line.place = line.destination
-            own = _own(line, kind, number, codes)
-            for suffix, row_stage, cells in _told(line, name, stage, codes):
-                said = f"{sender}.{name}.{number}.{line.number or line.at}{suffix}"[:_LONGEST]
+            own = _own(line, number, reading)
+            for suffix, row_stage, cells in _told(line, name, stage, reading):
+                said = f"{reading.sender}.{name}.{number}.{line.number or line.at}{suffix}"[
+                    :_LONGEST
+                ]
                 seen[said] = seen.get(said, 0) + 1
                 source_id = said if seen[said] == 1 else f"{said}.{seen[said]}"
                 site_id, sku, quantity, when, unit = cells
                 staged = (row_stage,) if kind == "transport" else ()
                 yield line.at, (site_id, sku, quantity, source_id, when, unit, *staged, *own)
-        except _Unusable as bad:
+        except (_Unusable, BadCell) as bad:
             yield line.at, bad.fault
 
 
 def _told(
-    line: Article, name: str, stage: str, codes: Mapping[str, str]
+    line: Article, name: str, stage: str, reading: _Reading
 ) -> Iterator[tuple[str, str, tuple[str, str, str, datetime, str]]]:
     """Yield what a line says: the rest of its id, its stage, and its cells."""
     wanted = next((q for q in _QUANTITIES[name] if any(q == n for n, *_ in line.quantities)), None)
@@ -198,7 +240,8 @@ def _told(
         raise _Unusable("quantity: is missing (QTY)", remedy)
     if not line.gtin:
         raise _Unusable("sku: is missing (LIN)", "give the article's GTIN")
-    when = _time(line.time)
+    codes = reading.codes
+    when = reading.times.occurred_at(line.time)
     sku = codes.get(line.gtin, line.gtin)
     for n, (qualifier, amount, unit, place) in enumerate(line.quantities):
         if qualifier != wanted:
@@ -217,18 +260,18 @@ def _told(
         yield f"-m{n}", "lost", (site_id, sku, amount, when, "")
 
 
-def _own(line: Article, kind: str, number: str, codes: Mapping[str, str]) -> tuple[Any, ...]:
+def _own(line: Article, number: str, reading: _Reading) -> tuple[Any, ...]:
     """Return what a row of this kind says beside what all say, without its stage."""
-    match kind:
+    match reading.kind:
         case "transport" if line.despatch:
             return ("", "", _despatch(line.despatch))
         case "transport" if line.destination and line.due:
-            to_site_id = codes.get(line.destination, line.destination)
-            return (to_site_id, _time(line.due, "due_at"), _despatch(number))
+            to_site_id = reading.codes.get(line.destination, line.destination)
+            return (to_site_id, reading.times.due_at(line.due), _despatch(number))
         case "transport":
             return ("", "", "")
         case "in_transit":
-            return (_time(line.due, "due_at"), _despatch(number))
+            return (reading.times.due_at(line.due), _despatch(number))
         case "receipt":
             return (_despatch(line.despatch) if line.despatch else "",)
         case _:
@@ -243,21 +286,12 @@ def _is_zero(amount: str) -> bool:
     return bool(amount) and not amount.strip("0.,")
 
 
-def _time(text: str, field: str = "occurred_at") -> datetime:
-    value, _, form = text.partition("|")
-    remedy = "give DTM as 102 (20260302), 203, 204 or a period as 718"
-    if form in _PERIOD:  # the end of a period; a day ends with the day
-        value, form = value[_PERIOD[form] :], "102"
-    pattern, length = _FORMATS.get(form or "102", ("", -1))
-    if len(value) != length or not value.isdigit():
-        raise _Unusable(f"{field}: is {text[:40]!r} (DTM)", remedy)
-    try:
-        at = datetime.strptime(value, pattern).replace(tzinfo=UTC)
-    except ValueError:
-        raise _Unusable(f"{field}: is {text[:40]!r} (DTM)", remedy) from None
-    is_day = form in ("", "102")
-    return (
-        at + timedelta(hours=23, minutes=59, seconds=59) if is_day and at.year < _LAST_YEAR else at
+def _function_fault(number: str, function: str) -> Fault:
+    what = _FUNCTIONS.get(function, "no original")
+    return Fault(
+        f"document: {number[:_LONGEST]} has function code {function[:9]!r} (BGM): it is {what}",
+        "send what is different from what was posted as an original (9) with a number of its own;"
+        " if nothing is, there is nothing to do",
     )
 
 

@@ -11,6 +11,7 @@ import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -27,9 +28,10 @@ from services.stock_ledger.entrypoints.feed_files.calls import (
     Problem,
     with_source_ids,
 )
-from services.stock_ledger.entrypoints.feed_files.cells import BadCell, Fault
+from services.stock_ledger.entrypoints.feed_files.cells import BadCell, Fault, WrongFile
 from services.stock_ledger.entrypoints.feed_files.columns import KINDS, Kind, Reader, Row
 from services.stock_ledger.entrypoints.feed_files.edifact import is_interchange, read_interchange
+from services.stock_ledger.entrypoints.feed_files.edifact_times import zone_of
 from services.stock_ledger.entrypoints.feed_files.spill import Spill
 from services.stock_ledger.entrypoints.feed_files.tables import (
     PARQUET,
@@ -88,12 +90,14 @@ class Options:
     Attributes:
         quarantine: Where bad rows are written; absent afterwards when there are none.
         codes: GLN to site and GTIN to sku, for EDIFACT; what is not in it stands for itself.
+        zone: Of the times in EDIFACT that are said without one.
         basis: For images and counts.
         metadata: Of every call; carries the API key.
     """
 
     quarantine: Path
     codes: Mapping[str, str] = field(default_factory=dict[str, str])
+    zone: str = "UTC"
     basis: Basis = field(default_factory=Basis)
     metadata: Sequence[tuple[str, str]] = ()
 
@@ -120,7 +124,7 @@ async def import_file(
         grpc.aio.AioRpcError: The service refuses a whole batch, or stays away.
     """
     kind = KINDS[kind_name]
-    table = open_table(path, kind, options.codes)
+    table = open_table(path, kind, options)
     reader = Reader(kind, table.columns, options.basis.at)
     fingerprint = await asyncio.to_thread(_fingerprint, path, kind, options)
     source = f"file-{fingerprint}"
@@ -144,13 +148,15 @@ async def import_file(
     return run.finish(spill.count)
 
 
-def open_table(path: Path, kind: Kind, codes: Mapping[str, str]) -> Table:
+def open_table(path: Path, kind: Kind, options: Options) -> Table:
     """Return the file's columns and rows, whatever its format."""
-    if path.suffix.lower() in PARQUET:
-        return read_parquet(path)
-    if is_interchange(path):
-        return read_interchange(path, kind.name, codes)
-    return read_csv(path)
+    zone = zone_of(options.zone)
+    is_parquet = path.suffix.lower() in PARQUET
+    if not is_parquet and is_interchange(path):
+        return read_interchange(path, kind.name, options.codes, zone)
+    if zone is not UTC:
+        raise WrongFile("a zone is for EDIFACT; give the times of this file with theirs: +01:00")
+    return read_parquet(path) if is_parquet else read_csv(path)
 
 
 def _key_of(kind: Kind) -> Callable[[Row], str]:
@@ -190,6 +196,8 @@ def _length(row: Row) -> int:
 def _fingerprint(path: Path, kind: Kind, options: Options) -> str:
     digest = blake2b(kind.name.encode(), digest_size=16)
     digest.update(repr((sorted(options.codes.items()), options.basis)).encode())
+    if options.zone != "UTC":
+        digest.update(repr(options.zone).encode())
     with path.open("rb") as file:
         while part := file.read(_READ_BYTES):
             digest.update(part)
