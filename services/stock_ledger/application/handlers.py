@@ -1,7 +1,7 @@
 """The use cases of the stock ledger. Each runs inside one unit of work: all of it, or nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from services.kernel.application.work import Versioned, Work
@@ -265,6 +265,8 @@ class Reservations:
     ) -> Versioned[Reservation]:
         """Let a hold last longer, from now on; it never gets shorter.
 
+        A command that is sent again is answered as before, whatever became of the hold since.
+
         Raises:
             NotFound: There never was such a reservation.
             Rejected: It has run out, or is no hold any more.
@@ -272,12 +274,18 @@ class Reservations:
         known = await surely(work, reservation_id)
         if known.status is Status.NEW:
             raise NotFound("reservation", reservation_id)
-        expires_at = work.now + (hold_for or self.hold_for)
-        if await work.handle(RESERVATION, reservation_id, promise.Extend(expires_at, work.now)):
+        how_long, command_id = hold_for or self.hold_for, work.cause.command_id
+        expires_at, seconds = work.now + how_long, int(how_long.total_seconds())
+        extend = promise.Extend(expires_at, work.now, command_id, seconds)
+        if await work.handle(RESERVATION, reservation_id, extend):
             await work.set_timer(
                 hold_timer(reservation_id), expires_at, EXPIRY_TIMER, reservation_id
             )
-        return await work.state(RESERVATION, reservation_id)
+        held = await work.state(RESERVATION, reservation_id)
+        before = held.state.extended(command_id)
+        if before is None:  # it would have lasted no longer
+            return held
+        return Versioned(replace(held.state, expires_at=before.expires_at), held.version)
 
     async def expire(self, reservation_id: str, work: Work) -> None:
         """Let a hold that nobody confirmed run out. Called by its timer, perhaps early or late."""

@@ -87,9 +87,11 @@ class ReservationEndangered:
 
 @dataclass(frozen=True, slots=True)
 class ReservationExtended:
-    """The hold lasts longer."""
+    """The hold lasts longer. Who asked is told by his command's id and by how long he asked."""
 
     expires_at: datetime
+    command_id: str = ""
+    hold_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +173,12 @@ class Expire:
 
 @dataclass(frozen=True, slots=True)
 class Extend:
-    """Let the hold last until then; it never gets shorter."""
+    """Let the hold last until then; it never gets shorter. A repeat has the same id."""
 
     expires_at: datetime
     now: datetime
+    command_id: str = ""
+    hold_seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +245,7 @@ class Status(StrEnum):
 
 
 MOST_MOVES = 50
+_MOST_EXTENSIONS = 50  # that are remembered; whoever repeats an older one chooses a new id
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -254,6 +259,7 @@ class Reservation:
         asked: What was asked for, and where, whatever became of it.
         endangered: What was told may lack of it, where it is.
         moves: Every change of place, oldest first.
+        extensions: The newest, oldest first, by which a repeat is known.
     """
 
     status: Status = Status.NEW
@@ -266,6 +272,7 @@ class Reservation:
     asked: tuple[Line, ...] = ()
     endangered: tuple[Line, ...] = ()
     moves: tuple[ReservationMoved, ...] = ()
+    extensions: tuple[ReservationExtended, ...] = ()
 
     @property
     def is_promised(self) -> bool:
@@ -274,6 +281,10 @@ class Reservation:
     def moved(self, move_id: str) -> ReservationMoved | None:
         """Return what was moved under this id, if anything was."""
         return next((one for one in self.moves if one.move_id == move_id), None)
+
+    def extended(self, command_id: str) -> ReservationExtended | None:
+        """Return by what this command made the hold last longer, if it did."""
+        return next((one for one in self.extensions if one.command_id == command_id), None)
 
     def awaits(self, plan_revision: int) -> bool:
         """Say whether a plan of this revision is news that may still be held."""
@@ -316,6 +327,15 @@ def _expect_time(reservation: Reservation, now: datetime) -> None:
 
 
 def _extend(command: Extend, reservation: Reservation) -> Sequence[Event]:
+    before = reservation.extended(command.command_id) if command.command_id else None
+    if before is not None:
+        if before.hold_seconds != command.hold_seconds:
+            raise Rejected(
+                Refusal.IDEMPOTENCY_MISMATCH,
+                f"this request id made the hold last {before.hold_seconds} seconds, not"
+                f" {command.hold_seconds}; choose a new one",
+            )
+        return []
     _expect_time(reservation, command.now)
     if reservation.status is not Status.HELD:
         raise Rejected(
@@ -323,7 +343,8 @@ def _extend(command: Extend, reservation: Reservation) -> Sequence[Event]:
             f"a {reservation.status.value} reservation has no hold to extend; reserve first",
         )
     is_longer = command.expires_at > reservation.expires_at
-    return [ReservationExtended(command.expires_at)] if is_longer else []
+    extended = ReservationExtended(command.expires_at, command.command_id, command.hold_seconds)
+    return [extended] if is_longer else []
 
 
 def _move(command: Move, reservation: Reservation) -> Sequence[Event]:
@@ -485,7 +506,8 @@ def evolve(reservation: Reservation, event: Event) -> Reservation:  # noqa: C901
         case ReservationRefused(order_id, plan_revision, _):
             return Reservation(Status.REFUSED, order_id, plan_revision)
         case ReservationExtended(expires_at):
-            return replace(reservation, expires_at=expires_at)
+            extensions = (*reservation.extensions[1 - _MOST_EXTENSIONS :], event)
+            return replace(reservation, expires_at=expires_at, extensions=extensions)
         case ReservationEndangered(_, _, lines):
             news = {(line.site_id, line.sku) for line in lines}
             known = [o for o in reservation.endangered if (o.site_id, o.sku) not in news]

@@ -618,6 +618,7 @@ async def test_an_extended_hold_outlives_its_first_end(ledger: Ledger) -> None:
         request_id="extend-R1", reservation_id="R1", hold_seconds=3_600
     )
     extended = await ledger.grpc.ExtendReservation(request, NOTHING)
+    ledger.clock.at += timedelta(seconds=1)
     again = await ledger.grpc.ExtendReservation(request, NOTHING)
 
     assert extended.expires_at.seconds > first.seconds

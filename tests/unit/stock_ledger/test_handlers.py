@@ -90,6 +90,22 @@ async def test_a_timer_that_fires_early_is_set_again() -> None:
     assert await free(work, MILK) == 5
 
 
+async def test_who_asks_again_for_an_extension_is_answered_as_before() -> None:
+    work = await stocked(5, 5)
+    await _reserve(work, "R-1", 1, 1)
+    work.command_id = "extend-1"
+    first = await PROMISES.extend(work, "R-1", timedelta(hours=1))
+    work.at += timedelta(minutes=5)
+    assert (await PROMISES.extend(work, "R-1", timedelta(hours=1))) == first
+    assert list(work.timers.values()) == [first.state.expires_at] == [NOON + timedelta(hours=1)]
+    work.command_id = "extend-2"
+    second = await PROMISES.extend(work, "R-1", timedelta(hours=1))
+    assert second.state.expires_at == NOON + timedelta(hours=1, minutes=5)
+    work.command_id = "extend-1"
+    again = await PROMISES.extend(work, "R-1", timedelta(hours=1))
+    assert again.state.expires_at == first.state.expires_at
+
+
 async def _reserve(work: LedgerInMemory, reservation_id: str, milk: int, bread: int) -> object:
     lines = [Line("paris", "milk", milk), Line("paris", "bread", bread)]
     return await PROMISES.reserve(work, reservation_id, lines, None)

@@ -191,6 +191,30 @@ def test_a_hold_may_last_longer_but_never_shorter() -> None:
     extended.when(Expire(longer)).then(EXPIRED)
 
 
+def test_an_extension_that_is_asked_for_again_is_the_same_one() -> None:
+    longer, later = LATER + timedelta(minutes=10), LATER + timedelta(minutes=11)
+    first = ReservationExtended(longer, "extend-1", 600)
+    given(RULE, HELD).when(Extend(longer, NOON, "extend-1", 600)).then(first)
+    extended = given(RULE, HELD, first)
+    extended.when(Extend(later, NOON, "extend-1", 600)).then_nothing()
+    extended.when(Extend(later, NOON, "extend-1", 660)).then_rejected(Refusal.IDEMPOTENCY_MISMATCH)
+    extended.when(Extend(later, NOON, "extend-2", 600)).then(
+        ReservationExtended(later, "extend-2", 600)
+    )
+    expired = given(RULE, HELD, first, EXPIRED)
+    expired.when(Extend(later, longer, "extend-1", 600)).then_nothing()
+    before_ids_were_kept = given(RULE, HELD, ReservationExtended(longer))
+    before_ids_were_kept.when(Extend(later, NOON)).then(ReservationExtended(later))
+
+
+def test_only_the_newest_extensions_are_remembered() -> None:
+    many = [ReservationExtended(LATER + timedelta(minutes=n), f"e-{n}") for n in range(1, 61)]
+    state = RULE.fold([HELD, *many])
+    assert len(state.extensions) == 50
+    assert state.extended("e-60") == many[-1]
+    assert state.extended("e-10") is None
+
+
 def test_what_is_not_held_cannot_be_extended() -> None:
     longer = LATER + timedelta(minutes=15)
     given(RULE, HELD).when(Extend(longer, LATER)).then_rejected(Refusal.RESERVATION_EXPIRED)
