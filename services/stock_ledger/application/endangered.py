@@ -6,39 +6,53 @@ sourcing looks for another site. Only a plan moves it (application/moving.py).
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import batched
 
 from services.kernel.application.work import Work
 from services.stock_ledger.application.discrepancies import note
-from services.stock_ledger.application.giving_back import give_back, hold_timer, surely, uncount
-from services.stock_ledger.application.ports import NewestPromises
+from services.stock_ledger.application.giving_back import give_back, hold_timer, uncount
 from services.stock_ledger.domain import reservation as promise
 from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.reservation import RESERVATION, Line
-from services.stock_ledger.domain.stock_item import site_and_sku
+from services.stock_ledger.domain.standing import newest
+from services.stock_ledger.domain.stock_item import STOCK, site_and_sku
+
+_MOST_PROMISES = 5_000
+_PAGE_PROMISES = 100
 
 
-async def watch(
-    work: Work, posted: Mapping[str, Sequence[EntryPosted]], newest: NewestPromises
-) -> None:
+async def watch(work: Work, posted: Mapping[str, Sequence[EntryPosted]]) -> None:
     """Note what these entries open and close; tell the newest promises until it is covered."""
     missing = await note(work, posted)
-    if not missing:
-        return
-    lacking = {site_and_sku(key): quantity for key, quantity in missing.items()}
     endangered: dict[str, list[Line]] = defaultdict(list)
-    for one in await newest(work.sql, work.cause.tenant, list(lacking)):
-        place = (one.site_id, one.sku)
-        part = min(lacking[place], one.quantity)
-        if part > 0:
-            lacking[place] -= part
-            endangered[one.reservation_id].append(Line(*place, part))
-    if endangered:
-        await work.load(RESERVATION, endangered)
+    for key, lacks in missing.items():
+        async for reservation_id, part in _last_promised(work, key, lacks):
+            endangered[reservation_id].append(Line(*site_and_sku(key), part))
     for reservation_id, lines in endangered.items():
-        known = await surely(work, reservation_id)
+        known = (await work.state(RESERVATION, reservation_id)).state
         events = await work.handle(RESERVATION, reservation_id, promise.Withdraw(tuple(lines)))
         if any(isinstance(event, promise.ReservationExpired) for event in events):
             await work.cancel_timer(hold_timer(reservation_id))
             await give_back(work, reservation_id, known.lines, is_expiry=True)
             await uncount(work, reservation_id, known)
+
+
+async def _last_promised(work: Work, key: str, lacks: int) -> AsyncIterator[tuple[str, int]]:
+    """Yield who was promised what lacks, newest first, and how much of it.
+
+    The stock item is exact: this unit has just appended to it. What an e-commerce platform reports
+    of its own promises is nobody's reservation here; nobody could be told, so it covers nothing.
+    """
+    item = (await work.state(STOCK, key)).state
+    for page in batched(newest(item.open.items(), _MOST_PROMISES), _PAGE_PROMISES):
+        await work.read_on(RESERVATION, [one.reservation_id for one in page])
+        for one in page:
+            known = (await work.state(RESERVATION, one.reservation_id)).state
+            if not known.is_promised:
+                continue
+            part = min(lacks, one.quantity)
+            yield one.reservation_id, part
+            lacks -= part
+            if not lacks:
+                return

@@ -12,7 +12,6 @@ from services.stock_ledger.application.giving_back import surely
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.loading import load_reserved
 from services.stock_ledger.application.not_ahead import movement_by, report_by
-from services.stock_ledger.application.ports import NewestPromises
 from services.stock_ledger.application.rules import expect
 from services.stock_ledger.domain.entry import FREE, Cause, EntryPosted, Report
 from services.stock_ledger.domain.inbound import Announce, Arrive
@@ -106,7 +105,7 @@ class Posted:
             self.entries.setdefault(key, []).extend(entries)
 
 
-async def post(work: Work, rows: Sequence[Told | Step], newest: NewestPromises) -> Posted:
+async def post(work: Work, rows: Sequence[Told | Step]) -> Posted:
     """Post rows; a refused one does not stop the rest, and is tried once more after them."""
     await work.load(STOCK, {row.key for row in rows})
     posted = Posted()
@@ -120,7 +119,7 @@ async def post(work: Work, rows: Sequence[Told | Step], newest: NewestPromises) 
         if isinstance(row, Step):
             await _post_in_turn(work, posted, row)
     await _try_again(work, posted, rows)
-    await watch(work, posted.entries, newest)
+    await watch(work, posted.entries)
     refused = {index for index, _, _ in posted.refused}
     notices = [row.inbound for row in rows if row.inbound and row.index not in refused]
     if notices:

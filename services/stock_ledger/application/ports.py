@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Protocol
 
 from services.kernel.application.work import Sql
-from services.stock_ledger.domain.discrepancy import Promised
 from services.stock_ledger.domain.entry import Buckets
 from services.stock_ledger.domain.reservation import Line
 
@@ -26,10 +25,3 @@ class PastBalances(Protocol):
         Each of a stock key, the version up to which entries count (what was known), and the time
         up to which they occurred (what was true).
         """
-
-
-class NewestPromises(Protocol):
-    async def __call__(
-        self, sql: Sql, tenant: str, places: Sequence[tuple[str, str]]
-    ) -> Sequence[Promised]:
-        """Return what is held or allocated of these products at these sites, newest first."""

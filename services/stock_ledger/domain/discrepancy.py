@@ -67,16 +67,6 @@ class Close:
 type Command = Open | Close
 
 
-@dataclass(frozen=True, slots=True)
-class Promised:
-    """What a reservation has of a product at a site, in base units."""
-
-    site_id: str
-    sku: str
-    reservation_id: str
-    quantity: int
-
-
 # State.
 
 

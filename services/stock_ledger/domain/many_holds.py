@@ -21,10 +21,10 @@ from services.stock_ledger.domain.entry import (
     Cause,
     EntryPosted,
     Posting,
-    Reserved,
     Share,
 )
 from services.stock_ledger.domain.image import moment_after
+from services.stock_ledger.domain.standing import Standing
 from services.stock_ledger.domain.stock_item import StockItem, evolve
 
 # Commands.
@@ -119,7 +119,7 @@ def _expire(command: ExpireAll, item: StockItem) -> Sequence[EntryPosted]:
         reserved = item.open.get(reservation_id)
         if reserved is None:
             continue
-        if reserved == Reserved(reserved.held):
+        if reserved == Standing(reserved.held, since=reserved.since):
             shares.append(Share(reservation_id, reserved.held))
         else:
             others.append(reservation_id)

@@ -63,6 +63,7 @@ from services.stock_ledger.domain.image import (
 )
 from services.stock_ledger.domain.persistent_map import PersistentMap
 from services.stock_ledger.domain.postings import Post
+from services.stock_ledger.domain.standing import Standing
 
 # Events: entries, in domain/entry.py.
 
@@ -301,7 +302,7 @@ class Refusal(StrEnum):
 
 # State: only what the rules need.
 
-_NOBODY: PersistentMap[Reserved] = PersistentMap()
+_NOBODY: PersistentMap[Standing] = PersistentMap()
 _UNHEARD_OF: PersistentMap[int] = PersistentMap()
 
 
@@ -318,16 +319,18 @@ class StockItem:
         observed: The images applied, oldest first.
         latest: When the latest of its entries occurred; an image of then or later is compared
             with the balance of now.
+        promises: How many promises were ever made; see domain/standing.py.
     """
 
     buckets: Buckets = field(default_factory=Buckets)
-    open: PersistentMap[Reserved] = field(default_factory=lambda: _NOBODY)
+    open: PersistentMap[Standing] = field(default_factory=lambda: _NOBODY)
     sources: PersistentMap[int] = field(default_factory=lambda: _UNHEARD_OF)
     observed: tuple[Observed, ...] = ()
     latest: datetime | None = None
+    promises: int = 0
 
 
-_NOTHING = Reserved()
+_NOTHING = Standing()
 _SHRINK: Mapping[AdjustmentReason, str] = {
     AdjustmentReason.BREAKAGE: SHRINK_BREAKAGE,
     AdjustmentReason.EXPIRY: SHRINK_EXPIRY,
@@ -818,19 +821,27 @@ def _entry(
 
 
 def evolve(item: StockItem, event: Event) -> StockItem:
-    open_now = item.open
+    open_now, promises = item.open, item.promises
     if event.reserved is not None:
-        open_now = (
-            open_now.excluding(event.reservation_id)
-            if event.reserved.is_over
-            else open_now.including(event.reservation_id, event.reserved)
-        )
+        reservation_id = event.reservation_id
+        if event.reserved.is_over:
+            open_now = open_now.excluding(reservation_id)
+        else:
+            before = open_now.get(reservation_id) or _NOTHING
+            promises += not before.promised
+            since = before.since if before.promised else promises
+            open_now = open_now.including(reservation_id, _standing(event.reserved, since))
     if event.shares:
-        open_now = (
-            open_now.including_all({s.reservation_id: Reserved(s.quantity) for s in event.shares})
-            if event.cause == Cause.HOLD
-            else open_now.excluding_all([s.reservation_id for s in event.shares])
-        )
+        if event.cause == Cause.HOLD:
+            open_now = open_now.including_all(
+                {
+                    share.reservation_id: Standing(share.quantity, since=since)
+                    for since, share in enumerate(event.shares, promises + 1)
+                }
+            )
+            promises += len(event.shares)
+        else:
+            open_now = open_now.excluding_all([s.reservation_id for s in event.shares])
     sources = item.sources
     if event.source_id:
         sources = sources.including(event.source_id, _fingerprint_of(event))
@@ -843,7 +854,11 @@ def evolve(item: StockItem, event: Event) -> StockItem:
     if latest is None or event.occurred_at > latest:
         latest = event.occurred_at
     observed = item.observed if event.image is None else including(item.observed, event)
-    return StockItem(event.after, open_now, sources, observed, latest)
+    return StockItem(event.after, open_now, sources, observed, latest, promises)
+
+
+def _standing(has: Reserved, since: int) -> Standing:
+    return Standing(has.held, has.allocated, has.picked, has.transit, has.ahead, since)
 
 
 def _fingerprint_of(event: EntryPosted) -> int:

@@ -19,7 +19,6 @@ from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.entrypoints import translation as to
 from services.stock_ledger.entrypoints.feed_rows import Rows
 from services.stock_ledger.read_models import discrepancies, quarantine
-from services.stock_ledger.read_models.discrepancies import newest_promises
 from services.stock_ledger.read_models.quarantine import QuarantinedRow
 
 MOST_ROWS = 5_000
@@ -126,7 +125,7 @@ class StockFeedGrpc(rpc.StockFeedServiceServicer):
             kind,
             request,
             read(Rows(self._clock.now())),
-            lambda work, rows: post(work, rows, newest_promises),
+            post,
         )
 
     async def _run[Row](

@@ -30,7 +30,6 @@ from services.stock_ledger.read_models import (
     past_reservations,
     reservations,
 )
-from services.stock_ledger.read_models.discrepancies import newest_promises
 from services.stock_ledger.read_models.known_levels import KnownLevels
 from services.stock_ledger.read_models.reservations import ReservedLine
 
@@ -144,7 +143,7 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
                 posted: dict[str, list[EntryPosted]] = {}
                 for (_, key, _), outcome in zip(movements, outcomes, strict=True):
                     posted.setdefault(key, []).extend(outcome.entries)
-                await watch(work, posted, newest_promises)
+                await watch(work, posted)
                 return outcomes
 
             outcomes = await self._runner.execute(why, use_case)

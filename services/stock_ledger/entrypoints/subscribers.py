@@ -42,7 +42,6 @@ from services.stock_ledger.domain.stock_item import (
     stock_key,
 )
 from services.stock_ledger.entrypoints.catalog_subscriber import hear_catalog, prepare_catalog
-from services.stock_ledger.read_models.discrepancies import newest_promises
 
 GROUP = "stock_ledger"
 
@@ -300,7 +299,7 @@ async def hear_returns(event: ReturnsEvent, envelope: Envelope, work: Work) -> N
 
 async def _post(work: Work, key: str, command: Command) -> None:
     """Post what may take free below zero, or bring it back."""
-    await watch(work, {key: await work.handle(STOCK, key, command)}, newest_promises)
+    await watch(work, {key: await work.handle(STOCK, key, command)})
 
 
 def _is_ours(envelope: Envelope, work: Work) -> bool:

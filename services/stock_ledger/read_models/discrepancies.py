@@ -1,4 +1,4 @@
-"""Books that are wrong: what is to be counted, and who was promised it last.
+"""Books that are wrong: what is to be counted.
 
 Answers    ListDiscrepancies
 Fed by     the discrepancies' own events; the entry of a count or an image settles the question
@@ -13,11 +13,10 @@ from typing import Any
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
-from services.stock_ledger.domain.discrepancy import DiscrepancyClosed, DiscrepancyOpened, Promised
+from services.stock_ledger.domain.discrepancy import DiscrepancyClosed, DiscrepancyOpened
 from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.stock_item import site_and_sku
 
-_MOST_PROMISES = 5_000
 _TOLD = (DiscrepancyOpened, DiscrepancyClosed, EntryPosted)
 _SEEN = frozenset({"count", "stocktake", "image"})
 
@@ -111,30 +110,6 @@ async def to_count(
         *(tenant, site_id, after, limit),
     )
     return [DiscrepancyRow(*row) for row in rows]
-
-
-async def newest_promises(
-    sql: Sql, tenant: str, places: Sequence[tuple[str, str]]
-) -> list[Promised]:
-    """Return what is held or allocated of these products at these sites, newest first.
-
-    The newest is the one whose hold would have ended last. What became of it since is for the
-    rules to say: this is read from tables that may be milliseconds behind.
-    """
-    rows = await sql.fetch(
-        "SELECT s.site_id, s.sku, s.reservation_id, s.held + s.allocated FROM reserved_stock s"
-        " JOIN unnest($2::text[], $3::text[]) AS asked (site_id, sku) USING (site_id, sku)"
-        " JOIN reservation r ON r.tenant = s.tenant AND r.reservation_id = s.reservation_id"
-        # The index of what is open has the second condition; the first is narrower.
-        " WHERE s.tenant = $1 AND s.held + s.allocated > 0"
-        " AND s.held + s.allocated + s.picked + s.transit > 0"
-        " ORDER BY r.expires_at DESC NULLS LAST, s.reservation_id DESC LIMIT $4",
-        tenant,
-        [site_id for site_id, _ in places],
-        [sku for _, sku in places],
-        _MOST_PROMISES,
-    )
-    return [Promised(*row) for row in rows]
 
 
 async def unexplained(sql: Sql, limit: int) -> list[str]:

@@ -25,7 +25,6 @@ from services.picking.domain.pick_task import (
 )
 from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.domain.stock_item import STOCK, Receive, SellAtTill, stock_key
-from services.stock_ledger.read_models.discrepancies import newest_promises
 from tests.support.stack import TENANT, Stack, a_cause, running
 
 pytestmark = pytest.mark.stack
@@ -63,7 +62,7 @@ class Shop:
 
         async def unit(work: Work) -> None:
             entries = [e for command in commands for e in await work.handle(STOCK, key, command)]
-            await watch(work, {key: entries}, newest_promises)
+            await watch(work, {key: entries})
 
         command_id = "-".join(command.source_id for command in commands)
         await self.stack["stock_ledger"].runner.execute(a_cause(command_id), unit)

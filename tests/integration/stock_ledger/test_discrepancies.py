@@ -91,3 +91,35 @@ async def test_what_the_till_sold_is_taken_from_the_newest_promises(postgres_dsn
         assert await discrepancies.to_count(sql, TENANT, "paris", "", 10) == []
         assert await discrepancies.unexplained(sql, 10) == []
         assert [one async for one in violations(sql, Now().now())] == []
+
+
+async def test_a_sale_right_after_a_hold_finds_it(postgres_dsn: str) -> None:
+    """No table shows the hold yet; the stock item does."""
+    CALLER.set(Caller(TENANT, "test", frozenset(), "correlation", ""))
+    async with running(postgres_dsn, ["stock_ledger"]) as stack:
+        host = stack["stock_ledger"]
+        promises = Reservations(timedelta(minutes=15), alternatives)
+        ledger = StockLedgerGrpc(host.runner, host.reader, Now(), promises)
+        for n in range(5):
+            sku = f"milk-{n}"
+            receipt = rows((sku, 5, "note-1"))
+            await ledger.ReceiveStock(
+                wire.ReceiveStockRequest(request_id=f"receive-{n}", rows=receipt), NOTHING
+            )
+            await ledger.Reserve(
+                wire.ReserveRequest(
+                    request_id=f"reserve-{n}",
+                    reservation_id=f"R{n}",
+                    lines=[StockLine(site_id="paris", sku=sku, quantity=5)],
+                ),
+                NOTHING,
+            )
+            sale = rows((sku, 5, "ticket-1"))
+            await ledger.RecordTillSales(
+                wire.RecordTillSalesRequest(request_id=f"sell-{n}", rows=sale), NOTHING
+            )
+        await stack.settle()
+        sql = host.database.sql
+        assert {row[0] for row in await sql.fetch("SELECT status FROM reservation")} == {"expired"}
+        assert {row[0] for row in await sql.fetch("SELECT free FROM availability")} == {0}
+        assert [one async for one in violations(sql, Now().now())] == []

@@ -19,7 +19,7 @@ from services.stock_ledger.application.feeds import Told
 from services.stock_ledger.application.handlers import Reservations, Terms, record
 from services.stock_ledger.application.images import Images
 from services.stock_ledger.application.moving import give_up, move_plan, move_to
-from services.stock_ledger.domain.discrepancy import DISCREPANCY, Promised
+from services.stock_ledger.domain.discrepancy import DISCREPANCY
 from services.stock_ledger.domain.entry import Buckets, Cause, EntryPosted, Report
 from services.stock_ledger.domain.holder import HOLDER
 from services.stock_ledger.domain.image import Basis, Seen, measured
@@ -88,18 +88,6 @@ class History(RuleBasedStateMachine):
     ) -> Sequence[Buckets]:
         return [balance_at(self._entries(key)[:version], until) for key, version, until in asked]
 
-    async def _newest(
-        self, sql: Sql, tenant: str, places: Sequence[tuple[str, str]]
-    ) -> Sequence[Promised]:
-        found = []
-        for place in places:
-            item = (await self.work.state(STOCK, stock_key(*place))).state
-            found += [
-                Promised(*place, reservation_id, reserved.held + reserved.allocated)
-                for reservation_id, reserved in sorted(item.open.items(), reverse=True)
-            ]
-        return found
-
     def _entries(self, key: str) -> tuple[EntryPosted, ...]:
         return self.work.streams.get(f"stock-{key}", ())
 
@@ -125,7 +113,7 @@ class History(RuleBasedStateMachine):
 
     def _posting(self, key: str, command: Command) -> Unit:
         async def unit() -> None:
-            await watch(self.work, {key: await self.work.handle(STOCK, key, command)}, self._newest)
+            await watch(self.work, {key: await self.work.handle(STOCK, key, command)})
 
         return unit
 
@@ -144,7 +132,7 @@ class History(RuleBasedStateMachine):
             Told(n, key, cause, Report(self._source(), quantity, at + timedelta(minutes=n)))
             for n, quantity in enumerate(quantities)
         ]
-        self._fact(lambda: feeds.post(self.work, rows, self._newest))
+        self._fact(lambda: feeds.post(self.work, rows))
 
     @rule(key=keys, reason=st.sampled_from(AdjustmentReason), quantity=few, late=ago)
     def somebody_adjusts(
@@ -156,7 +144,7 @@ class History(RuleBasedStateMachine):
             [outcome] = await record(self.work, [(key, adjustment)])
             if outcome.refusal is not None:
                 raise outcome.refusal
-            await watch(self.work, {key: outcome.entries}, self._newest)
+            await watch(self.work, {key: outcome.entries})
 
         self._fact(unit)
 
@@ -183,7 +171,7 @@ class History(RuleBasedStateMachine):
         async def unit() -> None:
             [outcome] = await self.images.post_images(self.work, [(key, seen)])
             assert outcome.refusal is None
-            await watch(self.work, {key: outcome.entries}, self._newest)
+            await watch(self.work, {key: outcome.entries})
 
         self._fact(unit)
 

@@ -7,7 +7,6 @@ from services.kernel.application.work import Sql
 from services.stock_ledger.application.feeds import Inbound, Step, Told, post
 from services.stock_ledger.application.handlers import record
 from services.stock_ledger.application.images import Images
-from services.stock_ledger.domain.discrepancy import Promised
 from services.stock_ledger.domain.entry import Buckets, Cause, Report
 from services.stock_ledger.domain.image import Basis, Seen
 from services.stock_ledger.domain.inbound import INBOUND, Arrive
@@ -28,11 +27,6 @@ MILK = stock_key("paris", "milk")
 
 def at(minute: int) -> datetime:
     return NOON + timedelta(minutes=minute)
-
-
-async def nobody(sql: Sql, tenant: str, places: Sequence[tuple[str, str]]) -> Sequence[Promised]:
-    """Nobody was promised anything."""
-    return []
 
 
 async def balance(work: LedgerInMemory) -> Buckets:
@@ -57,7 +51,7 @@ async def test_a_clock_that_is_ahead_keeps_its_sources_order() -> None:
         work.at = at(10)
         if is_feed:
             told = Told(0, MILK, Cause.TILL_SALE, Report("ticket", 1, at(13)))
-            assert (await post(work, [told], nobody)).recorded == 1
+            assert (await post(work, [told])).recorded == 1
         else:
             await record(work, [(MILK, SellAtTill(1, "ticket", at(13)))])
         work.at = at(11)
@@ -72,11 +66,11 @@ async def test_a_repeat_of_what_was_stamped_ahead_is_a_repeat_at_any_time() -> N
         Told(0, MILK, Cause.TILL_SALE, Report("ticket", 1, at(13))),
         Step(1, MILK, (Pick("web-1", 2, "pick", at(13)),)),
     ]
-    assert (await post(work, rows, nobody)).recorded == 2
+    assert (await post(work, rows)).recorded == 2
     assert [entry.occurred_at for entry in work.streams[f"stock-{MILK}"]] == [at(10)] * 2
     for minute in (11, 60):
         work.at = at(minute)
-        posted = await post(work, rows, nobody)
+        posted = await post(work, rows)
         assert (posted.recorded, posted.duplicates, posted.refused) == (0, 2, [])
 
 
@@ -88,14 +82,14 @@ async def test_what_arrives_for_a_reservation_is_posted_whole_or_not_at_all() ->
         PromiseOnline(Cause.CONFIRM, "web-1", 3, "came~his", NOON),
     )
     row = Step(0, MILK, commands, Inbound(MILK, Arrive("D1", "came", 3)))
-    posted = await post(work, [row], nobody)
+    posted = await post(work, [row])
     assert (posted.recorded, [reason for _, reason, _ in posted.refused]) == (0, ["OUT_OF_STOCK"])
     assert not posted.entries
     assert await balance(work) == Buckets(free=-3)
     assert (await work.state(INBOUND, MILK)).state.arrived.get("D1") is None
 
     await record(work, [(MILK, Receive(3, "note", NOON))])  # the same row, sent again
-    assert (await post(work, [row], nobody)).recorded == 1
+    assert (await post(work, [row])).recorded == 1
     assert await balance(work) == Buckets(allocated=3)
     assert (await work.state(INBOUND, MILK)).state.arrived.get("D1") == 3
 
@@ -107,10 +101,10 @@ async def test_a_refused_row_is_tried_once_more_after_the_others() -> None:
     def told(index: int, cause: Cause, quantity: int) -> Told:
         return Told(index, MILK, cause, Report(f"{index}", quantity, at(index)))
 
-    await post(work, [told(0, Cause.RETURN_QUARANTINE, 2)], nobody)
+    await post(work, [told(0, Cause.RETURN_QUARANTINE, 2)])
     released, returned = Cause.QUARANTINE_RELEASED, Cause.RETURN_QUARANTINE
     rows = [told(1, released, 2), told(2, returned, 5), told(3, released, 5)]
-    posted = await post(work, [*rows, told(4, released, 1)], nobody)
+    posted = await post(work, [*rows, told(4, released, 1)])
     assert (posted.recorded, posted.duplicates) == (3, 0)
     assert [(index, reason) for index, reason, _ in posted.refused] == [(4, "OUT_OF_STOCK")]
     assert await balance(work) == Buckets(free=7)

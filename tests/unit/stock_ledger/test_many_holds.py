@@ -29,6 +29,7 @@ from services.stock_ledger.domain.many_holds import (
     Refusal,
     take,
 )
+from services.stock_ledger.domain.standing import Standing
 from services.stock_ledger.domain.stock_item import STOCK_ITEM, StockItem
 from tests.support.given import given
 
@@ -109,7 +110,7 @@ def test_who_was_picked_for_gets_an_entry_of_his_own() -> None:
     ]
     after = STOCK_ITEM.fold([*history, *entries])
     assert after.buckets == Buckets(free=9, picked=1)
-    assert dict(after.open.items()) == {"B": Reserved(picked=1)}
+    assert dict(after.open.items()) == {"B": Standing(picked=1, since=2)}
 
 
 @settings(max_examples=150, deadline=None)
