@@ -5,7 +5,7 @@ Fed by     the discrepancies' own events; the entry of a count or an image settl
 Staleness  milliseconds
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,7 +29,7 @@ class DiscrepancyRow:
         missing: Base units below zero when it opened.
         cause: Of the entry that opened it.
         closed_at: When free was no longer below zero; nothing while it is.
-        counted_at: When somebody last counted, or an image was applied, since.
+        counted_at: When the ledger heard that somebody counted, or of an image, of since then.
     """
 
     site_id: str
@@ -45,7 +45,7 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
     """Keep the newest question of every pair."""
     opened: dict[str, tuple[Any, ...]] = {}
     closed: dict[str, tuple[Any, ...]] = {}
-    counted: dict[str, tuple[Any, ...]] = {}
+    counted: list[tuple[Any, ...]] = []
     for recorded in batch:
         event = recorded.event
         if not isinstance(event, _TOLD):
@@ -55,23 +55,25 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
             case DiscrepancyOpened():
                 opened[recorded.stream] = (
                     *(*place, event.missing, event.cause),
-                    *(recorded.recorded_at, recorded.version),
+                    *(recorded.recorded_at, recorded.version, event.occurred_at),
                 )
             case DiscrepancyClosed():
                 closed[recorded.stream] = (*place, recorded.recorded_at, recorded.version)
             case EntryPosted() if event.cause in _SEEN:
-                counted[recorded.stream] = (*place, recorded.recorded_at)
+                counted.append((*place, recorded.recorded_at, event.occurred_at))
             case _:
                 pass  # asks and answers nothing
     if opened:
         await sql.execute(
             "INSERT INTO discrepancy AS t (tenant, site_id, sku, missing, cause, opened_at,"
-            " version) SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[],"
-            " $5::text[], $6::timestamptz[], $7::int[]) ON CONFLICT (tenant, site_id, sku)"
+            " version, occurred_at) SELECT * FROM unnest($1::text[], $2::text[], $3::text[],"
+            " $4::bigint[], $5::text[], $6::timestamptz[], $7::int[], $8::timestamptz[])"
+            " ON CONFLICT (tenant, site_id, sku)"
             " DO UPDATE SET missing = excluded.missing, cause = excluded.cause,"
             " opened_at = excluded.opened_at, closed_at = NULL, counted_at = NULL,"
-            " version = excluded.version WHERE excluded.version > t.version",
-            *_columns(opened),
+            " version = excluded.version, occurred_at = excluded.occurred_at"
+            " WHERE excluded.version > t.version",
+            *_columns(opened.values()),
         )
     if closed:
         await sql.execute(
@@ -79,21 +81,23 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
             " FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::int[])"
             " AS c (tenant, site_id, sku, at, version) WHERE t.tenant = c.tenant"
             " AND t.site_id = c.site_id AND t.sku = c.sku AND t.version < c.version",
-            *_columns(closed),
+            *_columns(closed.values()),
         )
     if counted:
         await sql.execute(
+            # An image of before it happened says nothing of it, however late it is applied.
             "UPDATE discrepancy t SET counted_at = c.at"
-            " FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[])"
-            " AS c (tenant, site_id, sku, at) WHERE t.tenant = c.tenant AND t.site_id = c.site_id"
-            " AND t.sku = c.sku AND t.opened_at <= c.at",
+            " FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[],"
+            " $5::timestamptz[]) AS c (tenant, site_id, sku, at, occurred_at)"
+            " WHERE t.tenant = c.tenant AND t.site_id = c.site_id AND t.sku = c.sku"
+            " AND t.opened_at <= c.at AND t.occurred_at <= c.occurred_at",
             *_columns(counted),
         )
 
 
-def _columns(rows: dict[str, tuple[Any, ...]]) -> list[list[Any]]:
+def _columns(rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
     """Return the columns of these rows, in the order of the primary key."""
-    return [list(column) for column in zip(*sorted(rows.values()), strict=True)]
+    return [list(column) for column in zip(*sorted(rows), strict=True)]
 
 
 DISCREPANCIES = ReadModel("discrepancies", ("discrepancy",), project)

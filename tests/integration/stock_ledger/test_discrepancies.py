@@ -123,3 +123,41 @@ async def test_a_sale_right_after_a_hold_finds_it(postgres_dsn: str) -> None:
         assert {row[0] for row in await sql.fetch("SELECT status FROM reservation")} == {"expired"}
         assert {row[0] for row in await sql.fetch("SELECT free FROM availability")} == {0}
         assert [one async for one in violations(sql, Now().now())] == []
+
+
+async def test_an_image_of_before_the_sale_leaves_the_question_open(postgres_dsn: str) -> None:
+    CALLER.set(Caller(TENANT, "test", frozenset(), "correlation", ""))
+    async with running(postgres_dsn, ["stock_ledger"]) as stack:
+        host = stack["stock_ledger"]
+        promises = Reservations(timedelta(minutes=15), alternatives)
+        ledger = StockLedgerGrpc(host.runner, host.reader, Now(), promises)
+        sql, now = host.database.sql, Now().now()
+
+        async def see(quantity: int, at: datetime, name: str) -> None:
+            image = wire.ImageRow(
+                site_id="paris", sku="milk", quantity=quantity, source_id=f"image-{name}"
+            )
+            request = wire.PostImagesRequest(
+                request_id=name,
+                kind=wire.IMAGE_KIND_IMAGE,
+                basis=wire.IMAGE_BASIS_PHYSICAL,
+                is_picked_included=True,
+                rows=[image],
+            )
+            request.occurred_at.FromDatetime(at)
+            await ledger.PostImages(request, NOTHING)
+            await stack.settle()
+
+        [sale] = rows(("milk", 4, "ticket-1"))
+        sale.occurred_at.FromDatetime(now - timedelta(minutes=10))
+        await ledger.RecordTillSales(
+            wire.RecordTillSalesRequest(request_id="sale", rows=[sale]), NOTHING
+        )
+        await stack.settle()
+        await see(1, now - timedelta(hours=6), "before")
+        [question] = await discrepancies.to_count(sql, TENANT, "paris", "", 10)
+        assert (question.closed_at, question.counted_at) == (None, None)
+        assert await sql.fetchval("SELECT free FROM availability") == -3
+        await see(0, now - timedelta(minutes=5), "after")
+        assert await discrepancies.to_count(sql, TENANT, "paris", "", 10) == []
+        assert await discrepancies.unexplained(sql, 10) == []
