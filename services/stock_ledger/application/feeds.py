@@ -13,6 +13,7 @@ from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.loading import load_reserved
 from services.stock_ledger.application.not_ahead import movement_by, report_by
 from services.stock_ledger.application.rules import expect
+from services.stock_ledger.application.sent_again import begin_again
 from services.stock_ledger.domain.entry import FREE, Cause, EntryPosted, Report
 from services.stock_ledger.domain.inbound import Announce, Arrive
 from services.stock_ledger.domain.postings import Post
@@ -108,6 +109,7 @@ class Posted:
 async def post(work: Work, rows: Sequence[Told | Step]) -> Posted:
     """Post rows; a refused one does not stop the rest, and is tried once more after them."""
     await work.load(STOCK, {row.key for row in rows})
+    await begin_again(work, [(row.key, _counted_by(row)) for row in rows])
     posted = Posted()
     shared: dict[tuple[str, Cause, str], list[Told]] = {}
     for row in rows:
@@ -125,6 +127,14 @@ async def post(work: Work, rows: Sequence[Told | Step]) -> Posted:
     if notices:
         await expect(work, [(notice.key, notice.says) for notice in notices])
     return posted
+
+
+def _counted_by(row: Told | Step) -> str:
+    """Return the source id that the stock item knows once all of the row is counted."""
+    if isinstance(row, Told):
+        return row.report.source_id
+    last = row.commands[-1]
+    return last.reports[-1].source_id if isinstance(last, Post) else last.source_id
 
 
 def _reports(told: Sequence[Told], work: Work) -> tuple[Report, ...]:

@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from oms.stock_ledger.v1 import stock_feed_service_pb2 as wire
 from oms.stock_ledger.v1.stock_ledger_service_pb2 import MovementRow
 
-from services.kernel.domain.errors import Invalid
+from services.kernel.domain.errors import Invalid, Rejected
 from services.kernel.entrypoints.calls import CALLER, Caller
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.entrypoints.feed_server import StockFeedGrpc
@@ -180,6 +180,34 @@ async def test_every_kind_posts_what_its_rule_says_and_counts_once(feeds: Feeds)
         ("goods_receipt", [30, -30]),
         ("till_sale", [4, -4]),
     ]
+
+
+async def test_a_call_sent_again_posts_what_has_become_possible(feeds: Feeds) -> None:
+    def row(sku: str, source_id: str, disposition: Any) -> wire.ReturnRow:
+        return wire.ReturnRow(
+            site_id="paris", sku=sku, quantity=2, source_id=source_id, disposition=disposition
+        )
+
+    async def post(request_id: str, *rows: wire.ReturnRow) -> tuple[int, int, list[str]]:
+        request = wire.PostReturnsRequest(request_id=request_id, rows=rows)
+        return told((await feeds.grpc.PostReturns(request, NOTHING)).outcome)
+
+    released = wire.RETURN_DISPOSITION_QUARANTINE_RELEASED
+    rows = [
+        row("milk", "a", wire.RETURN_DISPOSITION_RESTOCK),
+        row("milk", "b", released),
+        row("oil", "c", released),
+    ]
+    assert await post("again", *rows) == (1, 0, ["OUT_OF_STOCK"] * 2)
+    for sku, left in (("milk", ["OUT_OF_STOCK"]), ("oil", [])):
+        await post(f"set-{sku}", row(sku, f"q-{sku}", wire.RETURN_DISPOSITION_QUARANTINE))
+        known = 1 if left else 2
+        assert await post("again", *rows) == (1, known, left)
+        assert await post("again", *rows) == (0, known + 1, left)
+    assert (await feeds.level("milk"))[0] == 4
+    with pytest.raises(Rejected, match="this request id was used for another command"):
+        await post("again", row("salt", "d", wire.RETURN_DISPOSITION_RESTOCK))
+    assert await feeds.is_right()
 
 
 async def test_a_bad_row_is_kept_with_its_line_reason_and_remedy(feeds: Feeds) -> None:

@@ -1,0 +1,30 @@
+"""A call that comes again, of which rows that were refused have become possible meanwhile.
+
+Ids of events follow from the id of the command, so what such a call records now must not take the
+ids of what it recorded then. The rows that are still to be counted tell one time from the next:
+whatever is recorded is not among them again. A call none of whose rows is known keeps its own id,
+so that an id used for another call is still refused.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import chain
+
+from services.kernel.application.work import Work
+from services.kernel.domain.ids import derive
+from services.stock_ledger.domain.stock_item import STOCK
+
+
+async def begin_again(work: Work, rows: Sequence[tuple[str, str]]) -> None:
+    """Begin under an id of its own if some of the rows are counted already, and others not.
+
+    Args:
+        work: The unit; the stock items are at hand.
+        rows: Of each row the stock key and the source id, by which it is known once counted.
+    """
+    counted = {key: (await work.state(STOCK, key)).state.sources for key in {k for k, _ in rows}}
+    fresh = [row for row in rows if counted[row[0]].get(row[1]) is None]
+    if fresh and len(fresh) < len(rows):
+        cause = work.cause
+        command_id = f"{cause.command_id}~{derive(*chain.from_iterable(fresh))}"
+        work.begin(replace(cause, command_id=command_id, causation_id=cause.command_id))
