@@ -47,5 +47,5 @@ def event_codec() -> EventCodec:
             "holder.uncounted.v1": HoldUncounted,
             "reservation.closed.v1": ReservationClosed,
         },
-        states={"stock": ("stock.v2", StockItem)},
+        states={"stock": ("stock.v3", StockItem)},
     )

@@ -120,6 +120,15 @@ class Buckets:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """Units that left the site before their pick was heard of: from which account, and when."""
+
+    quantity: int
+    account: str
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Reserved:
     """What one reservation has of this product at this site, in base units.
 
@@ -129,6 +138,7 @@ class Reserved:
         picked: In a tote.
         transit: With the carrier; no longer at the site.
         ahead: Left the site before the pick was heard of.
+        left: Of these the newest, with when they left; entries of before this was kept have none.
     """
 
     held: int = 0
@@ -136,6 +146,7 @@ class Reserved:
     picked: int = 0
     transit: int = 0
     ahead: int = 0
+    left: tuple[Left, ...] = ()
 
     @property
     def is_over(self) -> bool:
@@ -193,7 +204,8 @@ class EntryPosted:
         reserved: What that reservation has with this entry.
         image: The image or count that the entry applies, keeps or answers to; nothing for others.
         reports: The movements that it sums up, where it stands for several; then ``source_id``
-            is empty and each is known by its own.
+            is empty and each is known by its own. Of a pick heard after its units had left: the
+            pick, and what takes it back when they left; both are known by ``source_id``.
         shares: The reservations that it holds for, or whose holds it ends, where it stands for
             several; then ``reservation_id`` is empty.
     """

@@ -107,7 +107,7 @@ class Offset:
 
 
 def offsets(
-    observed: Sequence[Observed], changes: Mapping[str, int], occurred_at: datetime
+    observed: Sequence[Observed], moves: Sequence[tuple[Mapping[str, int], datetime]]
 ) -> Iterator[Offset]:
     """Yield what takes a late movement back, image by image.
 
@@ -116,17 +116,24 @@ def offsets(
 
     Args:
         observed: The images applied, oldest first.
-        changes: What each account gains by the movement.
-        occurred_at: When it happened.
+        moves: What each account gains by the movement, and when; at least one. Several, where it
+            was undone at another time.
     """
-    if not observed or occurred_at > observed[-1].at:
+    first = min([occurred_at for _, occurred_at in moves])
+    if not observed or first > observed[-1].at:
         return
     given = 0
     for image in observed:
-        if image.at < occurred_at:
+        if image.at < first:
             continue
         accounts = _ACCOUNTS[image.basis, image.has_picked]
-        effect = given + sum(moved for account, moved in changes.items() if account in accounts)
+        effect = given + sum(
+            moved
+            for changes, occurred_at in moves
+            if occurred_at <= image.at
+            for account, moved in changes.items()
+            if account in accounts
+        )
         if effect:
             given -= effect
             yield Offset(image, -effect)

@@ -11,11 +11,12 @@ What was seen at a time (an image, a count) is compared with the ledger of that 
 it; see domain/image.py.
 
 Picking, delivery and order events travel on feeds that race each other. A handover heard before
-its pick takes what is still allocated and notes it as *ahead*; the late pick then moves nothing.
+its pick takes what is still allocated and notes it as *ahead*; the late pick then moves nothing
+that is still there, only the past; see domain/ahead.py.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal, assert_never
@@ -25,6 +26,7 @@ from services.kernel.domain.decider import Decider, Kind
 from services.kernel.domain.errors import Rejected
 from services.kernel.domain.record import record
 from services.stock_ledger.domain import postings
+from services.stock_ledger.domain.ahead import caught_up, still_ahead
 from services.stock_ledger.domain.entry import (
     ALLOCATED,
     COUNT_DIFFERENCE,
@@ -550,15 +552,34 @@ def _move(command: _Sourced, item: StockItem) -> Sequence[Event]:
     reservation_id = command.reservation_id if isinstance(command, _RESERVED) else ""
     if _is_repeat(item, command.source_id, _fingerprint(cause, command.quantity, reservation_id)):
         return []
+    report = Report(command.source_id, command.quantity, command.occurred_at)
+    if isinstance(command, Pick):
+        return _picked(report, reservation_id, item)
     changes, ahead = _changes(command, item)
-    return _with_offsets(
-        item,
-        cause,
-        changes,
-        Report(command.source_id, command.quantity, command.occurred_at),
-        reservation_id,
-        ahead,
-    )
+    return _with_offsets(item, cause, changes, report, reservation_id, ahead)
+
+
+def _picked(report: Report, reservation_id: str, item: StockItem) -> list[Event]:
+    """Return the entries of a pick; of what had left already, that it was in a tote until then."""
+    reserved = item.open.get(reservation_id) or _NOTHING
+    late = caught_up(reserved, min(reserved.ahead, report.quantity))[0]
+    before = report.quantity - sum(part.quantity for part in late)
+    more: list[Event] = []
+    if before:
+        pick = Pick(reservation_id, before, report.source_id, report.occurred_at)
+        timeless = reserved.ahead - sum(part.quantity for part in reserved.left)
+        changes, ahead = _reserved_changes(pick, replace(reserved, ahead=timeless))
+        more = _with_offsets(item, Cause.PICK, changes, report, reservation_id, ahead)
+    entries = [*more]
+    for part in late:
+        for entry in more:
+            item = evolve(item, entry)
+        changes = {PICKED: part.quantity, part.account: -part.quantity}
+        more = _with_offsets(
+            item, Cause.PICK, changes, report, reservation_id, -part.quantity, part.occurred_at
+        )
+        entries += more
+    return entries
 
 
 def _with_offsets(
@@ -568,9 +589,23 @@ def _with_offsets(
     report: Report,
     reservation_id: str = "",
     ahead: int = 0,
+    undone_at: datetime | None = None,
 ) -> list[Event]:
-    """Return a movement's entry, and those that take back what an image has seen of it already."""
-    late = list(offsets(item.observed, changes, report.occurred_at))
+    """Return a movement's entry, and those that take back what an image has seen of it already.
+
+    One that was undone at another time moves nothing today: its two reports tell the past of it.
+    """
+    moves = [(changes, report.occurred_at)]
+    reports: tuple[Report, ...] = ()
+    if undone_at is not None:
+        moves.append(({account: -moved for account, moved in changes.items()}, undone_at))
+        moved = changes[PICKED]
+        reports = (
+            Report(report.source_id, moved, report.occurred_at),
+            Report(report.source_id, -moved, undone_at),
+        )
+        changes = dict.fromkeys(changes, 0)
+    late = list(offsets(item.observed, moves))
     entries: list[Event] = []
     # What gives back to free comes first: a late sale that an image has seen already never makes
     # it look as if too much had been promised.
@@ -579,7 +614,10 @@ def _with_offsets(
         item = evolve(item, entries[-1])
     quantity, occurred_at, source_id = report.quantity, report.occurred_at, report.source_id
     entries.append(
-        _entry(item, cause, changes, quantity, occurred_at, source_id, reservation_id, ahead)
+        _entry(
+            *(item, cause, changes, quantity, occurred_at, source_id, reservation_id, ahead),
+            reports=reports,
+        )
     )
     for offset in [each for each in late if each.quantity < 0]:
         item = evolve(item, entries[-1])
@@ -805,6 +843,7 @@ def _entry(
             had.picked + picked,
             had.transit + gain(TRANSIT, 0),
             had.ahead + ahead,
+            still_ahead(had, changes, ahead, occurred_at),
         )
     return EntryPosted(
         str(cause),
@@ -845,7 +884,7 @@ def evolve(item: StockItem, event: Event) -> StockItem:
     sources = item.sources
     if event.source_id:
         sources = sources.including(event.source_id, _fingerprint_of(event))
-    if event.reports:
+    elif event.reports:
         cause = event.cause
         sources = sources.including_all(
             {one.source_id: _fingerprint(cause, one.quantity, "") for one in event.reports}
@@ -858,7 +897,9 @@ def evolve(item: StockItem, event: Event) -> StockItem:
 
 
 def _standing(has: Reserved, since: int) -> Standing:
-    return Standing(has.held, has.allocated, has.picked, has.transit, has.ahead, since)
+    return Standing(
+        *(has.held, has.allocated, has.picked, has.transit, has.ahead), left=has.left, since=since
+    )
 
 
 def _fingerprint_of(event: EntryPosted) -> int:

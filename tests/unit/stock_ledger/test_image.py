@@ -1,9 +1,11 @@
 """Images and counts: what was seen at a time is true of that time, whatever arrives when."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import cast
 
 import pytest
@@ -11,9 +13,10 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from services.kernel.application.work import Sql
+from services.kernel.application.work import Sql, Versioned
+from services.stock_ledger.adapters.event_codec import event_codec
 from services.stock_ledger.application.images import Images
-from services.stock_ledger.domain.entry import Buckets, Cause, EntryPosted, Posting
+from services.stock_ledger.domain.entry import Buckets, Cause, EntryPosted, Posting, Reserved
 from services.stock_ledger.domain.image import (
     Basis,
     Observed,
@@ -36,6 +39,7 @@ from services.stock_ledger.domain.stock_item import (
     Receive,
     Refusal,
     SellAtTill,
+    Ship,
     TakeBack,
     stock_key,
 )
@@ -261,6 +265,64 @@ def test_the_oldest_of_very_many_images_is_forgotten() -> None:
     assert observed[-1].at == at(499)
 
 
+@pytest.mark.parametrize("gone", [HandOver, Ship])
+@pytest.mark.parametrize("first", ["pick", "gone", "gone, then count"])
+async def test_a_count_between_a_pick_and_a_handover_is_right_in_any_order(
+    first: str, gone: type[HandOver | Ship]
+) -> None:
+    """Fifteen lie on the shelf when it is counted; five are in a tote, and leave after it."""
+    pick, leave = Pick("a", 5, "p", at(3)), gone("a", 5, "h", at(6))
+    count = image(15, 4, has_picked=False, by=Seen.STOCKTAKE)
+    orders: dict[str, list[Command]] = {
+        "pick": [count, pick, leave],
+        "gone": [count, leave, pick],
+        "gone, then count": [leave, pick, count],
+    }
+    way: list[Command] = [Receive(20, "n", at(0)), Hold("a", 5, at(1)), Confirm("a", at(2))]
+    store = await Store().tell(*way, *orders[first])
+    assert store.balance == Buckets(free=15)
+    then = balance_at(store.entries, at(4))
+    assert (then.free, then.allocated, then.picked) == (15, 0, 5)
+    known = len(store.entries)
+    await store.tell(*orders[first])
+    assert len(store.entries) == known
+
+
+async def test_a_pick_is_in_part_late_and_in_part_not() -> None:
+    store = await Store().tell(
+        *(Receive(20, "n", at(0)), Hold("a", 5, at(1)), Confirm("a", at(2))),
+        *(image(15, 4, has_picked=False), image(14, 8, has_picked=False)),
+        *(HandOver("a", 1, "h-1", at(6)), HandOver("a", 2, "h-2", at(7))),
+        *(Pick("a", 2, "p-1", at(3)), Pick("a", 3, "p-2", at(3))),
+    )
+    assert store.balance == Buckets(free=14, picked=2)
+    assert balance_at(store.entries, at(5)) == Buckets(free=15, picked=5)
+    assert balance_at(store.entries, at(8)) == Buckets(free=14, picked=2)
+    reserved = [entry.reserved for entry in store.entries if entry.reserved is not None]
+    assert reserved[-1] == Reserved(picked=2)
+
+
+async def test_what_was_ahead_before_its_time_was_kept_is_caught_up_with_first() -> None:
+    store = await Store().tell(
+        *(Receive(20, "n", at(0)), Hold("a", 9, at(1)), Confirm("a", at(2))),
+        HandOver("a", 2, "old", at(6)),
+    )
+    stream = f"stock-{MILK}"
+    codec, gone = event_codec(), store.entries[-1]
+    name, stored = codec.encode(gone)
+    older = json.loads(stored)
+    del older["reserved"]["left"]
+    old = cast("EntryPosted", codec.decode(name, json.dumps(older).encode()))
+    assert old.reserved == Reserved(allocated=7, ahead=2)
+    entries = (*store.entries[:-1], old)
+    store.streams[stream] = entries
+    store.states[stream] = Versioned(STOCK_ITEM.fold(entries), len(entries))
+    await store.tell(HandOver("a", 3, "new", at(7)), Pick("a", 6, "p", at(3)))
+    assert store.balance == Buckets(free=11, allocated=3, picked=1)
+    assert store.entries[-1].reserved == Reserved(allocated=3, picked=1)
+    assert codec.decode(*codec.encode(store.entries[-1])) == store.entries[-1]
+
+
 quantities = st.integers(1, 9)
 minutes = st.integers(0, 60)
 reasons = st.sampled_from([r for r in AdjustmentReason if r is not AdjustmentReason.QUARANTINE])
@@ -271,6 +333,22 @@ movements: st.SearchStrategy[Command] = st.one_of(
     st.builds(TakeBack, quantities, st.booleans(), st.just(""), minutes.map(at)),
     st.builds(Pick, st.sampled_from("ab"), quantities, st.just(""), minutes.map(at)),
 )
+# What was picked and left: each part under a reservation that has enough for all of them.
+parts = st.tuples(st.sampled_from("cd"), quantities, minutes, minutes, st.booleans())
+PROMISED: list[Command] = [Receive(200, "first", at(-9))]
+for each in "cd":
+    PROMISED += [Hold(each, 90, at(-8)), Confirm(each, at(-7))]
+
+
+def left(part: tuple[str, int, int, int, bool]) -> list[Command]:
+    reservation_id, quantity, picked, gone, is_shipped = part
+    leave = Ship if is_shipped else HandOver
+    return [
+        Pick(reservation_id, quantity, "", at(picked)),
+        leave(reservation_id, quantity, "", at(gone)),
+    ]
+
+
 images = st.builds(
     Observe,
     st.sampled_from(Seen),
@@ -285,21 +363,25 @@ images = st.builds(
 @settings(max_examples=200, deadline=None)
 @for_all(
     st.lists(movements, max_size=12),
+    st.lists(parts, max_size=4),
     st.lists(images, min_size=1, max_size=4, unique_by=lambda one: one.occurred_at),
     st.data(),
 )
 def test_the_rule_holds_under_every_order_of_arrival(
-    moved: list[Command], seen: list[Observe], data: st.DataObject
+    moved: list[Command],
+    gone: list[tuple[str, int, int, int, bool]],
+    seen: list[Observe],
+    data: st.DataObject,
 ) -> None:
     """The newest image decides; the last of all says what is there now."""
     told = [
         replace(cast("Observe", command), source_id=f"s-{n}")
-        for n, command in enumerate([*moved, *seen])
+        for n, command in enumerate([*moved, *chain.from_iterable(map(left, gone)), *seen])
     ]
     orders = [told, data.draw(st.permutations(told)), data.draw(st.permutations(told))]
     balances = set()
     for order in orders:
-        store = asyncio.run(Store().tell(*order))
+        store = asyncio.run(Store().tell(*PROMISED, *order))
         asyncio.run(store.tell(*order))  # all of it once more: every repeat is known
         applied = [e for e in store.entries if e.cause in (Cause.IMAGE, Cause.STOCKTAKE)]
         for entry in applied:
