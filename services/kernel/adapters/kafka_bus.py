@@ -47,6 +47,7 @@ from services.kernel.adapters.kafka_topics import ensure_topics, parked_topic_of
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.feeds import MOST_VALUE_BYTES, Envelope
 from services.kernel.application.pace import Pace
+from services.kernel.application.tasks import end, heed_cancellation
 
 _log = logging.getLogger(__name__)
 # FastStream would log every message it hands over; only what goes wrong is kept.
@@ -279,11 +280,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                 await self.commit()
 
     async def stop(self) -> None:
-        for task in (self._preparing, self._redriving):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+        await end(task for task in (self._preparing, self._redriving) if task is not None)
 
     def is_idle(self, published: dict[TopicPartition, int]) -> bool:
         return not self._turn.locked() and all(
@@ -328,6 +325,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                     self._partitions.set(len(assigned))
                     self._ready.set()
             except Exception as error:
+                heed_cancellation()
                 if not is_outage(error):
                     _log.exception("%s could not take over its partitions", self._group)
                 await asyncio.sleep(pause_s)

@@ -20,7 +20,7 @@ from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import NewEvent, decode_rows, read_log, recorded
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.pace import Pace
-from services.kernel.application.tasks import end
+from services.kernel.application.tasks import end, heed_cancellation
 from services.kernel.domain.messages import Recorded
 
 _LEADER_LOCK = 7235002
@@ -120,6 +120,7 @@ class Tail:
                     pause_s = _FIRST_PAUSE_S
                     await self._lead(lock)
             except Exception as error:  # whatever it was: who follows the log must not give up
+                heed_cancellation()
                 if is_outage(error) or _are_outages(error):
                     _log.warning("log follower lost its database, trying again", exc_info=True)
                 else:
@@ -220,6 +221,7 @@ class Tail:
                     pace.ended()
                     break
                 except Exception as error:
+                    heed_cancellation()
                     level = logging.WARNING if is_outage(error) else logging.ERROR
                     _log.log(
                         level, "%s waits at %d", follower.name, batch[0].position, exc_info=True

@@ -21,3 +21,17 @@ async def end(tasks: Iterable["asyncio.Task[Any]"]) -> None:
         for task in done:
             if not task.cancelled():
                 task.exception()
+
+
+def heed_cancellation() -> None:
+    """Let a loop that survives every failure end when its task was asked to.
+
+    A driver whose connection breaks in the moment of the cancellation raises that failure in its
+    stead. A task group asks its children only once; one that went on would be waited for for ever.
+
+    Raises:
+        asyncio.CancelledError: The running task was asked to end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -1,7 +1,6 @@
 """Several services in one process, on whichever bus."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
@@ -9,6 +8,7 @@ from services.kernel.adapters import database as databases
 from services.kernel.adapters.database import Database, Limits, is_outage
 from services.kernel.adapters.local_bus import LocalBus
 from services.kernel.application.clock import Clock, SystemClock
+from services.kernel.application.tasks import end
 from services.kernel.main.buses import ServiceBus
 from services.kernel.main.host import ServiceHost
 from services.kernel.main.service import Build, builder, migrations_of
@@ -150,9 +150,7 @@ class Runtime:
     async def stop(self) -> None:
         """Stop in the order that loses no work: the log's followers, the bus, the connections."""
         if self._recovering is not None:
-            self._recovering.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._recovering
+            await end([self._recovering])
         for host in self.hosts.values():
             await host.unfollow()
         await self.bus.stop()

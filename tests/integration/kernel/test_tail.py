@@ -100,3 +100,40 @@ async def test_an_offer_from_ahead_waits_until_the_log_was_read_up_to_it(postgre
     finally:
         await tail.stop()
         await database.close()
+
+
+class Stubborn(Relay):
+    """Fails in the moment of its cancellation, as a driver does whose connection breaks then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_following = asyncio.Event()
+        self.tries = 0
+
+    async def follow(self, batch: Sequence[Recorded[Any]]) -> None:
+        self.tries += 1
+        self.is_following.set()
+        try:
+            await asyncio.sleep(3_600)
+        except asyncio.CancelledError:
+            raise ConnectionResetError("the server is gone") from None
+
+
+async def test_a_follower_that_fails_when_it_is_cancelled_holds_up_no_stop(
+    postgres_dsn: str,
+) -> None:
+    """A stop that never ended would leave the log unfollowed after the server's return."""
+    dsn = await a_database(postgres_dsn)
+    database = await Database.open(dsn, Limits(pool_size=2))
+    stubborn = Stubborn()
+    tail = Tail(database, dsn, toy.CODEC, [stubborn], poll_s=0.05)
+    tail.start()
+    try:
+        await event_log.append(database.sql, [some_events("theirs", 1)])
+        async with asyncio.timeout(20):
+            await stubborn.is_following.wait()
+        async with asyncio.timeout(10):
+            await tail.stop()
+        assert stubborn.tries == 1
+    finally:
+        await database.close()
