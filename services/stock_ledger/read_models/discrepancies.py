@@ -29,7 +29,8 @@ class DiscrepancyRow:
         missing: Base units below zero when it opened.
         cause: Of the entry that opened it.
         closed_at: When free was no longer below zero; nothing while it is.
-        counted_at: When the ledger heard that somebody counted, or of an image, of since then.
+        counted_at: When the ledger heard that somebody counted, or of an image, of since then;
+            what opened the question may have been one.
     """
 
     site_id: str
@@ -45,7 +46,7 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
     """Keep the newest question of every pair."""
     opened: dict[str, tuple[Any, ...]] = {}
     closed: dict[str, tuple[Any, ...]] = {}
-    counted: list[tuple[Any, ...]] = []
+    counted: dict[tuple[str, str, str], list[tuple[datetime, datetime]]] = {}
     for recorded in batch:
         event = recorded.event
         if not isinstance(event, _TOLD):
@@ -53,24 +54,29 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
         place = (recorded.tenant, *site_and_sku(recorded.key))
         match event:
             case DiscrepancyOpened():
+                at = recorded.recorded_at
                 opened[recorded.stream] = (
-                    *(*place, event.missing, event.cause),
-                    *(recorded.recorded_at, recorded.version, event.occurred_at),
+                    *(*place, event.missing, event.cause, at, recorded.version),
+                    *(event.occurred_at, at if event.cause in _SEEN else None),
                 )
+                counted.pop(place, None)  # they answered the question before
             case DiscrepancyClosed():
                 closed[recorded.stream] = (*place, recorded.recorded_at, recorded.version)
             case EntryPosted() if event.cause in _SEEN:
-                counted.append((*place, recorded.recorded_at, event.occurred_at))
+                seen = counted.setdefault(place, [])
+                seen.append((recorded.recorded_at, event.occurred_at))
             case _:
                 pass  # asks and answers nothing
     if opened:
         await sql.execute(
             "INSERT INTO discrepancy AS t (tenant, site_id, sku, missing, cause, opened_at,"
-            " version, occurred_at) SELECT * FROM unnest($1::text[], $2::text[], $3::text[],"
-            " $4::bigint[], $5::text[], $6::timestamptz[], $7::int[], $8::timestamptz[])"
+            " version, occurred_at, counted_at) SELECT * FROM unnest($1::text[], $2::text[],"
+            " $3::text[], $4::bigint[], $5::text[], $6::timestamptz[], $7::int[],"
+            " $8::timestamptz[], $9::timestamptz[])"
             " ON CONFLICT (tenant, site_id, sku)"
             " DO UPDATE SET missing = excluded.missing, cause = excluded.cause,"
-            " opened_at = excluded.opened_at, closed_at = NULL, counted_at = NULL,"
+            " opened_at = excluded.opened_at, closed_at = NULL,"
+            " counted_at = excluded.counted_at,"
             " version = excluded.version, occurred_at = excluded.occurred_at"
             " WHERE excluded.version > t.version",
             *_columns(opened.values()),
@@ -87,11 +93,14 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
         await sql.execute(
             # An image of before it happened says nothing of it, however late it is applied.
             "UPDATE discrepancy t SET counted_at = c.at"
-            " FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[],"
-            " $5::timestamptz[]) AS c (tenant, site_id, sku, at, occurred_at)"
-            " WHERE t.tenant = c.tenant AND t.site_id = c.site_id AND t.sku = c.sku"
-            " AND t.opened_at <= c.at AND t.occurred_at <= c.occurred_at",
-            *_columns(counted),
+            " FROM (SELECT tenant, site_id, sku, max(c.at) AS at FROM discrepancy d"
+            "  JOIN unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[],"
+            "   $5::timestamptz[]) AS c (tenant, site_id, sku, at, occurred_at)"
+            "  USING (tenant, site_id, sku)"
+            "  WHERE d.opened_at <= c.at AND d.occurred_at <= c.occurred_at"
+            "  GROUP BY tenant, site_id, sku) AS c"
+            " WHERE t.tenant = c.tenant AND t.site_id = c.site_id AND t.sku = c.sku",
+            *_columns((*place, *one) for place, seen in counted.items() for one in seen),
         )
 
 

@@ -1,5 +1,7 @@
 """A till sale beyond the books: accepted, published, and told to whoever was promised last."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -7,13 +9,15 @@ import pytest
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
 from oms.stock_ledger.v1.stock_ledger_events_pb2 import StockLine
 
+from services.kernel.adapters.event_log import decode_rows, read_log
 from services.kernel.entrypoints.calls import CALLER, Caller
+from services.kernel.main.host import ServiceHost
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.entrypoints.grpc_server import StockLedgerGrpc
 from services.stock_ledger.read_models import discrepancies
 from services.stock_ledger.read_models.availability import alternatives
 from services.stock_ledger.read_models.verification import violations
-from tests.support.stack import TENANT, running
+from tests.support.stack import TENANT, Stack, running
 
 pytestmark = pytest.mark.stack
 NOTHING: Any = None
@@ -24,6 +28,17 @@ class Now:
         return datetime.now(UTC)  # noqa: TID251 - a test is an edge
 
 
+@asynccontextmanager
+async def ledger_on(
+    postgres_dsn: str,
+) -> AsyncIterator[tuple[Stack, ServiceHost, StockLedgerGrpc]]:
+    CALLER.set(Caller(TENANT, "test", frozenset(), "correlation", ""))
+    async with running(postgres_dsn, ["stock_ledger"]) as stack:
+        host = stack["stock_ledger"]
+        promises = Reservations(timedelta(minutes=15), alternatives)
+        yield stack, host, StockLedgerGrpc(host.runner, host.reader, Now(), promises)
+
+
 def rows(*movements: tuple[str, int, str]) -> list[wire.MovementRow]:
     return [
         wire.MovementRow(site_id="paris", sku=sku, quantity=quantity, source_id=source_id)
@@ -32,11 +47,7 @@ def rows(*movements: tuple[str, int, str]) -> list[wire.MovementRow]:
 
 
 async def test_what_the_till_sold_is_taken_from_the_newest_promises(postgres_dsn: str) -> None:
-    CALLER.set(Caller(TENANT, "test", frozenset(), "correlation", ""))
-    async with running(postgres_dsn, ["stock_ledger"]) as stack:
-        host = stack["stock_ledger"]
-        promises = Reservations(timedelta(minutes=15), alternatives)
-        ledger = StockLedgerGrpc(host.runner, host.reader, Now(), promises)
+    async with ledger_on(postgres_dsn) as (stack, host, ledger):
         await ledger.ReceiveStock(
             wire.ReceiveStockRequest(request_id="receive", rows=rows(("milk", 10, "note-1"))),
             NOTHING,
@@ -95,11 +106,7 @@ async def test_what_the_till_sold_is_taken_from_the_newest_promises(postgres_dsn
 
 async def test_a_sale_right_after_a_hold_finds_it(postgres_dsn: str) -> None:
     """No table shows the hold yet; the stock item does."""
-    CALLER.set(Caller(TENANT, "test", frozenset(), "correlation", ""))
-    async with running(postgres_dsn, ["stock_ledger"]) as stack:
-        host = stack["stock_ledger"]
-        promises = Reservations(timedelta(minutes=15), alternatives)
-        ledger = StockLedgerGrpc(host.runner, host.reader, Now(), promises)
+    async with ledger_on(postgres_dsn) as (stack, host, ledger):
         for n in range(5):
             sku = f"milk-{n}"
             receipt = rows((sku, 5, "note-1"))
@@ -126,11 +133,7 @@ async def test_a_sale_right_after_a_hold_finds_it(postgres_dsn: str) -> None:
 
 
 async def test_an_image_of_before_the_sale_leaves_the_question_open(postgres_dsn: str) -> None:
-    CALLER.set(Caller(TENANT, "test", frozenset(), "correlation", ""))
-    async with running(postgres_dsn, ["stock_ledger"]) as stack:
-        host = stack["stock_ledger"]
-        promises = Reservations(timedelta(minutes=15), alternatives)
-        ledger = StockLedgerGrpc(host.runner, host.reader, Now(), promises)
+    async with ledger_on(postgres_dsn) as (stack, host, ledger):
         sql, now = host.database.sql, Now().now()
 
         async def see(quantity: int, at: datetime, name: str) -> None:
@@ -161,3 +164,28 @@ async def test_an_image_of_before_the_sale_leaves_the_question_open(postgres_dsn
         await see(0, now - timedelta(minutes=5), "after")
         assert await discrepancies.to_count(sql, TENANT, "paris", "", 10) == []
         assert await discrepancies.unexplained(sql, 10) == []
+
+        await see(0, now - timedelta(minutes=4), "again")
+        [live] = await sql.fetch("SELECT * FROM discrepancy")
+        log = decode_rows(host.service.codec, await read_log(sql, 0, 1_000))
+        await sql.execute("DELETE FROM discrepancy")
+        await discrepancies.project(log, sql)
+        assert await sql.fetch("SELECT * FROM discrepancy") == [live]
+
+
+async def test_the_count_that_opened_a_question_answered_it(postgres_dsn: str) -> None:
+    """However the log is cut into batches: its entry comes before the question."""
+    async with ledger_on(postgres_dsn) as (stack, host, ledger):
+        sql = host.database.sql
+        count = wire.AdjustmentRow(
+            movement=rows(("milk", -1, "count-1"))[0], reason=wire.ADJUSTMENT_REASON_COUNT
+        )
+        await ledger.AdjustStock(wire.AdjustStockRequest(request_id="count", rows=[count]), NOTHING)
+        await stack.settle()
+        [live] = await sql.fetch("SELECT * FROM discrepancy")
+        assert live["counted_at"] == live["opened_at"]
+        log = decode_rows(host.service.codec, await read_log(sql, 0, 1_000))
+        await sql.execute("DELETE FROM discrepancy")
+        for recorded in log:
+            await discrepancies.project([recorded], sql)
+        assert await sql.fetch("SELECT * FROM discrepancy") == [live]
