@@ -94,15 +94,15 @@ class ServiceHost:
             is_sole_writer=is_sole_writer,
             barrier=barrier,
         )
-        self._doorbell = None
-        if not is_sole_writer:
-            heard = {LOG: self._written_elsewhere, READ_MODELS: self._moved_elsewhere}
-            self._doorbell = Doorbell(dsn, database.limits, heard)
+        self._doorbell: Doorbell | None = None
         self.reader = PostgresReader(
             database,
             is_sole_writer=is_sole_writer,
             is_told=lambda: self._doorbell is not None and self._doorbell.is_connected,
         )
+        if not is_sole_writer:
+            heard = {LOG: self._written_elsewhere, READ_MODELS: self.reader.moved}
+            self._doorbell = Doorbell(dsn, database.limits, heard)
         self._ownership = None if is_sole_writer else LockedOwnership(dsn, database.limits)
         self.service = build(
             Kernel(self.runner, self.reader, clock, target, self._ownership or SoleOwner())
@@ -134,7 +134,12 @@ class ServiceHost:
         ]
         self._timers = Timers(home, self.service.timers, settings.timer_poll_s)
         self.projector = Projector(
-            *(derived, self.service.name, self.service.read_models, self._projected),
+            *(
+                derived,
+                self.service.name,
+                self.service.read_models,
+                lambda: self._ring(READ_MODELS),
+            ),
             is_sole=is_sole_writer,
         )
         self.relay = Relay(derived, self.service.topic, self.service.publish, bus)
@@ -202,23 +207,19 @@ class ServiceHost:
         if self._tail is not None:
             self._tail.offer(events, last_position, at)
         self.reader.committed(events)
-        if self._doorbell is not None:
-            self._doorbell.ring(LOG)
+        self._ring(LOG)
         for event in events:
             if event.version % EVERY_EVENTS == 0:
                 self._books.grown(event.stream)
 
-    def _projected(self) -> None:
+    def _ring(self, channel: str) -> None:
         if self._doorbell is not None:
-            self._doorbell.ring(READ_MODELS)
+            self._doorbell.ring(channel)
 
     def _written_elsewhere(self) -> None:
         if self._tail is not None:
             self._tail.wake()
         self.reader.written()
-
-    def _moved_elsewhere(self) -> None:
-        self.reader.moved()
 
 
 async def _supervise(task: Callable[[], Awaitable[None]], name: str) -> None:

@@ -11,7 +11,7 @@ from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.giving_back import surely
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.loading import load_reserved
-from services.stock_ledger.application.not_ahead import movement_by, report_by
+from services.stock_ledger.application.not_ahead import movement_by, post_by
 from services.stock_ledger.application.rules import expect
 from services.stock_ledger.application.sent_again import begin_again
 from services.stock_ledger.domain.entry import FREE, Cause, EntryPosted, Report
@@ -115,8 +115,8 @@ async def post(work: Work, rows: Sequence[Told | Step]) -> Posted:
     for row in rows:
         if isinstance(row, Told):
             shared.setdefault((row.key, row.cause, row.bucket), []).append(row)
-    for (key, cause, bucket), told in shared.items():
-        await _post_together(work, posted, key, Post(cause, _reports(told, work), bucket), told)
+    for told in shared.values():
+        await _post_together(work, posted, told)
     for row in rows:
         if isinstance(row, Step):
             await _post_in_turn(work, posted, row)
@@ -137,11 +137,6 @@ def _counted_by(row: Told | Step) -> str:
     return last.reports[-1].source_id if isinstance(last, Post) else last.source_id
 
 
-def _reports(told: Sequence[Told], work: Work) -> tuple[Report, ...]:
-    now = work.now
-    return tuple([report_by(row.report, now) for row in told])
-
-
 async def _try_again(work: Work, posted: Posted, rows: Sequence[Told | Step]) -> None:
     """Try once more what was refused, where another row has since put there what it may need.
 
@@ -153,15 +148,16 @@ async def _try_again(work: Work, posted: Posted, rows: Sequence[Told | Step]) ->
     posted.refused = [each for each in posted.refused if each[0] not in tried]
     for row in again:
         if isinstance(row, Told):
-            alone = Post(row.cause, _reports([row], work), row.bucket)
-            await _post_together(work, posted, row.key, alone, [row])
+            await _post_together(work, posted, [row])
         else:
             await _post_in_turn(work, posted, row)
 
 
-async def _post_together(
-    work: Work, posted: Posted, key: str, command: Post, told: Sequence[Told]
-) -> None:
+async def _post_together(work: Work, posted: Posted, told: Sequence[Told]) -> None:
+    """Post rows of one stock item, cause and bucket."""
+    first = told[0]
+    key, reports = first.key, tuple([row.report for row in told])
+    command = post_by(Post(first.cause, reports, first.bucket), work.now)
     before = (await work.state(STOCK, key)).state
     try:
         entries = await work.handle(STOCK, key, command)
@@ -170,8 +166,7 @@ async def _post_together(
             posted.refuse([told[0].index], refusal)
             return
         for row in told:  # some of them may be possible
-            alone = Post(command.cause, _reports([row], work), command.bucket)
-            await _post_together(work, posted, key, alone, [row])
+            await _post_together(work, posted, [row])
         return
     posted.keep(key, entries)
     counted = {one.source_id for one in entries if one.source_id}

@@ -8,23 +8,25 @@ time, so a repeat stays a repeat whatever now is.
 from dataclasses import replace
 from datetime import datetime
 
-from services.stock_ledger.domain.entry import Report
 from services.stock_ledger.domain.postings import Post
 from services.stock_ledger.domain.stock_item import Movement, Observe
 
 
-def report_by(report: Report, now: datetime) -> Report:
-    """Return a report of now at the latest."""
-    return report if report.occurred_at <= now else replace(report, occurred_at=now)
+def post_by(post: Post, now: datetime) -> Post:
+    """Return a post whose reports are of now at the latest."""
+    if all(report.occurred_at <= now for report in post.reports):
+        return post
+    reports = [
+        report if report.occurred_at <= now else replace(report, occurred_at=now)
+        for report in post.reports
+    ]
+    return replace(post, reports=tuple(reports))
 
 
 def movement_by(movement: Movement, now: datetime) -> Movement:
     """Return a movement of now at the latest."""
     if isinstance(movement, Post):
-        if all(report.occurred_at <= now for report in movement.reports):
-            return movement
-        reports = tuple(report_by(report, now) for report in movement.reports)
-        return replace(movement, reports=reports)
+        return post_by(movement, now)
     return movement if movement.occurred_at <= now else replace(movement, occurred_at=now)
 
 

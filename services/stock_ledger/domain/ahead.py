@@ -37,13 +37,17 @@ def still_ahead(
     return (*had.left, *new)[-_MOST_REMEMBERED:]
 
 
+def timeless(reserved: Reserved) -> int:
+    """Return how many units that are ahead have no time: they are older than those that have."""
+    return reserved.ahead - sum(part.quantity for part in reserved.left)
+
+
 def caught_up(reserved: Reserved, quantity: int) -> tuple[tuple[Left, ...], tuple[Left, ...]]:
     """Return the parts that a late pick of so many catches up with, and those still ahead.
 
     The oldest first. What has no time is older than all, and in neither.
     """
-    timeless = reserved.ahead - sum(part.quantity for part in reserved.left)
-    quantity = max(quantity - timeless, 0)
+    quantity = max(quantity - timeless(reserved), 0)
     caught: list[Left] = []
     rest: list[Left] = []
     for part in reserved.left:

@@ -26,7 +26,7 @@ from services.kernel.domain.decider import Decider, Kind
 from services.kernel.domain.errors import Rejected
 from services.kernel.domain.record import record
 from services.stock_ledger.domain import postings
-from services.stock_ledger.domain.ahead import caught_up, still_ahead
+from services.stock_ledger.domain.ahead import caught_up, still_ahead, timeless
 from services.stock_ledger.domain.entry import (
     ALLOCATED,
     COUNT_DIFFERENCE,
@@ -276,23 +276,15 @@ type Movement = (
     | Post
     | PromiseOnline
     | Pick
+    | Short
     | PutBack
     | HandOver
     | Ship
     | Deliver
+    | TakeBack
 )
 type Command = (
-    Movement
-    | Observe
-    | Check
-    | Hold
-    | Allocate
-    | Confirm
-    | Release
-    | MoveAway
-    | MoveHere
-    | Short
-    | TakeBack
+    Movement | Observe | Check | Hold | Allocate | Confirm | Release | MoveAway | MoveHere
 )
 
 
@@ -567,8 +559,7 @@ def _picked(report: Report, reservation_id: str, item: StockItem) -> list[Event]
     more: list[Event] = []
     if before:
         pick = Pick(reservation_id, before, report.source_id, report.occurred_at)
-        timeless = reserved.ahead - sum(part.quantity for part in reserved.left)
-        changes, ahead = _reserved_changes(pick, replace(reserved, ahead=timeless))
+        changes, ahead = _reserved_changes(pick, replace(reserved, ahead=timeless(reserved)))
         more = _with_offsets(item, Cause.PICK, changes, report, reservation_id, ahead)
     entries = [*more]
     for part in late:

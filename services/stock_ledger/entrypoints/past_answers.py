@@ -79,22 +79,28 @@ async def entries_until(
     """Return a page of what had occurred by a time: of an entry of many reports, that part."""
     pair = identifier(request.site_id, "site_id"), identifier(request.sku, "sku")
     [version] = await past.versions(sql, tenant, [pair], moment(request, "known_at"))
+    entries, following = await _entries(
+        sql, explanation.Span(tenant, *pair, version, _EVER, as_of), request
+    )
+    return wire.ListEntriesResponse(entries=entries, next_page_token=following)
+
+
+async def _entries(
+    sql: Sql,
+    span: explanation.Span,
+    request: wire.ListEntriesRequest | wire.ExplainStockRequest,
+) -> tuple[list[wire.Entry], str]:
+    """Return the page of entries that a request asks for, and the token of the next."""
+    before = entry_token(request.page_token) or NEWEST
     rows, following = await explanation.page(
-        sql,
-        explanation.Span(tenant, *pair, version, _EVER, as_of),
-        min(entry_token(request.page_token) or NEWEST, version + 1),
-        to.page_size(request.page_size),
+        sql, span, min(before, span.version + 1), to.page_size(request.page_size)
     )
-    return wire.ListEntriesResponse(
-        entries=[to.entry(row) for row in rows],
-        next_page_token=to.page_token(str(following)) if following > 1 else "",
-    )
+    return [to.entry(row) for row in rows], to.page_token(str(following)) if following > 1 else ""
 
 
 async def explain(
     sql: Sql, tenant: str, request: wire.ExplainStockRequest
 ) -> wire.ExplainStockResponse:
-    size = to.page_size(request.page_size)
     pair = identifier(request.site_id, "site_id"), identifier(request.sku, "sku")
     since, known_at = moment(request, "since"), moment(request, "known_at")
     until = moment(request, "as_of") or past.ALWAYS
@@ -103,16 +109,11 @@ async def explain(
     known = await past.versions(sql, tenant, [pair], known_at)
     [closing] = await past.levels_at(sql, tenant, [pair], known, until)
     span = explanation.Span(tenant, *pair, closing.version, since or _EVER, until)
-    before = entry_token(request.page_token)
-    entries, following = await explanation.page(
-        sql, span, min(before or NEWEST, closing.version + 1), size
-    )
+    entries, following = await _entries(sql, span, request)
     answer = wire.ExplainStockResponse(
-        closing=to.level(closing),
-        entries=[to.entry(row) for row in entries],
-        next_page_token=to.page_token(str(following)) if following > 1 else "",
+        closing=to.level(closing), entries=entries, next_page_token=following
     )
-    if before:
+    if request.page_token:
         return answer  # what they add up to was told with the first page
     [opening] = await past.levels_at(sql, tenant, [pair], known, since or _EVER)
     answer.opening.CopyFrom(to.level(opening))

@@ -27,13 +27,14 @@ from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.loading import load_plans, load_reserved
 from services.stock_ledger.application.moving import give_up, move_plan
+from services.stock_ledger.application.not_ahead import movement_by
 from services.stock_ledger.domain.reservation import Line
 from services.stock_ledger.domain.reservation import Refusal as ReservationRefusal
 from services.stock_ledger.domain.stock_item import (
     STOCK,
-    Command,
     Deliver,
     HandOver,
+    Movement,
     Pick,
     PutBack,
     Ship,
@@ -203,7 +204,7 @@ async def prepare_picking(batch: Batch[PickingEvent], work: Work) -> None:
 
 
 async def hear_picking(event: PickingEvent, envelope: Envelope, work: Work) -> None:
-    report = (envelope.event_id, min(envelope.recorded_at, work.now))
+    report = (envelope.event_id, envelope.recorded_at)
     match event.WhichOneof("event"):
         case "line_picked":
             picked = event.line_picked
@@ -265,7 +266,7 @@ async def hear_delivery(event: DeliveryEvent, envelope: Envelope, work: Work) ->
         await _post(
             work,
             stock_key(site_id, sku),
-            move(order_id, quantity, envelope.event_id, min(envelope.recorded_at, work.now)),
+            move(order_id, quantity, envelope.event_id, envelope.recorded_at),
         )
 
 
@@ -292,14 +293,15 @@ async def hear_returns(event: ReturnsEvent, envelope: Envelope, work: Work) -> N
                 line.quantity,
                 is_sellable=line.disposition == DISPOSITION_RESTOCK,
                 source_id=f"{envelope.event_id}.{n}",
-                occurred_at=min(envelope.recorded_at, work.now),
+                occurred_at=envelope.recorded_at,
             ),
         )
 
 
-async def _post(work: Work, key: str, command: Command) -> None:
+async def _post(work: Work, key: str, movement: Movement) -> None:
     """Post what may take free below zero, or bring it back."""
-    await watch(work, {key: await work.handle(STOCK, key, command)})
+    entries = await work.handle(STOCK, key, movement_by(movement, work.now))
+    await watch(work, {key: entries})
 
 
 def _is_ours(envelope: Envelope, work: Work) -> bool:

@@ -133,19 +133,12 @@ class KnownLevels[T]:
         asked = _Asked(list(missing), asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
         if len(self._queries) < _MOST_QUERIES:
-            query = asyncio.create_task(self._ask(), name="read levels")
-            self._queries.add(query)
-            query.add_done_callback(self._asked)
+            self._queries.add(asyncio.create_task(self._ask(), name="read levels"))
         await asked.answer
         return [
             asked.found[tenant, *pair] if one is None else one
             for pair, one in zip(pairs, answer, strict=True)
         ]
-
-    def _asked(self, query: "asyncio.Task[Any]") -> None:
-        self._queries.discard(query)
-        if not self._queries:
-            self._meanwhile = {}
 
     async def _ask(self) -> None:
         """Read for all who wait, until nobody does."""
@@ -156,7 +149,9 @@ class KnownLevels[T]:
             # and nobody does.
             query = asyncio.current_task()
             assert query is not None  # noqa: S101 - it runs
-            self._asked(query)
+            self._queries.discard(query)
+            if not self._queries:
+                self._meanwhile = {}
 
     async def _ask_for_all(self) -> None:
         while self._waiting:
