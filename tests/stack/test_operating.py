@@ -18,6 +18,13 @@ async def test_everything_is_a_process_of_its_own_and_ready(system: OnStack) -> 
     assert len(set(pids)) == len(pids)
 
 
+async def test_workers_that_nobody_waits_for_step_back(system: OnStack) -> None:
+    pids = system.pids()
+    nice = {name: os.getpriority(os.PRIO_PROCESS, pids[name]) for name in pids}
+    assert nice["order.work"] == nice["stock_ledger.work"] == nice["picking.serve"]
+    assert nice["picking.work"] == nice["notification.work"] > nice["order.work"]
+
+
 async def test_it_is_not_started_twice(system: OnStack) -> None:
     code, said = await system.oms("stack", "up")
     assert code == 1

@@ -248,7 +248,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         self._preparing: asyncio.Task[None] | None = None
         self._redriving: asyncio.Task[None] | None = None
         self._pause_s = _FIRST_PAUSE_S
-        self._pace = Pace(_URGENT_S if consumer.is_urgent else _UNHURRIED_S)
+        self._pace = Pace(_URGENT_S) if consumer.is_urgent else Pace(_UNHURRIED_S, rests=3)
         self._is_far_behind = False
         # Offset of the last record that had its effect, by partition held.
         self._handled: dict[int, int] = {}
@@ -359,6 +359,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                 }
             )
             await self._consumer.note_watermarks()
+        self._pace.ended()
 
     def _by_partition(
         self, batch: Sequence[records.Record]
