@@ -13,7 +13,7 @@ from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.loading import load_reserved
 from services.stock_ledger.application.not_ahead import movement_by, post_by
 from services.stock_ledger.application.rules import expect
-from services.stock_ledger.application.sent_again import begin_again
+from services.stock_ledger.application.sent_again import begin_again, counted_by
 from services.stock_ledger.domain.entry import FREE, Cause, EntryPosted, Report
 from services.stock_ledger.domain.inbound import Announce, Arrive
 from services.stock_ledger.domain.postings import Post
@@ -133,8 +133,7 @@ def _counted_by(row: Told | Step) -> str:
     """Return the source id that the stock item knows once all of the row is counted."""
     if isinstance(row, Told):
         return row.report.source_id
-    last = row.commands[-1]
-    return last.reports[-1].source_id if isinstance(last, Post) else last.source_id
+    return counted_by(row.commands[-1])
 
 
 async def _try_again(work: Work, posted: Posted, rows: Sequence[Told | Step]) -> None:

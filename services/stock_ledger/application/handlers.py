@@ -15,6 +15,7 @@ from services.stock_ledger.application.giving_back import (
 )
 from services.stock_ledger.application.not_ahead import movement_by
 from services.stock_ledger.application.ports import Alternatives
+from services.stock_ledger.application.sent_again import begin_again, counted_by
 from services.stock_ledger.application.shortages import (
     expect_unheld,
     missing_of,
@@ -55,6 +56,7 @@ class Outcome:
 async def record(work: Work, movements: Sequence[tuple[str, stock.Movement]]) -> list[Outcome]:
     """Post movements, each for the stock item of its key; a refused one does not stop the rest."""
     await work.load(STOCK, {key for key, _ in movements})
+    await begin_again(work, [(key, counted_by(movement)) for key, movement in movements])
     outcomes = []
     for key, movement in movements:
         try:

@@ -12,7 +12,13 @@ from itertools import chain
 
 from services.kernel.application.work import Work
 from services.kernel.domain.ids import derive
-from services.stock_ledger.domain.stock_item import STOCK
+from services.stock_ledger.domain.postings import Post
+from services.stock_ledger.domain.stock_item import STOCK, Movement
+
+
+def counted_by(movement: Movement) -> str:
+    """Return the source id that the stock item knows once all of the movement is counted."""
+    return movement.reports[-1].source_id if isinstance(movement, Post) else movement.source_id
 
 
 async def begin_again(work: Work, rows: Sequence[tuple[str, str]]) -> None:

@@ -513,6 +513,23 @@ async def test_availability_is_answered_by_pair_product_basket_and_site(ledger: 
     assert [level.sku for level in listed.levels] == ["milk"]
 
 
+async def test_an_adjustment_sent_again_does_what_has_become_possible(ledger: Ledger) -> None:
+    def row(sku: str) -> wire.AdjustmentRow:
+        movement = wire.MovementRow(site_id="paris", sku=sku, quantity=-2, source_id=f"lock-{sku}")
+        return wire.AdjustmentRow(movement=movement, reason=wire.ADJUSTMENT_REASON_QUARANTINE)
+
+    async def adjust() -> list[Any]:
+        request = wire.AdjustStockRequest(request_id="lock", rows=[row("milk"), row("oil")])
+        return [one.status for one in (await ledger.grpc.AdjustStock(request, NOTHING)).results]
+
+    await ledger.receive("milk", 5)
+    assert await adjust() == [wire.ROW_STATUS_RECORDED, wire.ROW_STATUS_REFUSED]
+    await ledger.receive("oil", 5)
+    assert await adjust() == [wire.ROW_STATUS_DUPLICATE, wire.ROW_STATUS_RECORDED]
+    assert await adjust() == [wire.ROW_STATUS_DUPLICATE] * 2
+    assert (await ledger.level("milk"))[0] == (await ledger.level("oil"))[0] == 3
+
+
 async def test_another_tenant_sees_and_touches_nothing(ledger: Ledger) -> None:
     await ledger.receive("milk", 5)
     await ledger.reserve("R-1", ("paris", "milk", 1))
