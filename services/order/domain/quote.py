@@ -10,6 +10,10 @@ from services.order.domain.order import Line
 from services.order.domain.pricing import AppliedDiscount, Discount, gross_minor, split_discounts
 
 NO_CHOICE = -1
+# What sums of money are kept and sent as ends at 2^63; a thousand of these still fit.
+MAX_TOTAL_MINOR = 1_000_000_000_000_000
+# Sourcing weighs every site for every choice, and choices of one product against each other.
+MAX_CHOICES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,8 @@ def quote(lines: Sequence[RequestedLine], discounts: Sequence[Discount], catalog
 
     Raises:
         Invalid: A line names a product, site or mode that is not in the catalog, lacks the
-            destination that its mode needs, or a discount names no product of the lines.
+            destination that its mode needs, or a discount names no product of the lines; or
+            the lines cost more, or are wanted in more ways, than one order may hold.
         Rejected: The site does not offer the mode, or the currencies differ.
     """
     _check_ids(lines)
@@ -115,6 +120,7 @@ def quote(lines: Sequence[RequestedLine], discounts: Sequence[Discount], catalog
             if offered.mode.fee_minor:
                 currencies.add(offered.currency)
         chosen.append(place)
+    _check_size(gross, places)
     if len(currencies) > 1:
         raise Rejected(
             Refusal.CURRENCY_MISMATCH,
@@ -151,6 +157,16 @@ def _check_ids(lines: Sequence[RequestedLine]) -> None:
         if line.line_id in seen:
             raise Invalid((f"lines[{number}].line_id", f"{line.line_id!r} is used twice"))
         seen.add(line.line_id)
+
+
+def _check_size(gross: Sequence[tuple[str, int]], choices: Mapping[Choice, int]) -> None:
+    ways, amount_minor = len(choices), sum(one for _, one in gross)
+    if ways > MAX_CHOICES:
+        problem = f"are wanted in {ways} ways (mode, place, time), at most {MAX_CHOICES}"
+        raise Invalid(("lines", f"{problem}; place several orders"))
+    if amount_minor > MAX_TOTAL_MINOR:
+        problem = f"cost more than {MAX_TOTAL_MINOR} minor units together"
+        raise Invalid(("lines", f"{problem}; check the quantities, which are in base units"))
 
 
 def _check_discounts(lines: Sequence[RequestedLine], discounts: Sequence[Discount]) -> None:
