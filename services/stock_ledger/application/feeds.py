@@ -13,11 +13,11 @@ from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.loading import load_reserved
 from services.stock_ledger.application.not_ahead import movement_by, post_by
 from services.stock_ledger.application.rules import expect
-from services.stock_ledger.application.sent_again import begin_again, counted_by
+from services.stock_ledger.application.sent_again import begin_again, begin_anew, counted_by
 from services.stock_ledger.domain.entry import FREE, Cause, EntryPosted, Report
 from services.stock_ledger.domain.inbound import Announce, Arrive
 from services.stock_ledger.domain.postings import Post
-from services.stock_ledger.domain.reservation import Line, Status, summed
+from services.stock_ledger.domain.reservation import Line, Reservation, Status, summed
 from services.stock_ledger.domain.stock_item import (
     STOCK,
     Movement,
@@ -237,6 +237,13 @@ async def post_reservations(
     together: dict[tuple[str, Action], list[Asked]] = {}
     for row in rows:
         together.setdefault((row.reservation_id, row.action), []).append(row)
+    begin_anew(
+        work,
+        {
+            key: _is_done(await surely(work, key[0]), key[1], asked)
+            for key, asked in together.items()
+        },
+    )
     for (reservation_id, action), asked in together.items():
         try:
             has_changed = await _carry_out(work, reservations, reservation_id, action, asked)
@@ -257,11 +264,11 @@ async def _carry_out(
 ) -> bool:
     """Return whether it changed anything."""
     known = await surely(work, reservation_id)
+    if _is_done(known, action, asked):
+        return False
     match action:
         case Action.RESERVE:
             lines = [row.line for row in asked]
-            if known.status is not Status.NEW and summed(lines) == summed(known.asked):
-                return False  # held before, whatever became of it since
             seconds = max(row.hold_seconds for row in asked)
             hold_for = timedelta(seconds=seconds) if seconds else None
             await reservations.reserve(work, reservation_id, lines, hold_for)
@@ -270,3 +277,15 @@ async def _carry_out(
         case Action.RELEASE:
             await reservations.release(work, reservation_id)
     return (await surely(work, reservation_id)).status is not known.status
+
+
+def _is_done(known: Reservation, action: Action, asked: Sequence[Asked]) -> bool:
+    """Say whether this was carried out before, whatever became of the reservation since."""
+    match action:
+        case Action.RESERVE:
+            lines = [row.line for row in asked]
+            return known.status is not Status.NEW and summed(lines) == summed(known.asked)
+        case Action.CONFIRM:
+            return known.status is Status.CONFIRMED
+        case Action.RELEASE:
+            return known.status is Status.RELEASED

@@ -6,7 +6,7 @@ whatever is recorded is not among them again. A call none of whose rows is known
 so that an id used for another call is still refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 
@@ -29,7 +29,17 @@ async def begin_again(work: Work, rows: Sequence[tuple[str, str]]) -> None:
         rows: Of each row the stock key and the source id, by which it is known once counted.
     """
     counted = {key: (await work.state(STOCK, key)).state.sources for key in {k for k, _ in rows}}
-    fresh = [row for row in rows if counted[row[0]].get(row[1]) is None]
+    begin_anew(work, {row: counted[row[0]].get(row[1]) is not None for row in rows})
+
+
+def begin_anew(work: Work, rows: Mapping[tuple[str, ...], bool]) -> None:
+    """Begin under an id of its own if some rows have had their effect, and others not.
+
+    Args:
+        work: The unit.
+        rows: By what tells a row from the others: whether it has had its effect.
+    """
+    fresh = [row for row, is_done in rows.items() if not is_done]
     if fresh and len(fresh) < len(rows):
         cause = work.cause
         command_id = f"{cause.command_id}~{derive(*chain.from_iterable(fresh))}"

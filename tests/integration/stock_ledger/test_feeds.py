@@ -210,6 +210,36 @@ async def test_a_call_sent_again_posts_what_has_become_possible(feeds: Feeds) ->
     assert await feeds.is_right()
 
 
+async def test_reservations_sent_again_hold_what_has_come_in_since(feeds: Feeds) -> None:
+    def row(name: str, action: Any, sku: str = "") -> wire.ReservationRow:
+        site_id, quantity = ("paris", 2) if sku else ("", 0)
+        return wire.ReservationRow(
+            reservation_id=name, action=action, site_id=site_id, sku=sku, quantity=quantity
+        )
+
+    rows = [
+        row("R-1", wire.RESERVATION_ACTION_RESERVE, "milk"),
+        row("R-1", wire.RESERVATION_ACTION_CONFIRM),
+        row("R-2", wire.RESERVATION_ACTION_RESERVE, "oil"),
+    ]
+
+    async def post() -> tuple[int, int, list[str]]:
+        request = wire.PostReservationsRequest(request_id="again", rows=rows)
+        return told((await feeds.grpc.PostReservations(request, NOTHING)).outcome)
+
+    async def receive(sku: str) -> None:
+        request = wire.PostReceiptsRequest(request_id=sku, rows=movements((sku, 5, f"n-{sku}")))
+        await feeds.grpc.PostReceipts(request, NOTHING)
+
+    await receive("milk")
+    assert await post() == (2, 0, ["OUT_OF_STOCK"])
+    await receive("oil")
+    assert await post() == (1, 2, [])
+    assert await post() == (0, 3, [])
+    assert (await feeds.level("oil"))[:3] == (3, 2, 0)
+    assert await feeds.is_right()
+
+
 async def test_a_bad_row_is_kept_with_its_line_reason_and_remedy(feeds: Feeds) -> None:
     rows = movements(("milk", 5, "n-1"), ("mi|k", 5, "n-2"), ("milk", 6, "n-1"), ("milk", 0, "z"))
     request = wire.PostReceiptsRequest(
