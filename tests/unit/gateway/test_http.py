@@ -1,15 +1,18 @@
 """The HTTP contract: what every route promises, whatever service is behind it."""
 
 import asyncio
+import time
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 import pytest
 from oms.catalog.v1 import catalog_service_pb2 as catalog
 from oms.order.v1 import order_service_pb2 as order
 from oms.picking.v1 import picking_service_pb2 as picking
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as stock
 
+from services.gateway.entrypoints.http.wire import MAX_FAULTS, Malformed, from_json
 from services.kernel.domain.errors import Invalid, NotFound, Rejected
 from tests.unit.gateway.fakes import TOKEN, Fakes, MemoryKeys, gateway
 
@@ -340,3 +343,29 @@ async def test_draining_ends_streams_that_would_never_end() -> None:
         app.app.drain()
         answer = await asyncio.wait_for(reading, 5)
     assert answer.text.startswith("retry: ")
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/promises:quote", "/v1/baskets/B:quote", "/v1/stock/promises:batch"]
+)
+async def test_a_stranger_makes_nobody_read_his_body(path: str) -> None:
+    fakes = Fakes()
+    async with gateway(fakes) as http:
+        told = await http.post(path, content=b"[", headers={"Authorization": "Bearer nobody"})
+    assert told.status_code == 401, told.text
+    assert not fakes.calls
+
+
+async def test_faults_of_a_hostile_body_are_not_collected_beyond_what_is_told() -> None:
+    body = b'{"lines":[' + b"1," * 300_000 + b"1]}"
+    began = time.perf_counter()
+    with pytest.raises(Malformed) as told:
+        from_json(order.QuoteRequest, msgspec.json.decode(body))
+    assert len(told.value.faults) == MAX_FAULTS
+    assert time.perf_counter() - began < 0.5
+
+
+async def test_an_address_counts_as_part_of_the_head() -> None:
+    async with gateway(Fakes()) as http:
+        told = await http.get("/v1/orders", params={"page_token": "x" * 33_000})
+    assert told.status_code == 431, told.text

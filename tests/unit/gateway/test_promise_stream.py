@@ -38,3 +38,17 @@ async def test_what_cannot_be_watched_is_refused_with_a_status() -> None:
 
     assert wrong.status_code == 400
     assert missing.status_code in (400, 422)
+
+
+async def test_a_product_of_two_lists_is_refused_before_it_is_multiplied() -> None:
+    fakes = Fakes()
+    async with gateway(fakes) as http:
+        many = await http.get(PATH, params={"sku": ["a"] * 1_500, "site_id": ["b"] * 1_500})
+        stranger = await http.get(
+            PATH, params={"sku": "a", "site_id": "b"}, headers={"Authorization": "Bearer nobody"}
+        )
+
+    assert many.status_code == 400, many.text
+    assert "at most 500" in many.json()["errors"][0]["detail"]
+    assert stranger.status_code == 401
+    assert not fakes.calls

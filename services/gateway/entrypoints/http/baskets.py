@@ -32,8 +32,9 @@ _QUOTED = {
 def resource(face: Face) -> Resource:
     """Return the routes of baskets and quotes."""
     baskets = Resource("baskets", face, ROUTES)
-    whole = Depends(reads(partial(from_json, order.QuoteRequest)))
-    kept = Depends(reads(partial(from_json, order.QuoteBasketRequest, hidden=("basket_id",))))
+    whole = Depends(reads(partial(from_json, order.QuoteRequest), face.tenant))
+    read = partial(from_json, order.QuoteBasketRequest, hidden=("basket_id",))
+    kept = Depends(reads(read, face.tenant))
 
     @baskets.get(
         f"{_BASKET}/quote",

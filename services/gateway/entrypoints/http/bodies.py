@@ -38,7 +38,7 @@ class Sent[M: Message]:
     """A body, as FastAPI hands it to an endpoint.
 
     Attributes:
-        tenant: The caller's; empty where the endpoint did not ask for it.
+        tenant: The caller's.
         raw: As it arrived.
         message: What it stands for.
     """
@@ -49,7 +49,7 @@ class Sent[M: Message]:
 
 
 def reads[M: Message](
-    read: Callable[[Any], M], tenant_of: Callable[[Request], Awaitable[str]] | None = None
+    read: Callable[[Any], M], tenant_of: Callable[[Request], Awaitable[str]]
 ) -> Callable[[Request], Awaitable[Sent[M]]]:
     """Return the dependency that decodes a body by its contract.
 
@@ -59,7 +59,7 @@ def reads[M: Message](
     """
 
     async def sent(request: Request) -> Sent[M]:
-        tenant = await tenant_of(request) if tenant_of else ""
+        tenant = await tenant_of(request)
         raw = await body_of(request)
         return Sent(tenant, raw, read(decoded(raw)))
 

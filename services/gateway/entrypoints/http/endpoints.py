@@ -65,7 +65,8 @@ def _asking(face: Face, route: Route) -> Endpoint:
 def _asking_by_body(face: Face, route: Route) -> Endpoint:
     """A question too long for a URL."""
     kind: Any = GetMessageClass(route.method.input_type)
-    body = Depends(reads(partial(from_json, kind, hidden={*names_in(route.path), *route.fixed})))
+    read = partial(from_json, kind, hidden={*names_in(route.path), *route.fixed})
+    body = Depends(reads(read, face.tenant))
 
     async def ask(request: Request, sent: Sent[Any], **in_path: str) -> Response:
         for name, value in {**in_path, **route.fixed}.items():

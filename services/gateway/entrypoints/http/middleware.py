@@ -139,8 +139,10 @@ async def tell(found: Problem, scope: Scope, receive: Receive, send: Send) -> No
 
 
 def _refuse_large(scope: Scope) -> None:
-    if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEAD_BYTES:
-        raise problem("HEAD_TOO_LARGE", f"at most {MAX_HEAD_BYTES} bytes of headers")
+    head_bytes = len(scope["raw_path"]) + len(scope["query_string"])
+    head_bytes += sum(len(name) + len(value) for name, value in scope["headers"])
+    if head_bytes > MAX_HEAD_BYTES:
+        raise problem("HEAD_TOO_LARGE", f"at most {MAX_HEAD_BYTES} bytes of address and headers")
     for name, value in scope["headers"]:
         if name == b"content-length" and (not value.isdigit() or int(value) > MAX_BODY_BYTES):
             raise problem("BODY_TOO_LARGE", f"at most {MAX_BODY_BYTES} bytes")

@@ -41,7 +41,9 @@ REASONS: Mapping[str, Kind] = {
     "ROUTE_NOT_FOUND": Kind(404, "No such route", "See /openapi.json."),
     "METHOD_NOT_ALLOWED": Kind(405, "The method is not allowed here", "See the Allow header."),
     "BODY_TOO_LARGE": Kind(413, "The body is too large", "Send at most 1 MiB; split batches."),
-    "HEAD_TOO_LARGE": Kind(431, "The head is too large", "Send at most 32 KiB of headers."),
+    "HEAD_TOO_LARGE": Kind(
+        431, "The head is too large", "Send at most 32 KiB of address and headers."
+    ),
     "UNSUPPORTED_MEDIA_TYPE": Kind(415, "The body must be JSON", "Send application/json."),
     "IDEMPOTENCY_MISMATCH": Kind(
         422, "The key or id was used for another request", "Send the same body, or a new key."

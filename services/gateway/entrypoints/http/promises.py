@@ -9,11 +9,14 @@ from oms.stock_ledger.v1 import promise_service_pb2 as wire
 from services.gateway.entrypoints.http.contracts import PROMISES
 from services.gateway.entrypoints.http.document import described
 from services.gateway.entrypoints.http.incoming import incoming
+from services.gateway.entrypoints.http.problems import problem
 from services.gateway.entrypoints.http.resource import Resource
 from services.gateway.entrypoints.http.routes import Face, Route
 from services.gateway.entrypoints.http.schemas import usual
 from services.gateway.entrypoints.http.streams import MAX_SECONDS, Streams
 from services.gateway.entrypoints.http.wire import to_json
+
+MOST_PAIRS = 500
 
 ROUTES = (
     Route(
@@ -76,6 +79,10 @@ def resource(face: Face, streams: Streams) -> Resource:
         channel: Annotated[str, Query(default_factory=str, description=usual("channel"))],
     ) -> Response:
         """Tell all at first, then what changes; at most 500 pairs of product and site."""
+        await face.tenant(request)  # nobody unknown makes us multiply
+        if len(sku) * len(site_id) > MOST_PAIRS:
+            told = f"must be at most {MOST_PAIRS} pairs of product and site; open several streams"
+            raise problem("MALFORMED_REQUEST", errors=[("?sku", told)])
         pairs = [wire.PromisePair(site_id=site, sku=one) for one in sku for site in site_id]
         watched = wire.WatchPromisesRequest(pairs=pairs, channel=channel, max_seconds=MAX_SECONDS)
         asked = wire.GetPromisesRequest(pairs=pairs, channel=channel)

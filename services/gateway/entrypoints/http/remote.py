@@ -1,6 +1,6 @@
 """Calling the services: one channel per address, one callable per rpc, a deadline on every call."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import grpc
@@ -66,7 +66,7 @@ class Remote:
 
     async def stream(
         self, method: MethodDescriptor, request: Message, metadata: Metadata, timeout_s: float
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any]:
         """Yield the answers of a streaming rpc.
 
         Raises:

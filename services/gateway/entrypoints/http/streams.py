@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import msgspec
@@ -104,11 +105,12 @@ class Streams:
             media_type="text/event-stream",
         )
 
-    async def _counted(self, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def _counted(self, events: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
         self.open += 1
         try:
-            async for event in events:
-                yield event
+            async with aclosing(events):
+                async for event in events:
+                    yield event
         finally:
             self.open -= 1
 
@@ -120,25 +122,28 @@ async def _events(
     watched: Message,
     tell: Callable[[Any], bytes],
     ending: asyncio.Event,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes]:
     """Yield the bytes of the stream; a slow reader slows the service down, not our memory."""
     told: asyncio.Queue[Any] = asyncio.Queue(_WAITING_ENTRIES)
 
     async def listen() -> None:
+        stream = remote.stream(watch, watched, metadata, MAX_SECONDS + HEARTBEAT_S)
         try:
-            answers = remote.stream(watch, watched, metadata, MAX_SECONDS + HEARTBEAT_S)
-            async for answer in answers:
-                await told.put(answer)
+            # Closed here: a reader who leaves while much waits must not leave the call behind.
+            async with aclosing(stream) as answers:
+                async for answer in answers:
+                    await told.put(answer)
         except Problem as found:  # too late for a status: the client resumes and gets one then
             _log.info("a stream ended early: %s %s", found.reason, found.detail)
-        finally:
-            await told.put(None)
+        except Exception:  # noqa: BLE001 - the reader must not wait for what never comes
+            _log.exception("a stream broke off")
+        await told.put(None)
 
     async def end() -> None:
         await ending.wait()
         await told.put(None)
 
-    listening = asyncio.gather(listen(), end())
+    tasks = [asyncio.create_task(listen()), asyncio.create_task(end())]
     try:
         yield f"retry: {RETRY_MS}\n\n".encode()
         while True:
@@ -151,8 +156,9 @@ async def _events(
                 return
             yield tell(answer)
     finally:
-        listening.cancel()
-        await asyncio.wait([listening])
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 def event_bytes(answer: wire.WatchTimelineResponse) -> bytes:

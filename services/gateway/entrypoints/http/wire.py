@@ -73,14 +73,10 @@ def _writer(field: FieldDescriptor) -> Write:
         names = enum_names(field.enum_type)
         one = lambda number: names.get(number, str(number))  # noqa: E731 - one of three
     else:
-        return list if field.is_repeated else _as_it_is
+        return list if field.is_repeated else lambda value: value  # as it is
     if not field.is_repeated:
         return one
     return lambda items: [one(item) for item in items]
-
-
-def _as_it_is(value: Any) -> Any:
-    return value
 
 
 def _time_to_json(time: Timestamp) -> str:
@@ -100,16 +96,13 @@ def _enum_numbers(enum: EnumDescriptor) -> dict[str, int]:
     return {name: number for number, name in enum_names(enum).items() if number != 0}
 
 
-def from_json[M: Message](
-    kind: type[M], value: Any, hidden: Collection[str] = (), given: Mapping[str, Any] | None = None
-) -> M:
+def from_json[M: Message](kind: type[M], value: Any, hidden: Collection[str] = ()) -> M:
     """Return the message that the JSON value stands for.
 
     Args:
         kind: Class of the message.
         value: Decoded JSON.
         hidden: Fields of ``kind`` that the body may not carry: they come from elsewhere.
-        given: Values of such fields.
 
     Raises:
         Malformed: The value does not fit; tells at most ``MAX_FAULTS`` faults.
@@ -119,8 +112,6 @@ def from_json[M: Message](
     _fill(message, value, faults, hidden)
     if faults:
         raise Malformed(*faults[:MAX_FAULTS])
-    for name, item in (given or {}).items():
-        setattr(message, name, item)
     return message
 
 
@@ -184,15 +175,22 @@ def _fill(message: Message, value: Any, faults: list[Fault], hidden: Collection[
             inner.SetInParent()
             _fill(inner, item, faults)
         else:
-            wrong, read = reading.rule(item)
+            wrong = _put(message, name, reading, item)
             if wrong:
                 faults.append(("", wrong))
-            elif reading.is_time:
-                getattr(message, name).FromDatetime(read)
-            else:
-                setattr(message, name, read)
         if len(faults) > known:
             _lead(faults, known, _escaped(name))
+        if len(faults) >= MAX_FAULTS:
+            return  # enough to tell: a hostile body has half a million
+
+
+def _put(message: Message, name: str, reading: _Reading, item: Any) -> str:
+    wrong, read = reading.rule(item)
+    if not wrong and reading.is_time:
+        getattr(message, name).FromDatetime(read)
+    elif not wrong:
+        setattr(message, name, read)
+    return wrong
 
 
 def _fill_list(target: Any, reading: _Reading, items: Any, faults: list[Fault]) -> None:
@@ -211,6 +209,8 @@ def _fill_list(target: Any, reading: _Reading, items: Any, faults: list[Fault]) 
                 target.append(read)
         if len(faults) > known:
             _lead(faults, known, str(index))
+        if len(faults) >= MAX_FAULTS:
+            return
 
 
 def _lead(faults: list[Fault], begin: int, step: str) -> None:

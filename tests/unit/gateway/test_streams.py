@@ -1,0 +1,54 @@
+"""A stream whose reader goes away leaves nothing behind."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import pytest
+from oms.order.v1 import order_service_pb2 as wire
+
+from services.gateway.entrypoints.http.contracts import ORDER
+from services.gateway.entrypoints.http.remote import Remote
+from services.gateway.entrypoints.http.streams import Streams
+
+
+class Talkative:
+    """A service that has more to say than a stream keeps waiting."""
+
+    def __init__(self) -> None:
+        self.open = 0
+
+    async def call(self, *_: Any) -> None:
+        """Refuse nobody."""
+
+    async def stream(self, *_: Any) -> AsyncIterator[int]:
+        self.open += 1
+        try:
+            for n in range(1_000):
+                yield n
+            await asyncio.Event().wait()
+        finally:
+            self.open -= 1
+
+
+@pytest.mark.parametrize("pause_s", [0.0, 0.05])
+async def test_a_reader_who_leaves_while_much_waits_ends_the_call(pause_s: float) -> None:
+    service, streams = Talkative(), Streams()
+    answer: Any = await streams.follow(
+        cast("Remote", service),
+        (),
+        ORDER["WatchTimeline"],
+        wire.WatchTimelineRequest(),
+        lambda one: str(one).encode(),
+        ORDER["GetTimeline"],
+        wire.GetTimelineRequest(),
+    )
+    before = len(asyncio.all_tasks())
+    events = answer.body_iterator
+    assert [await anext(events), await anext(events)] == [b"retry: 2000\n\n", b"0"]
+    await asyncio.sleep(pause_s)
+    assert service.open == 1
+    await events.aclose()
+    await asyncio.sleep(0)
+    assert (service.open, streams.open) == (0, 0)
+    assert len(asyncio.all_tasks()) == before
