@@ -14,6 +14,8 @@ from services.kernel.read_models.read_model import ReadModel
 _PAGE_EVENTS = 5_000
 _SHOWN_DIFFERENCES = 5
 _SWITCH_TRIES = 5
+# Key of the locks; the second number tells the read model.
+_LOCKS = 7235005
 
 # Called with the position reached and the position to reach.
 type Progress = Callable[[int, int], None]
@@ -35,7 +37,9 @@ async def rebuild(owner_dsn: str, codec: EventCodec, model: ReadModel, progress:
         The position at which the tables were switched.
     """
     async with _beside(owner_dsn, model) as (connection, schema):
-        position = await _project_to(connection, codec, model, 0, await _head(connection), progress)
+        position = await _project_to(
+            connection, schema, codec, model, 0, await _head(connection), progress
+        )
         for _ in range(_SWITCH_TRIES):
             with contextlib.suppress(asyncpg.DeadlockDetectedError):
                 return await _switch(connection, schema, codec, model, position, progress)
@@ -62,7 +66,7 @@ async def _switch(
         # The live model may be behind what is projected here already: then it is overtaken, and
         # whoever fills it finds its checkpoint moved.
         until = max(position, await _head(connection) if until is None else until)
-        await _project_to(connection, codec, model, position, until, progress)
+        await _project_to(connection, schema, codec, model, position, until, progress)
         for table in model.tables:
             await connection.execute(f'DROP TABLE public."{table}"')
             await connection.execute(f'ALTER TABLE {schema}."{table}" SET SCHEMA public')
@@ -92,7 +96,7 @@ async def compare(
                 until = await live.fetchval(
                     "SELECT position FROM checkpoints WHERE name = $1", model.name
                 )
-                await _project_to(connection, codec, model, 0, until or 0, progress)
+                await _project_to(connection, schema, codec, model, 0, until or 0, progress)
                 differences: list[str] = []
                 for table in model.tables:
                     differences += await _differences(live, connection, schema, table)
@@ -124,10 +128,14 @@ async def _differences(live: Any, beside: Any, schema: str, table: str) -> list[
 async def _beside(
     owner_dsn: str, model: ReadModel
 ) -> AsyncIterator[tuple[asyncpg.Connection, str]]:
-    """Give a connection that sees empty copies of the model's tables in the place of the live."""
+    """Give a connection, and a schema with empty copies of the model's tables.
+
+    One at a time for each model: another waits, and finds no table of the one before.
+    """
     schema = f"rebuild_{model.name}"
     connection = await asyncpg.connect(owner_dsn, timeout=10)
     try:
+        await connection.execute("SELECT pg_advisory_lock($1, hashtext($2))", _LOCKS, model.name)
         await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
         await connection.execute(f"CREATE SCHEMA {schema}")
         for table in model.tables:
@@ -137,7 +145,6 @@ async def _beside(
             await connection.execute(
                 f'GRANT SELECT, INSERT, UPDATE, DELETE ON {schema}."{table}" TO {APPLICATION_ROLE}'
             )
-        await connection.execute(f"SET search_path = {schema}, public")
         yield connection, schema
     finally:
         await connection.execute(f"DROP SCHEMA IF EXISTS {schema} CASCADE")
@@ -150,6 +157,7 @@ async def _head(connection: Any) -> int:
 
 async def _project_to(
     connection: Any,
+    schema: str,
     codec: EventCodec,
     model: ReadModel,
     position: int,
@@ -164,7 +172,11 @@ async def _project_to(
             break
         batch = decode_rows(codec, rows)
         async with connection.transaction():
+            # Unqualified names lead to the copies and nowhere else: were these gone, the
+            # projection would fail, and not fill the live tables a second time.
+            await connection.execute(f"SET LOCAL search_path = {schema}")
             await model.project(batch, connection)
+            await connection.execute("SET LOCAL search_path = public")
         position = batch[-1].position
         progress(position, until)
     return position

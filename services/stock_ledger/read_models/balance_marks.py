@@ -110,7 +110,8 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
 
 async def _mark_block(sql: Sql, stream: str, until: int, after: Buckets) -> None:
     rows = await sql.fetch(
-        "SELECT originator_id, originator_version, recorded_at, state FROM events"
+        # Named in full: a read model that is filled anew sees no tables but its own.
+        "SELECT originator_id, originator_version, recorded_at, state FROM public.events"
         " WHERE originator_id = $1 AND originator_version > $2 AND originator_version <= $3"
         " ORDER BY originator_version",
         *(stream, until - BLOCK, until),
