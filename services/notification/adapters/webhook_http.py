@@ -67,7 +67,8 @@ class WebhookHttp:
             return Outcome(Result.RETRY, "address refused")
         except (TimeoutError, httpx.TimeoutException):
             return Outcome(Result.RETRY, "timed out")
-        except (OSError, httpx.HTTPError, httpx.InvalidURL) as error:
+        # A name that cannot be asked for is a UnicodeError, which is a ValueError.
+        except (OSError, ValueError, httpx.HTTPError, httpx.InvalidURL) as error:
             return Outcome(Result.RETRY, f"not reached: {type(error).__name__}")
 
     async def _post(self, delivery: Delivery) -> Outcome:
@@ -88,13 +89,13 @@ class WebhookHttp:
             url.copy_with(host=address),
             content=body,
             headers=request_headers,
-            extensions={"sni_hostname": url.host},
+            extensions={"sni_hostname": _name_of(url)},
         ) as answer:
             return self._outcome(answer)
 
     async def _checked_address(self, url: httpx.URL) -> str:
         port = url.port or (443 if url.scheme == "https" else 80)
-        addresses = await self._resolve(url.host, port)
+        addresses = await self._resolve(_name_of(url), port)
         if not addresses:
             raise OSError("no address")
         if not self._allow_private and not all(map(is_public, addresses)):
@@ -162,11 +163,16 @@ def wait_asked(retry_after: str, now: datetime) -> timedelta | None:
         return timedelta(seconds=min(int(value[:9]), 10**7))
     try:
         until = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if until.tzinfo is None:
         until = until.replace(tzinfo=UTC)
     return max(until - now, timedelta(0))
+
+
+def _name_of(url: httpx.URL) -> str:
+    """Return the host as it was registered: ``url.host`` is Unicode, which may name another."""
+    return url.raw_host.decode("ascii")
 
 
 async def resolve_by_system(host: str, port: int) -> Sequence[str]:

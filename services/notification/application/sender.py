@@ -157,6 +157,8 @@ class Sender:
     async def _try(self, delivery: Delivery) -> None:
         try:
             await self.send_webhook(delivery)
+        except Exception:  # noqa: BLE001 - one message's must not end the tries of all others
+            _LOG.exception("the outcome of a try could not be recorded")
         finally:
             endpoint = (delivery.tenant, delivery.endpoint_id)
             self._busy[endpoint] -= 1
@@ -166,7 +168,7 @@ class Sender:
 
     async def send_webhook(self, delivery: Delivery) -> int:
         """Make one try and record how it ended."""
-        outcome = await self._webhook.send(delivery)
+        outcome = await self._outcome(delivery)
         # What was sent and is not recorded would be sent again: insist, a few at a time.
         async with self._recording:
             for pause_s in _RECORD_PAUSES_S:
@@ -174,6 +176,14 @@ class Sender:
                     return 1
                 await asyncio.sleep(pause_s)
         return 0
+
+    async def _outcome(self, delivery: Delivery) -> Outcome:
+        """Send; what a channel does not expect is a failure too, tried again and given up."""
+        try:
+            return await self._webhook.send(delivery)
+        except Exception as error:  # noqa: BLE001 - handed on as the outcome
+            _LOG.exception("a try failed unexpectedly")
+            return Outcome(Result.RETRY, f"failed: {type(error).__name__}")
 
     async def _record(self, delivery: Delivery, outcome: Outcome) -> int:
         match outcome.result:

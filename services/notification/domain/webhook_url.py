@@ -5,12 +5,17 @@ Rule    https, a host, no credentials, no fragment; and every address the host r
         connected to, for a name may point elsewhere tomorrow.
 """
 
-from ipaddress import IPv6Address, ip_address
+import re
+from ipaddress import IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from services.kernel.domain.errors import Invalid
 
 MAX_URL = 2000
+_NAME = re.compile(r"(?=.{1,253}\.?$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?")
+# All that is assigned to the open internet so far; much beside it is not called private either.
+_GLOBAL_UNICAST = IPv6Network("2000::/3")
+_DOCUMENTATION = IPv6Network("3fff::/20")
 
 
 def checked_url(url: str, *, allow_private: bool) -> str:
@@ -29,7 +34,7 @@ def checked_url(url: str, *, allow_private: bool) -> str:
         raise Invalid((field, "is not a URL")) from error
     if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
         raise Invalid((field, "must begin with https://"))
-    if not host or port == 0:
+    if not host or port == 0 or not (_is_address(host) or _NAME.fullmatch(host)):
         raise Invalid((field, "must name a host"))
     if "@" in parts.netloc:
         raise Invalid((field, "must hold no user name or password"))
@@ -40,11 +45,19 @@ def checked_url(url: str, *, allow_private: bool) -> str:
     return url
 
 
-def _is_private_name(host: str) -> bool:
+def _is_address(host: str) -> bool:
     try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_private_name(host: str) -> bool:
+    if _is_address(host):
         return not is_public(host)
-    except ValueError:  # a name, not an address
-        return host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
+    name = host.removesuffix(".")
+    return name == "localhost" or name.endswith((".localhost", ".local", ".internal"))
 
 
 def is_public(address: str) -> bool:
@@ -65,4 +78,6 @@ def is_public(address: str) -> bool:
             return is_public(str(hidden))
         if parsed.packed[:12] == bytes.fromhex("0064ff9b0000000000000000"):
             return is_public(str(ip_address(parsed.packed[12:])))
+        if parsed not in _GLOBAL_UNICAST or parsed in _DOCUMENTATION:
+            return False
     return parsed.is_global and not parsed.is_multicast

@@ -17,6 +17,8 @@ from oms.order.v1.order_events_pb2 import OrderEvent
 
 from services.kernel.domain.errors import Invalid, NotFound, Rejected
 from services.kernel.entrypoints.calls import CALLER, Caller
+from services.notification.adapters.webhook_http import WebhookHttp
+from services.notification.application.ports import Delivery, Outcome
 from services.notification.application.webhooks import MAX_WEBHOOKS, Refusal, WebhookHandlers
 from services.notification.domain.signature import secret_of
 from services.notification.entrypoints.grpc_server import NotificationGrpc
@@ -337,6 +339,29 @@ async def test_a_slow_endpoint_does_not_hold_up_another(
             await tell(stack, f"O{n}")
         await eventually(lambda: _received(quick, 12), within_s=2.0)
         assert len(slow.got) <= 4
+
+
+async def test_an_endpoint_that_breaks_our_own_code_stops_no_other(
+    stack: Stack, notification: NotificationGrpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = WebhookHttp.send
+
+    async def breaks(outlet: WebhookHttp, delivery: Delivery) -> Outcome:
+        if delivery.endpoint_id == "odd":
+            raise ZeroDivisionError
+        return await send(outlet, delivery)
+
+    monkeypatch.setattr(WebhookHttp, "send", breaks)
+    async with endpoint() as odd, endpoint(delay_s=0.4) as other:
+        await register(notification, odd, "odd")
+        await register(notification, other, "other")
+        await tell(stack)
+        await eventually(lambda: became(notification, wire.DELIVERY_STATUS_SENT, "other"))
+        assert len(other.got) == 1
+        await eventually(lambda: _tried(notification, 1, "odd"))
+        assert (await deliveries(notification, "odd"))[
+            0
+        ].last_outcome == "failed: ZeroDivisionError"
 
 
 async def test_a_redirect_leads_nowhere(stack: Stack, notification: NotificationGrpc) -> None:

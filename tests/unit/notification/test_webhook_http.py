@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -146,3 +147,33 @@ def test_retry_after_is_seconds_or_a_date_or_nothing() -> None:
     assert wait_asked("soon", NOON) is None
     assert wait_asked("", NOON) is None
     assert wait_asked("9" * 400, NOON) is not None
+    assert wait_asked(f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT", NOON) is None
+    assert wait_asked("Mon, 01 Jan 2026 00:00:00 +99999999999999", NOON) is None
+
+
+@pytest.mark.parametrize("host", ["a" * 64 + ".example", "shop..example", ".example"])
+async def test_a_host_that_cannot_be_asked_for_is_not_reached(host: str) -> None:
+    delivery = replace(DELIVERY, url=f"https://{host}/hook")
+    outlet = WebhookHttp(FixedClock(), timeout_s=5, allow_private=False)
+    outcome = await outlet.send(delivery)
+    assert outcome == Outcome(Result.RETRY, "not reached: UnicodeError")
+
+
+async def test_a_host_is_asked_for_as_it_was_registered() -> None:
+    """The name in Unicode may be another's: an older rule makes fass.example of it."""
+    asked: list[str] = []
+
+    async def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return ["93.184.215.14"]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.extensions["sni_hostname"])
+        return httpx.Response(204)
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+        outlet = WebhookHttp(
+            FixedClock(), timeout_s=5, allow_private=False, resolve=resolve, client=client
+        )
+        await outlet.send(replace(DELIVERY, url="https://xn--fa-hia.example/hook"))
+    assert asked == ["xn--fa-hia.example"] * 2
