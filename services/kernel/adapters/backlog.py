@@ -24,9 +24,14 @@ class Backlog[Item]:
         """Return how many items wait."""
         return self._size
 
+    @property
+    def is_full(self) -> bool:
+        """Whether whoever puts more waits."""
+        return self._size >= self._most
+
     async def put(self, batch: Sequence[Item]) -> None:
         """Add a batch, once there is room; a batch above the bound goes in alone."""
-        while self._size >= self._most:
+        while self.is_full:
             self._has_room.clear()
             await self._has_room.wait()
         self._batches.append(batch)

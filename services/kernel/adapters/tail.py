@@ -1,8 +1,9 @@
 """Following one database's log: read each event once, in commit order, and hand it to all.
 
 The followers are the service's own read models and the publisher of its feed. Each keeps its own
-position, so each may be ahead of or behind the others; a short queue before each lets a slow one
-slow down the reading instead of filling the memory.
+position, so each may be ahead of or behind the others. A short queue before each lets a slow one
+slow down the reading instead of filling the memory; one that does not move at all (the broker is
+away) is left behind, so that it holds up no other, and reads on by itself once it can.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ _LEADER_LOCK = 7235002
 _ELECTION_PAUSE_S = 0.5
 _BATCH_EVENTS = 1_000
 _MOST_WAITING = 4_000
+_PATIENCE_S = 1.0
 _ROUND_S = 0.003
 _OFFERED_COMMITS = 1_000
 _FIRST_PAUSE_S = 0.05
@@ -160,14 +162,11 @@ class Tail:
             await connection.fetchval("SELECT 1")
 
     async def _lead(self, lock: "asyncio.Task[None]") -> None:
-        backlogs: list[Backlog[Recorded[Any]]] = []
         async with asyncio.TaskGroup() as group:
-            starts = [await follower.start_position() for follower in self._followers]
-            for follower in self._followers:
-                backlog = Backlog[Recorded[Any]](_MOST_WAITING)
-                backlogs.append(backlog)
-                group.create_task(self._feed(follower, backlog), name=f"follow {follower.name}")
-            position = min(starts, default=0)
+            followings = [_Following(f, await f.start_position()) for f in self._followers]
+            position = self._position = min((one.handed for one in followings), default=0)
+            for one in followings:
+                group.create_task(self._feed(one), name=f"follow {one.follower.name}")
             pace = Pace(_ROUND_S)
             while True:
                 await pace.wait()
@@ -175,24 +174,22 @@ class Tail:
                 batch = self._take_offered(position)
                 has_all = bool(batch)
                 if not batch:
-                    rows = await read_log(self._database.sql, position, _BATCH_EVENTS)
-                    batch = decode_rows(self._codec, rows)
-                    has_all = len(rows) < _BATCH_EVENTS
+                    batch = await self._read(position)
+                    has_all = len(batch) < _BATCH_EVENTS
                 if batch:
+                    # First: who is behind has caught up only when he has this batch, too.
                     position = self._position = batch[-1].position
-                    for backlog, start in zip(backlogs, starts, strict=True):
-                        if position > start:
-                            await backlog.put(
-                                batch
-                                if batch[0].position > start
-                                else [e for e in batch if e.position > start]
-                            )
+                    await _hand_out(batch, followings)
                 if has_all and position + 1 not in self._offered:
                     if lock.done():
                         lock.result()
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(self._poll_s):
                             await self._woken.wait()
+
+    async def _read(self, position: int) -> list[Recorded[Any]]:
+        rows = await read_log(self._database.sql, position, _BATCH_EVENTS)
+        return decode_rows(self._codec, rows)
 
     def _take_offered(self, position: int) -> list[Recorded[Any]]:
         """Return the events that follow ``position`` without a gap, as far as they were offered."""
@@ -206,29 +203,82 @@ class Tail:
             self._offered = {}
         return batch
 
-    async def _feed(self, follower: Follower, backlog: Backlog[Recorded[Any]]) -> None:
-        pace = follower.pace
+    async def _feed(self, following: "_Following") -> None:
+        backlog = following.backlog
         while True:
+            if following.is_behind and not backlog:
+                await self._catch_up(following)
+                continue
             await backlog.wait()
             if len(backlog) < _BATCH_EVENTS:  # who is far behind does not rest
-                await pace.wait()
-            batch = backlog.take(_BATCH_EVENTS)
-            pause_s = _FIRST_PAUSE_S
-            while True:
-                try:
-                    await follower.follow(batch)
-                    follower.note_lag(self._position - batch[-1].position)
-                    pace.ended()
-                    break
-                except Exception as error:
-                    heed_cancellation()
-                    level = logging.WARNING if is_outage(error) else logging.ERROR
-                    _log.log(
-                        level, "%s waits at %d", follower.name, batch[0].position, exc_info=True
-                    )
-                    METRICS.follower_failures.labels(follower.name).inc()
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                await following.follower.pace.wait()
+            await self._surely(following.follower, backlog.take(_BATCH_EVENTS))
+
+    async def _catch_up(self, following: "_Following") -> None:
+        """Read one batch for who was left behind; who has all that was read is fed again."""
+        if following.handed >= self._position:
+            following.is_behind = False
+            return
+        batch = await self._read(following.handed)
+        if not batch:
+            await asyncio.sleep(_FIRST_PAUSE_S)
+            return
+        await self._surely(following.follower, batch)
+        following.handed = batch[-1].position
+
+    async def _surely(self, follower: Follower, batch: Sequence[Recorded[Any]]) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                await follower.follow(batch)
+                follower.note_lag(max(0, self._position - batch[-1].position))
+                follower.pace.ended()
+            except Exception as error:
+                heed_cancellation()
+                level = logging.WARNING if is_outage(error) else logging.ERROR
+                _log.log(level, "%s waits at %d", follower.name, batch[0].position, exc_info=True)
+                METRICS.follower_failures.labels(follower.name).inc()
+            else:
+                return
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+
+class _Following:
+    """How far one follower was handed the log; while it is behind, nothing is put before it."""
+
+    def __init__(self, follower: Follower, handed: int) -> None:
+        self.follower = follower
+        self.handed = handed
+        self.backlog = Backlog[Recorded[Any]](_MOST_WAITING)
+        self.is_behind = False
+
+    async def hand(self, batch: Sequence[Recorded[Any]]) -> None:
+        """Put what it was not handed yet before it, once there is room."""
+        fresh = batch if batch[0].position > self.handed else self._fresh(batch)
+        if fresh:
+            await self.backlog.put(fresh)
+            self.handed = fresh[-1].position
+
+    def _fresh(self, batch: Sequence[Recorded[Any]]) -> Sequence[Recorded[Any]]:
+        return [event for event in batch if event.position > self.handed]
+
+
+async def _hand_out(batch: Sequence[Recorded[Any]], followings: Sequence[_Following]) -> None:
+    """Hand a batch to all who keep up; leave behind who does not, while another does."""
+    for one in followings:
+        if one.is_behind:
+            continue
+        is_last = all(other.is_behind for other in followings if other is not one)
+        try:
+            async with asyncio.timeout(None if is_last else _PATIENCE_S):
+                await one.hand(batch)
+        except TimeoutError:
+            if one.backlog.is_full:
+                _log.warning("%s is left behind at %d", one.follower.name, one.handed)
+                one.is_behind = True
+            else:  # it has moved in this very moment
+                await one.hand(batch)
 
 
 def _are_outages(error: Exception) -> bool:

@@ -137,3 +137,47 @@ async def test_a_follower_that_fails_when_it_is_cancelled_holds_up_no_stop(
         assert stubborn.tries == 1
     finally:
         await database.close()
+
+
+class Held(Relay):
+    """Cannot follow until it is let go, as a relay whose broker is away."""
+
+    name = "held"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go_on = asyncio.Event()
+
+    async def follow(self, batch: Sequence[Recorded[Any]]) -> None:
+        await self.may_go_on.wait()
+        await super().follow(batch)
+
+
+async def test_a_follower_that_does_not_move_holds_up_no_other_and_misses_nothing(
+    postgres_dsn: str,
+) -> None:
+    """Read models are filled while the broker is away, however long."""
+    dsn = await a_database(postgres_dsn)
+    database = await Database.open(dsn, Limits(pool_size=2))
+    held, free = Held(), Relay()
+    tail = Tail(database, dsn, toy.CODEC, [held, free], poll_s=0.05)
+    tail.start()
+
+    async def write(writer: str, rounds: int) -> None:
+        for n in range(rounds):
+            await event_log.append(database.sql, [some_events(f"{writer}-{n}", 1_000)])
+
+    try:
+        await write("first", 9)
+        await eventually(lambda: len(free.published) == 9_000)
+        assert held.published == []
+        held.may_go_on.set()
+        await write("second", 3)
+        await eventually(lambda: len(held.published) == len(free.published) == 12_000)
+        # It keeps up again, by what this process offers and others write.
+        await write("third", 1)
+        await eventually(lambda: len(held.published) == len(free.published) == 13_000)
+        assert held.published == free.published == list(range(1, 13_001))
+    finally:
+        await tail.stop()
+        await database.close()
