@@ -18,10 +18,10 @@ analyst: .venv/run  ## install what `oms export --format parquet` and docs/analy
 run: .venv/run  ## start everything; the first time with the demo chain and 200 orders; stay up
 	@$(BIN)/oms up --demo-orders $(or $(ORDERS),200)
 
-test: .venv/dev  ## every check and every test (under 15 minutes on two cores)
+test: .venv/dev  ## every check and every test (about 25 minutes on two cores)
 	@$(MAKE) --no-print-directory check contract breaking integration e2e chaos stack-test
 
-check: .venv/dev  ## format, lint, types, architecture, unit (under a minute on two cores)
+check: .venv/dev  ## format, lint, types, architecture, unit (a minute and a half on two cores)
 	@$(MAKE) --no-print-directory -j2 unit types fmt lint arch
 
 fmt: .venv/dev

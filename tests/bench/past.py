@@ -15,7 +15,8 @@ from services.kernel.application.clock import SystemClock
 from services.kernel.application.work import Sql, Work
 from services.kernel.domain.messages import Cause, stream_id
 from services.kernel.entrypoints.calls import CALLER, Caller
-from services.stock_ledger.application.handlers import Reservations, record
+from services.stock_ledger.application.handlers import Reservations
+from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.stock_item import Movement, Receive, SellAtTill, stock_key
 from services.stock_ledger.entrypoints.grpc_server import StockLedgerGrpc
 from services.stock_ledger.read_models.availability import alternatives

@@ -1,4 +1,4 @@
-"""The use cases of the stock ledger. Each runs inside one unit of work: all of it, or nothing."""
+"""Promises over several stock items. Each use case is one unit of work: all of it, or nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +13,7 @@ from services.stock_ledger.application.giving_back import (
     surely,
     uncount,
 )
-from services.stock_ledger.application.not_ahead import movement_by
 from services.stock_ledger.application.ports import Alternatives
-from services.stock_ledger.application.sent_again import begin_again, counted_by
 from services.stock_ledger.application.shortages import (
     expect_unheld,
     missing_of,
@@ -23,8 +21,6 @@ from services.stock_ledger.application.shortages import (
     shortages_of,
 )
 from services.stock_ledger.domain import reservation as promise
-from services.stock_ledger.domain import stock_item as stock
-from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.holder import HOLDER, CountHold
 from services.stock_ledger.domain.reservation import (
     RESERVATION,
@@ -33,40 +29,7 @@ from services.stock_ledger.domain.reservation import (
     Status,
     summed,
 )
-from services.stock_ledger.domain.stock_item import STOCK, StockItem, stock_key
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one movement of a batch.
-
-    Attributes:
-        is_recorded: False when it was counted before, or refused.
-        item: The balance and its version, or nothing when refused.
-        refusal: Why it was refused, or nothing.
-        entries: What was posted for it.
-    """
-
-    is_recorded: bool
-    item: Versioned[StockItem] | None
-    refusal: Rejected | None = None
-    entries: tuple[EntryPosted, ...] = ()
-
-
-async def record(work: Work, movements: Sequence[tuple[str, stock.Movement]]) -> list[Outcome]:
-    """Post movements, each for the stock item of its key; a refused one does not stop the rest."""
-    await work.load(STOCK, {key for key, _ in movements})
-    await begin_again(work, [(key, counted_by(movement)) for key, movement in movements])
-    outcomes = []
-    for key, movement in movements:
-        try:
-            events = await work.handle(STOCK, key, movement_by(movement, work.now))
-        except Rejected as refusal:
-            outcomes.append(Outcome(is_recorded=False, item=None, refusal=refusal))
-        else:
-            item = await work.state(STOCK, key)
-            outcomes.append(Outcome(bool(events), item, entries=tuple(events)))
-    return outcomes
+from services.stock_ledger.domain.stock_item import STOCK, Allocate, Confirm, Hold, stock_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +142,7 @@ class Reservations:
             await work.handle(
                 STOCK,
                 stock_key(line.site_id, line.sku),
-                stock.Hold(reservation_id, line.quantity, work.now),
+                Hold(reservation_id, line.quantity, work.now),
             )
         await work.set_timer(hold_timer(reservation_id), expires_at, EXPIRY_TIMER, reservation_id)
 
@@ -223,9 +186,9 @@ class Reservations:
             await work.handle(
                 STOCK,
                 key,
-                stock.Allocate(reservation_id, line.quantity, work.now)
+                Allocate(reservation_id, line.quantity, work.now)
                 if events[0].is_anew
-                else stock.Confirm(reservation_id, work.now),
+                else Confirm(reservation_id, work.now),
             )
         await work.cancel_timer(hold_timer(reservation_id))
         await uncount(work, reservation_id, known)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from services.kernel.application.work import Work
 from services.kernel.domain.errors import Rejected
-from services.stock_ledger.application.handlers import Outcome
 from services.stock_ledger.application.not_ahead import image_by
 from services.stock_ledger.application.ports import PastBalances
+from services.stock_ledger.application.recording import Outcome
 from services.stock_ledger.domain.entry import Buckets, EntryPosted
 from services.stock_ledger.domain.image import change, measured
 from services.stock_ledger.domain.stock_item import STOCK, Observe, StockItem

@@ -16,9 +16,10 @@ from services.kernel.domain.ids import identifier
 from services.kernel.domain.messages import stream_id
 from services.kernel.entrypoints.calls import Encoded, caller, cause
 from services.stock_ledger.application.endangered import watch
-from services.stock_ledger.application.handlers import Outcome, Reservations, Terms, record
+from services.stock_ledger.application.handlers import Reservations, Terms
 from services.stock_ledger.application.images import Images
 from services.stock_ledger.application.moving import move_to
+from services.stock_ledger.application.recording import Outcome, record
 from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.stock_item import site_and_sku, stock_key
 from services.stock_ledger.entrypoints import past_answers

@@ -16,8 +16,9 @@ from services.kernel.domain.errors import Invalid, NotFound, Rejected
 from services.kernel.domain.messages import Cause as Why
 from services.kernel.domain.messages import stream_id
 from services.kernel.entrypoints.calls import CALLER, Caller
-from services.stock_ledger.application.handlers import Reservations, Terms, record
+from services.stock_ledger.application.handlers import Reservations, Terms
 from services.stock_ledger.application.moving import move_to
+from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.entry import Buckets, EntryPosted
 from services.stock_ledger.domain.reservation import Line
 from services.stock_ledger.domain.stock_item import Movement, Pick, Receive, SellAtTill, stock_key

@@ -17,7 +17,8 @@ from oms.stock_ledger.v1.stock_ledger_events_pb2 import StockLine
 
 from services.kernel.domain.errors import Invalid, NotFound, Rejected
 from services.kernel.entrypoints.calls import CALLER, Caller
-from services.stock_ledger.application.handlers import Reservations, record
+from services.stock_ledger.application.handlers import Reservations
+from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.stock_item import Pick, Receive, SellAtTill, stock_key
 from services.stock_ledger.entrypoints.grpc_server import StockLedgerGrpc
 from services.stock_ledger.read_models.availability import alternatives

@@ -13,7 +13,7 @@ from oms.stock_ledger.v1 import promise_service_pb2 as wire
 
 from services.kernel.domain.errors import Invalid
 from services.kernel.entrypoints.calls import CALLER, Caller
-from services.stock_ledger.application.handlers import record
+from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.stock_item import Receive, SellAtTill, stock_key
 from services.stock_ledger.entrypoints.promise_server import PromiseGrpc
 from tests.support.stack import TENANT, Stack, a_cause, running

@@ -17,7 +17,7 @@ from services.kernel.domain.errors import NotFound
 from services.kernel.domain.messages import Cause
 from services.stock_ledger.adapters.proof_files import entry_proof, write_log
 from services.stock_ledger.adapters.seals import Sealer, broken_seals, days_over, seal_page, seals
-from services.stock_ledger.application.handlers import record
+from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.stock_item import Receive, stock_key
 from tests.support.stack import TENANT, Stack, execute, running
 

@@ -16,9 +16,10 @@ from services.kernel.domain.errors import NotFound, Rejected
 from services.stock_ledger.application import feeds
 from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.feeds import Told
-from services.stock_ledger.application.handlers import Reservations, Terms, record
+from services.stock_ledger.application.handlers import Reservations, Terms
 from services.stock_ledger.application.images import Images
 from services.stock_ledger.application.moving import give_up, move_plan, move_to
+from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.discrepancy import DISCREPANCY
 from services.stock_ledger.domain.entry import Buckets, Cause, EntryPosted, Report
 from services.stock_ledger.domain.holder import HOLDER

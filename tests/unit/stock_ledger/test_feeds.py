@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 
 from services.kernel.application.work import Sql
 from services.stock_ledger.application.feeds import Inbound, Step, Told, post
-from services.stock_ledger.application.handlers import record
 from services.stock_ledger.application.images import Images
+from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.entry import Buckets, Cause, Report
 from services.stock_ledger.domain.image import Basis, Seen
 from services.stock_ledger.domain.inbound import INBOUND, Arrive

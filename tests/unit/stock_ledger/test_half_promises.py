@@ -6,7 +6,8 @@ import pytest
 
 from services.kernel.domain.errors import Rejected
 from services.stock_ledger.application.feeds import Action, Asked, post_reservations
-from services.stock_ledger.application.handlers import Reservations, record
+from services.stock_ledger.application.handlers import Reservations
+from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.entry import Cause
 from services.stock_ledger.domain.reservation import RESERVATION, Line, Status
 from services.stock_ledger.domain.stock_item import (

@@ -11,7 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from services.kernel.domain.errors import NotFound, Rejected
-from services.stock_ledger.application.handlers import Reservations, record
+from services.stock_ledger.application.handlers import Reservations
+from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.reservation import (
     RESERVATION,
     Line,

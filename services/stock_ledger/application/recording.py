@@ -1,0 +1,44 @@
+"""Posting single movements: each is an entry of its own, and has an answer of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.kernel.application.work import Versioned, Work
+from services.kernel.domain.errors import Rejected
+from services.stock_ledger.application.not_ahead import movement_by
+from services.stock_ledger.application.sent_again import begin_again, counted_by
+from services.stock_ledger.domain.entry import EntryPosted
+from services.stock_ledger.domain.stock_item import STOCK, Movement, StockItem
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one movement of a batch.
+
+    Attributes:
+        is_recorded: False when it was counted before, or refused.
+        item: The balance and its version, or nothing when refused.
+        refusal: Why it was refused, or nothing.
+        entries: What was posted for it.
+    """
+
+    is_recorded: bool
+    item: Versioned[StockItem] | None
+    refusal: Rejected | None = None
+    entries: tuple[EntryPosted, ...] = ()
+
+
+async def record(work: Work, movements: Sequence[tuple[str, Movement]]) -> list[Outcome]:
+    """Post movements, each for the stock item of its key; a refused one does not stop the rest."""
+    await work.load(STOCK, {key for key, _ in movements})
+    await begin_again(work, [(key, counted_by(movement)) for key, movement in movements])
+    outcomes = []
+    for key, movement in movements:
+        try:
+            events = await work.handle(STOCK, key, movement_by(movement, work.now))
+        except Rejected as refusal:
+            outcomes.append(Outcome(is_recorded=False, item=None, refusal=refusal))
+        else:
+            item = await work.state(STOCK, key)
+            outcomes.append(Outcome(bool(events), item, entries=tuple(events)))
+    return outcomes
