@@ -4,7 +4,8 @@ Stream  ``fulfilment-{order_id}``
 Rule    An order is accepted once, when the newest plan and the hold for that very plan are both
         known, in whichever order they arrive: the feeds of sourcing and of the stock ledger race.
         What arrives after the end changes nothing. A hold lost after acceptance cancels the order.
-        Groups are replaced when their new plan and the move of their stock are both known.
+        Groups are replaced when their new plan and the move of their stock are both known; all of
+        them when a hold ended while the order was accepted on it and a newer plan is held instead.
 
 An abandoned order reserves nothing: its cancellation is told to the stock ledger, which closes the
 reservation, so a plan that reaches it later holds nothing, and a hold that was granted while the
@@ -99,6 +100,14 @@ class Fulfilment:
     hold: Held | None = None
     replan: Replanned | None = None
     moved_revision: int = 0
+    accepted_revision: int = 0
+    later_plans: tuple[Planned, ...] = ()
+
+    @property
+    def held_instead(self) -> Planned | None:
+        """The plan that is held now, where it is newer than the one the order was accepted on."""
+        held = self.hold.revision if self.hold else 0
+        return next((plan for plan in self.later_plans if plan.revision == held), None)
 
     @property
     def reservation_id(self) -> str:
@@ -123,6 +132,11 @@ def react(message: Message, process: Fulfilment) -> Sequence[Command]:  # noqa: 
             if revision < process.hold.revision:
                 return []
             return [CancelOrder(Refusal.RESERVATION_EXPIRED.value, process.reservation_id)]
+        case ((Planned() | Held()), _) if process.accepted_revision:
+            # The hold had ended as the order was accepted on it; the ledger allocates the newer.
+            # The order says whether it is too late, also when it could not be cancelled before.
+            instead = _with_later(process, message).held_instead
+            return [ReplaceGroups((), instead.groups, instead.revision)] if instead else []
         case ((Replanned() | Moved()), Phase.ACCEPTED):
             known = _with_replan(process, message)
             if known.replan and known.replan.revision == known.moved_revision:
@@ -139,8 +153,12 @@ def evolve(process: Fulfilment, message: Message) -> Fulfilment:  # noqa: PLR091
             known = _with(process, message)
             if known.plan and known.hold and known.plan.revision == known.hold.revision:
                 # The groups live on in the order; nothing here needs the plan any more.
-                return replace(known, phase=Phase.ACCEPTED, plan=None)
+                revision = known.plan.revision
+                return replace(known, phase=Phase.ACCEPTED, plan=None, accepted_revision=revision)
             return known
+        case ((Planned() | Held()), _) if process.accepted_revision:
+            known = _with_later(process, message)
+            return _from(known, known.held_instead.revision) if known.held_instead else known
         case ((Replanned() | Moved()), Phase.ACCEPTED):
             known = _with_replan(process, message)
             is_done = known.replan and known.replan.revision == known.moved_revision
@@ -172,6 +190,25 @@ def _with(process: Fulfilment, message: Planned | Held) -> Fulfilment:
             return replace(process, hold=message)
         case _:
             return process
+
+
+def _with_later(process: Fulfilment, message: Planned | Held) -> Fulfilment:
+    """Note a plan that is newer than the accepted one, and that it is held.
+
+    Plans are kept until it is known which of them is held: the ledger may pass over the newest.
+    """
+    if message.revision <= process.accepted_revision:
+        return process
+    match message:
+        case Planned():
+            return replace(process, later_plans=(*process.later_plans, message))
+        case Held():
+            return replace(process, hold=message)
+
+
+def _from(process: Fulfilment, revision: int) -> Fulfilment:
+    later = tuple(plan for plan in process.later_plans if plan.revision > revision)
+    return replace(process, accepted_revision=revision, later_plans=later)
 
 
 def _with_replan(process: Fulfilment, message: Replanned | Moved) -> Fulfilment:

@@ -290,7 +290,7 @@ class RefundOrder:
 
 @dataclass(frozen=True, slots=True)
 class ReplaceGroups:
-    """Their stock is elsewhere now: let these groups take the place of those."""
+    """Their stock is elsewhere now: let these groups take the place of those, or of all if none."""
 
     replaced_group_ids: tuple[str, ...]
     groups: tuple[Group, ...]
@@ -468,7 +468,8 @@ def _replace_groups(command: ReplaceGroups, order: Order) -> Sequence[Event]:
         *(Status.NEW, Status.PLACED, Status.REFUSED, Status.CANCELLED),
     ):
         return []
-    known = [_open_group(order, group_id) for group_id in command.replaced_group_ids]
+    replaced_group_ids = command.replaced_group_ids or tuple(order.groups)
+    known = [_open_group(order, group_id) for group_id in replaced_group_ids]
     replaced = [group for group in known if group is not None]
     is_replaceable = len(replaced) == len(known) and all(
         step_completed_by(group.steps, group.place, Milestone.PICKED) is not None
@@ -477,7 +478,7 @@ def _replace_groups(command: ReplaceGroups, order: Order) -> Sequence[Event]:
     if not is_replaceable or _units(group.group for group in replaced) != _units(command.groups):
         return [GroupsKept(command.groups, command.plan_revision)]
     events: list[Event] = [
-        GroupsReplaced(command.replaced_group_ids, command.groups, command.plan_revision)
+        GroupsReplaced(replaced_group_ids, command.groups, command.plan_revision)
     ]
     order = evolve(order, events[0])
     for group in command.groups:

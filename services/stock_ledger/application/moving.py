@@ -158,12 +158,15 @@ async def move_plan(
 
 
 async def give_up(work: Work, order_id: str, plan_revision: int, lines: Sequence[Line]) -> None:
-    """Give back what was moved for a plan that the order did not take up."""
+    """Give back what was moved, or held, for a plan that the order did not take up."""
     known = await surely(work, order_id)
     left = summed(lines)
     await work.load(STOCK, [stock_key(line.site_id, line.sku) for line in left])
-    is_moved = known.moved(f"plan-{plan_revision}") is not None
-    if not is_moved or not await _is_all_allocated(work, order_id, left):
+    # Or all of it was held for that plan, after the hold that the order was accepted on had ended.
+    is_theirs = (
+        known.moved(f"plan-{plan_revision}") is not None or known.plan_revision == plan_revision
+    )
+    if not is_theirs or not await _is_all_allocated(work, order_id, left):
         return  # it ended, and gave everything back
     if known.is_promised:
         await carry_over(work, order_id, Move(f"kept-{plan_revision}", left, (), work.now))

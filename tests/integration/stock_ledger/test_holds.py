@@ -339,3 +339,30 @@ async def test_what_the_order_did_not_take_up_is_given_back(
     assert await ledger.level("milk", "lyon") == (4, 0, 0, 0)
     assert await ledger.level("milk") == (2, 0, 0, 0 if is_completed else 3)
     assert await ledger.wrong() == []
+
+
+async def test_a_later_plan_that_was_confirmed_in_the_accepted_ones_stead_is_given_back(
+    ledger: Holds,
+) -> None:
+    """A till ended the first hold as the order was accepted on it, and somebody picked it there."""
+    await ledger.receive("milk", 3)
+    await ledger.receive("milk", 4, "lyon")
+    await ledger.plan("O-1", ("milk", 3))
+    await ledger.stack.settle()
+    row = wire.MovementRow(site_id="paris", sku="milk", quantity=1, source_id="t-1")
+    await ledger.grpc.RecordTillSales(
+        wire.RecordTillSalesRequest(request_id="t", rows=[row]), NOTHING
+    )
+    there = _group("O-1.2.1", "lyon", 3)
+    plan = PlanDecided(order_id="O-1", revision=2, groups=[there])
+    await ledger.stack.publish(SourcingEvent(plan_decided=plan), "decision-O-1")
+    await ledger.stack.settle()
+    await ledger.accepted("O-1")
+    await ledger.stack.settle()
+    assert await ledger.level("milk", "lyon") == (1, 0, 3, 0)
+    kept = GroupsKept(order_id="O-1", plan_revision=2, declined=[there])
+    for _ in range(2):
+        await ledger.order("O-1", groups_kept=kept)
+        await ledger.stack.settle()
+    assert await ledger.level("milk", "lyon") == (4, 0, 0, 0)
+    assert await ledger.wrong() == []

@@ -31,6 +31,7 @@ from services.order.domain.order import (
     CancelOrder,
     Event,
     GroupCompleted,
+    GroupsKept,
     Order,
     OrderAccepted,
     OrderCancelled,
@@ -87,6 +88,25 @@ def test_groups_are_replaced_when_plan_and_move_are_both_known() -> None:
     assert reactions(*accepted, Abandoned(), replanned, moved)[1:] == []
 
 
+def test_what_is_held_instead_is_taken_up_in_either_order() -> None:
+    """The order was accepted on a hold that had ended by then; the ledger allocates the newer."""
+    accepted: list[Message] = [Planned(1, GROUPS), Held(1, "R-1")]
+    expected = [ReplaceGroups((), AGAIN, 2)]
+    for picks in set(permutations("sll")):
+        feeds = {"s": deque[Message]([Planned(2, AGAIN)])}
+        feeds["l"] = deque([HoldExpired(1), Held(2, "R-1")])
+        later = [feeds[pick].popleft() for pick in picks]
+        assert reactions(*accepted, *later)[1:] == expected
+    # A third plan comes to nothing: the ledger allocated the second one before it heard of it.
+    third = Planned(3, GROUPS)
+    assert reactions(*accepted, Planned(2, AGAIN), third, Held(2, "R-1"))[1:] == expected
+    refused: list[Message] = [Planned(2, AGAIN), Held(2, "R-1"), HoldRefused(2)]
+    assert reactions(*accepted, *refused)[2:] == [
+        CancelOrder(Refusal.RESERVATION_EXPIRED.value, "R-1")
+    ]
+    assert reactions(*accepted, *accepted, HoldExpired(1), Planned(2, AGAIN))[1:] == []
+
+
 def test_an_expired_hold_accepts_nothing() -> None:
     assert reactions(Held(1, "R-1"), HoldExpired(1), Planned(1, GROUPS)) == []
     assert reactions(
@@ -138,6 +158,10 @@ class World:
         self.revision = 0
         self.is_decision_closed = False
         self.reserved = False
+        # Of the plan that the ledger heard last, and of the one that it allocated.
+        self.reserved_revision = 0
+        self.allocated_revision = 0
+        self.is_refused = False
         self.is_reservation_closed = False
         self.tasks_cancelled = False
         self.do(PlaceOrder(PLACED))
@@ -212,8 +236,12 @@ class World:
 
     def _to_ledger(self, message: Event | Planned) -> None:
         match message:
-            case Planned(revision) if not self.is_reservation_closed:
-                if self.holds and not self.holds.popleft():
+            case Planned() if self.is_reservation_closed or self.reserved:
+                pass
+            case Planned(revision):
+                self.reserved_revision = revision
+                self.is_refused = bool(self.holds) and not self.holds.popleft()
+                if self.is_refused:
                     self.from_ledger.append(HoldRefused(revision))
                     self.to_sourcing.append("replan")
                     return
@@ -224,12 +252,17 @@ class World:
                     self.reserved = False
                     self.from_ledger.append(HoldExpired(revision))
                     self.to_sourcing.append("replan")
-            case OrderAccepted(plan_revision=revision) if not self.reserved:
+            case OrderAccepted() if self.is_refused:
+                pass  # nothing to confirm, and it was told
+            case OrderAccepted():
                 # Expired before the acceptance came: held anew if possible, else refused.
-                if self.holds and not self.holds.popleft():
-                    self.from_ledger.append(HoldRefused(revision))
+                if not self.reserved and self.holds and not self.holds.popleft():
+                    self.from_ledger.append(HoldRefused(self.reserved_revision))
                 else:
                     self.reserved = True
+                    self.allocated_revision = self.reserved_revision
+            case GroupsKept(_, revision) if revision == self.allocated_revision:
+                self.allocated_revision = 0
             case OrderCancelled() | OrderRefused():
                 self.reserved = False
                 self.is_reservation_closed = True
@@ -290,3 +323,7 @@ def test_whatever_the_interleaving_an_order_ends_one_way(
         assert world.process.phase is Phase.CLOSED
     else:
         assert world.order.captured_minor == PLACED.total_minor
+        # Its groups are those that the ledger allocates, unless they were picked before the news.
+        is_picked_elsewhere = GroupsKept in kinds or world.process.phase is Phase.CLOSED
+        expected = 0 if is_picked_elsewhere else world.order.plan_revision
+        assert world.allocated_revision == expected
