@@ -43,9 +43,10 @@ class DeliveryHandlers:
         refusal.
         """
         is_right = self.codes.is_right(cause.tenant, group_id, pickup_code)
+        digest = self.codes.digest_of(cause.tenant, group_id, pickup_code)
 
         async def use_case(work: Work) -> int:
-            command = HandOver(work.cause.command_id, is_right, work.now)
+            command = HandOver(work.cause.command_id, is_right, work.now, digest)
             return await _change_handover(work, group_id, command)
 
         version = await self.runner.execute(cause, use_case)

@@ -61,11 +61,15 @@ class CustomerArrived:
 
 @dataclass(frozen=True, slots=True)
 class WrongCodeGiven:
-    """``locked_until``: set by the wrong code that was one too many."""
+    """``locked_until``: set by the wrong code that was one too many.
+
+    ``code_digest`` tells codes apart without telling them; empty in events of before.
+    """
 
     request_id: str
     at: datetime
     locked_until: datetime | None
+    code_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +127,7 @@ class HandOver:
     request_id: str
     is_code_right: bool
     at: datetime
+    code_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,7 @@ class Refusal(StrEnum):
     STEP_CONFLICT = "STEP_CONFLICT"
     WRONG_PICKUP_CODE = "WRONG_PICKUP_CODE"
     PICKUP_LOCKED = "PICKUP_LOCKED"
+    ID_REUSED = "IDEMPOTENCY_MISMATCH"
 
 
 # State: only what the rules need.
@@ -159,7 +165,7 @@ class Handover:
     lines: tuple[Line, ...] = ()
     arrived_at: datetime | None = None
     wrong_codes: int = 0
-    wrong_request_ids: tuple[str, ...] = ()
+    wrong_tries: tuple[tuple[str, str], ...] = ()
     locked_until: datetime | None = None
 
 
@@ -219,8 +225,15 @@ def _announce(at: datetime, handover: Handover) -> Sequence[Event]:
 
 
 def _hand_over(command: HandOver, handover: Handover) -> Sequence[Event]:
-    if command.request_id in handover.wrong_request_ids and not command.is_code_right:
-        return []  # the same try again: counted already, and refused again by the caller
+    for request_id, code_digest in handover.wrong_tries:
+        if request_id != command.request_id:
+            continue
+        if code_digest == command.code_digest and not command.is_code_right:
+            return []  # the same try again: counted already, and refused again by the caller
+        # Another code is refused before it is looked at: the answer tells nothing of it.
+        raise Rejected(
+            Refusal.ID_REUSED, "this request id was used for another code; choose a new one"
+        )
     if handover.phase is Phase.HANDED_OVER and command.is_code_right:
         return []
     _refuse_if_cancelled(handover)
@@ -248,7 +261,7 @@ def _hand_over(command: HandOver, handover: Handover) -> Sequence[Event]:
         ]
     is_one_too_many = handover.wrong_codes + 1 >= MOST_WRONG_CODES
     locked_until = command.at + LOCK_DURATION if is_one_too_many else None
-    return [WrongCodeGiven(command.request_id, command.at, locked_until)]
+    return [WrongCodeGiven(command.request_id, command.at, locked_until, command.code_digest)]
 
 
 def _refuse_if_cancelled(handover: Handover) -> None:
@@ -274,12 +287,13 @@ def evolve(handover: Handover, event: Event) -> Handover:  # noqa: PLR0911 - one
             return replace(handover, phase=Phase.READY)
         case CameEarly(at) | CustomerArrived(_, _, at):
             return replace(handover, arrived_at=handover.arrived_at or at)
-        case WrongCodeGiven(request_id, _, locked_until):
+        case WrongCodeGiven(request_id, _, locked_until, code_digest):
+            one = (request_id, code_digest)
             return replace(
                 handover,
                 wrong_codes=0 if locked_until else handover.wrong_codes + 1,
                 # The last few are enough: a retry follows its first try closely.
-                wrong_request_ids=(*handover.wrong_request_ids, request_id)[-MOST_WRONG_CODES:],
+                wrong_tries=(*handover.wrong_tries, one)[-MOST_WRONG_CODES:],
                 locked_until=locked_until or handover.locked_until,
             )
         case HandedOver():

@@ -98,7 +98,7 @@ def _after(event: Event, row: HandoverRow) -> HandoverRow:  # noqa: PLR0911 - on
             return replace(row, status=READY)
         case CameEarly(at) | CustomerArrived(_, _, at):
             return replace(row, arrived_at=row.arrived_at or at)
-        case WrongCodeGiven(_, _, locked_until):
+        case WrongCodeGiven(_, _, locked_until, _):
             return replace(row, locked_until=locked_until or row.locked_until)
         case HandedOver():
             return replace(row, status=HANDED_OVER)

@@ -176,6 +176,33 @@ async def test_wrong_codes_are_counted_although_they_are_refused(
     await hand_over(delivery, "at-last", code)
 
 
+async def test_guessing_under_one_request_id_learns_nothing(
+    stack: Stack, delivery: DeliveryGrpc, clock: SetClock
+) -> None:
+    await start(stack, "READY")
+    await ready(delivery)
+    code = await code_of(delivery)
+    first, second = wrong_of(code), wrong_of(wrong_of(code))
+    with pytest.raises(Rejected, match="WRONG_PICKUP_CODE"):
+        await hand_over(delivery, "same", first)
+    for guess in (second, code):  # the answer to the right one must be no other
+        with pytest.raises(Rejected, match="IDEMPOTENCY_MISMATCH"):
+            await hand_over(delivery, "same", guess)
+    for n in range(2, 6):
+        with pytest.raises(Rejected, match="WRONG_PICKUP_CODE"):
+            await hand_over(delivery, f"try-{n}", first)
+    for guess in (second, code):  # locked by now
+        with pytest.raises(Rejected, match="IDEMPOTENCY_MISMATCH"):
+            await hand_over(delivery, "same", guess)
+    clock.at += timedelta(minutes=15)
+    with pytest.raises(Rejected, match="WRONG_PICKUP_CODE"):
+        await hand_over(delivery, "try-6", first)  # the first request is forgotten by now
+    for guess in (second, code):
+        with pytest.raises(Rejected, match="IDEMPOTENCY_MISMATCH"):
+            await hand_over(delivery, "same", guess)
+    await hand_over(delivery, "at-last", code)
+
+
 async def test_guessing_in_parallel_gets_five_guesses(stack: Stack, delivery: DeliveryGrpc) -> None:
     await start(stack, "READY")
     await ready(delivery)

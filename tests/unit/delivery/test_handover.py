@@ -1,5 +1,6 @@
 """Handing over at the counter: to who knows the code, once, and only what stands ready."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given as for_all
@@ -105,6 +106,19 @@ def test_the_right_code_opens_what_stands_ready_once() -> None:
 def test_a_wrong_code_is_counted_once_per_request() -> None:
     given(RULE, EXPECTED, READY).when(hand_over("wrong-1", right=False)).then(wrong(1))
     given(RULE, EXPECTED, READY, wrong(1)).when(hand_over("wrong-1", right=False)).then_nothing()
+
+
+def test_another_code_under_the_same_request_is_refused_whatever_it_is() -> None:
+    tried = given(RULE, EXPECTED, READY, replace(wrong(1), code_digest="a"))
+    tried.when(HandOver("wrong-1", is_code_right=False, at=NOON, code_digest="a")).then_nothing()
+    for is_right in (False, True):
+        tried.when(
+            HandOver("wrong-1", is_code_right=is_right, at=NOON, code_digest="b")
+        ).then_rejected(Refusal.ID_REUSED)
+    # Codes of other installations' secrets: what was wrong then may be right now.
+    tried.when(HandOver("wrong-1", is_code_right=True, at=NOON, code_digest="a")).then_rejected(
+        Refusal.ID_REUSED
+    )
 
 
 def test_five_wrong_codes_lock_even_the_right_one_out_for_a_while() -> None:
