@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,10 +18,8 @@ from services.kernel.adapters.database import with_database
 from services.kernel.adapters.kafka_bus import KafkaBus
 from services.kernel.adapters.kafka_options import KafkaOptions, reader_arguments
 from services.kernel.application.feeds import Envelope
-from services.kernel.application.work import Work
 from services.kernel.domain.ids import derive
-from services.kernel.entrypoints.listen import listen
-from services.kernel.main import Build, Kernel, Service
+from services.kernel.main import Build
 from services.kernel.main.brokers import REAL, start_broker
 from tests.bench.result import Result, tell
 from tests.support import toy
@@ -32,50 +30,6 @@ _TARGET = 15_000
 _BATCH = 2_000
 _WITHIN_S = 300.0
 _EXPECTED = "SELECT coalesce(sum(total), 0)::bigint FROM counter_totals"
-
-
-class _Table:
-    """A service that keeps what it hears in a table, as every service does with other's facts."""
-
-    def build(self, _: Kernel) -> Service:
-        return Service(
-            name="sourcing",
-            codec=toy.CODEC,
-            publish=lambda _: None,
-            subscriptions=(
-                listen(
-                    OrderEvent,
-                    group="sink",
-                    hears=("payment_captured",),
-                    prepare=self._prepare,
-                    hear=self._hear,
-                ),
-            ),
-        )
-
-    async def _prepare(self, messages: Sequence[tuple[OrderEvent, Envelope]], work: Work) -> None:
-        """Write a batch's rows in one statement."""
-        totals: dict[tuple[str, str], tuple[int, int]] = {}
-        for event, envelope in messages:
-            paid = event.payment_captured
-            known = totals.get((envelope.tenant, paid.order_id), (0, 0))
-            totals[envelope.tenant, paid.order_id] = (
-                known[0] + paid.amount.amount_minor,
-                envelope.stream_version,
-            )
-        await work.sql.execute(
-            "INSERT INTO counter_totals (tenant, key, total, version)"
-            " SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[])"
-            " ON CONFLICT (tenant, key) DO UPDATE SET"
-            " total = counter_totals.total + excluded.total, version = excluded.version",
-            [tenant for tenant, _ in totals],
-            [key for _, key in totals],
-            [total for total, _ in totals.values()],
-            [version for _, version in totals.values()],
-        )
-
-    async def _hear(self, event: OrderEvent, envelope: Envelope, work: Work) -> None:
-        """Nothing is left to do for a single message."""
 
 
 async def kafka_consume(postgres_dsn: str) -> AsyncIterator[Result]:
@@ -96,7 +50,7 @@ async def kafka_consume(postgres_dsn: str) -> AsyncIterator[Result]:
             tell(f"kafka_consume: publishing {EVENTS} events to a broker ({broker.kind})")
             await _publish(options)
             ways: dict[str, Build] = {
-                "table": _Table().build,
+                "table": toy.Table().build,
                 "decision, own events, read model": toy.Sink().build,
             }
             for into, build in ways.items():

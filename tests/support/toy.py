@@ -1,6 +1,6 @@
 """A toy service for tests of the kernel: a counter that counts what it hears."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -47,14 +47,12 @@ COUNTER: Kind[Add, int, Added] = Kind(
 CODEC = EventCodec({"counter.added.v1": Added})
 
 
-async def _project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
+async def _add_up(added: Iterable[tuple[str, str, int, int]], sql: Sql) -> None:
+    """Add to the totals, of many additions in one statement: tenant, key, amount, version."""
     totals: dict[tuple[str, str], tuple[int, int]] = {}
-    for recorded in batch:
-        known = totals.get((recorded.tenant, recorded.key), (0, 0))
-        totals[recorded.tenant, recorded.key] = (
-            known[0] + recorded.event.amount,
-            recorded.version,
-        )
+    for tenant, key, amount, version in added:
+        known = totals.get((tenant, key), (0, 0))
+        totals[tenant, key] = (known[0] + amount, version)
     await sql.execute(
         "INSERT INTO counter_totals (tenant, key, total, version)"
         " SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::integer[])"
@@ -65,6 +63,10 @@ async def _project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
         [total for total, _ in totals.values()],
         [version for _, version in totals.values()],
     )
+
+
+async def _project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
+    await _add_up(((r.tenant, r.key, r.event.amount, r.version) for r in batch), sql)
 
 
 TOTALS = ReadModel("counter_totals", ("counter_totals",), _project)
@@ -118,3 +120,36 @@ class Sink:
         if amount in self.poison:
             raise Poison(amount)
         await work.handle(COUNTER, event.payment_captured.order_id, Add(amount))
+
+
+class Table:
+    """A service that keeps what it hears in a table, as every service does with others' facts."""
+
+    def build(self, _: Kernel) -> Service:
+        return Service(
+            name="sourcing",
+            codec=CODEC,
+            publish=lambda _: None,
+            subscriptions=(
+                listen(
+                    OrderEvent,
+                    group="sink",
+                    hears=("payment_captured",),
+                    prepare=self._prepare,
+                    hear=self._hear,
+                ),
+            ),
+        )
+
+    async def _prepare(self, messages: Sequence[tuple[OrderEvent, Envelope]], work: Work) -> None:
+        paid = [(event.payment_captured, envelope) for event, envelope in messages]
+        await _add_up(
+            (
+                (envelope.tenant, one.order_id, one.amount.amount_minor, envelope.stream_version)
+                for one, envelope in paid
+            ),
+            work.sql,
+        )
+
+    async def _hear(self, event: OrderEvent, envelope: Envelope, work: Work) -> None:
+        """Nothing is left to do for a single message."""
