@@ -61,10 +61,7 @@ class CustomerArrived:
 
 @dataclass(frozen=True, slots=True)
 class WrongCodeGiven:
-    """``locked_until``: set by the wrong code that was one too many.
-
-    ``code_digest`` tells codes apart without telling them; empty in events of before.
-    """
+    """``locked_until`` is set by one wrong code too many; ``code_digest`` tells codes apart."""
 
     request_id: str
     at: datetime
@@ -225,15 +222,11 @@ def _announce(at: datetime, handover: Handover) -> Sequence[Event]:
 
 
 def _hand_over(command: HandOver, handover: Handover) -> Sequence[Event]:
-    for request_id, code_digest in handover.wrong_tries:
-        if request_id != command.request_id:
-            continue
-        if code_digest == command.code_digest and not command.is_code_right:
-            return []  # the same try again: counted already, and refused again by the caller
-        # Another code is refused before it is looked at: the answer tells nothing of it.
-        raise Rejected(
-            Refusal.ID_REUSED, "this request id was used for another code; choose a new one"
-        )
+    known = dict(handover.wrong_tries).get(command.request_id)
+    if known == command.code_digest and not command.is_code_right:
+        return []  # the same try again: counted already, and refused again by the caller
+    if known is not None:  # another code: refused unseen, so that the answer tells nothing of it
+        raise Rejected(Refusal.ID_REUSED, "this request id was used for another code; take a new")
     if handover.phase is Phase.HANDED_OVER and command.is_code_right:
         return []
     _refuse_if_cancelled(handover)
