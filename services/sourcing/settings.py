@@ -28,5 +28,6 @@ class Settings(BaseSettings):
     unknown_distance_m: int = Field(default=20_000, ge=0)
     default_weight_g: int = Field(default=1_000, ge=0)
     max_search_nodes: int = Field(default=4_000, ge=1)
+    max_search_looks: int = Field(default=20_000_000, ge=0)
     spoken_for_seconds: float = Field(default=10.0, ge=0)
     spoken_for_orders: int = Field(default=20_000, ge=0)

@@ -44,6 +44,7 @@ _LONG = {
     "delivery/domain/handover.py": "one aggregate",
     "sourcing/domain/plan.py": "one algorithm, from candidates to the cheapest plan",
     "sourcing/domain/options.py": "one algorithm, from a line to its options",
+    "sourcing/domain/cover.py": "one search: its bound, its covers, its budget",
     "sourcing/domain/sourcing_decision.py": "one aggregate",
     "kernel/adapters/consumer.py": "one batch: its watermark, its effect, what goes wrong",
     "kernel/adapters/unit_of_work.py": "one port: all that a use case may do until the commit",

@@ -68,6 +68,13 @@ class Cover:
     is_proved: bool
 
 
+_LEAST_NODES = 10
+_DEEPEST = 400  # each level is a call within a call
+# One look at a pair of site and need in a flow costs as much as so many at an offer, and there are
+# about four rounds for every path.
+_LOOKS_PER_ARC = 64
+
+
 type Key = tuple[int, int, int, tuple[tuple[int, str, str], ...]]
 
 
@@ -81,6 +88,7 @@ class _Search:
         tolerance: int,
         max_groups: int,
         max_nodes: int,
+        max_looks: int,
     ) -> None:
         self.demands, self.options, self.site_stock = demands, options, site_stock
         self.tolerance, self.max_groups, self.nodes_left = tolerance, max_groups, max_nodes
@@ -105,6 +113,17 @@ class _Search:
             by_sku.setdefault(demand.sku, []).append(d)
         self.shared = [group for group in by_sku.values() if len(group) > 1]
         self.alone = [group[0] for group in by_sku.values() if len(group) == 1]
+        if max_looks:
+            affordable = max_looks // max(1, self._looks_per_node())
+            self.nodes_left = min(max_nodes, max(_LEAST_NODES, affordable))
+
+    def _looks_per_node(self) -> int:
+        """Return about how much work one node is: offers looked at, flows of shared stock."""
+        looks = sum(len(offers) for offers in self.offers)
+        for group in self.shared:
+            arcs = sum(len(self.offers[d]) for d in group) // 2
+            looks += _LOOKS_PER_ARC * arcs * len(group)
+        return looks
 
     def bound(self, opened: int, undecided: int) -> tuple[int, dict[int, int]] | None:
         """Return a lower bound below this node and the units its solution takes per option."""
@@ -221,6 +240,7 @@ class _Search:
     def explore(self, opened: int, undecided: int, depth: int) -> None:
         """Search every cover that uses all of ``opened`` and nothing outside of ``undecided``."""
         deepest = self.max_groups * len({option.choice for option in self.options})
+        deepest = min(deepest, _DEEPEST)
         while True:
             if self.nodes_left <= 0:
                 self.is_cut_short = True
@@ -259,6 +279,7 @@ def cheapest_cover(
     tolerance: int,
     max_groups: int,
     max_nodes: int,
+    max_looks: int = 0,
 ) -> Cover | None:
     """Return the cheapest cover of every demand, all or nothing.
 
@@ -269,6 +290,7 @@ def cheapest_cover(
         tolerance: Covers this much dearer than the cheapest count as equally cheap.
         max_groups: Most options that may serve one choice.
         max_nodes: Most nodes that are searched; above it the answer is not proved.
+        max_looks: Most work of the search, in offers looked at; 0: as many as the nodes take.
 
     Returns:
         None when no selection of options covers every demand within ``max_groups`` per choice.
@@ -280,6 +302,7 @@ def cheapest_cover(
         tolerance=tolerance,
         max_groups=max_groups,
         max_nodes=max_nodes,
+        max_looks=max_looks,
     )
     everything = (1 << len(options)) - 1
     search.singles()

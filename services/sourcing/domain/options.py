@@ -60,6 +60,9 @@ class Asked:
     seen: set[str] = field(default_factory=set[str])
     late_supply: dict[str, int] = field(default_factory=dict[str, int])
     grams: int = 0
+    # The least that opening a group costs, and a gram, among all who were looked at so far.
+    opening: int | None = None
+    per_g: int | None = None
 
     def reject(self, site_id: str, why: Why, sku: str = "") -> None:
         self.rejections.append(Rejection(self.index, site_id, why, sku))
@@ -203,6 +206,11 @@ def gather(
         return
     survey = _Survey(asked, tier, snapshot.network, policy, at)
     prospects = _prospects(survey, snapshot)
+    for each in prospects:
+        asked.opening = min(each.fixed, asked.opening if asked.opening is not None else each.fixed)
+        for leg in each.legs:
+            per_g = leg.transfer_per_g + leg.transport_per_g
+            asked.per_g = min(per_g, asked.per_g if asked.per_g is not None else per_g)
     if is_reduced:
         prospects = _reduced(survey, prospects)
     for prospect in prospects:
@@ -265,7 +273,7 @@ def _reduced(survey: _Survey, prospects: list[_Prospect]) -> list[_Prospect]:
 
     Looks at the clock for single sites, cheapest first, until one keeps the promise. Whoever is
     then left costs at least its own opening, the lightest transport there is, and, unless it
-    covers everything, the opening of another.
+    covers everything, the opening of another, which may be one of the circle before.
     """
     asked = survey.asked
     singles = sorted(
@@ -281,13 +289,10 @@ def _reduced(survey: _Survey, prospects: list[_Prospect]) -> list[_Prospect]:
             best = found.fixed + sum(found.unit[n.demand] * n.quantity for n in asked.needs)
             break
     left = [each for each in prospects if each.site.site_id not in timed]
-    if best is None:
+    if best is None or asked.opening is None or asked.per_g is None:
         return left
     within = best + survey.policy.tolerance_minor * MICRO
-    lightest = asked.grams * min(
-        leg.transfer_per_g + leg.transport_per_g for each in prospects for leg in each.legs
-    )
-    opening = min(each.fixed for each in prospects)
+    lightest, opening = asked.grams * asked.per_g, asked.opening
     kept: list[_Prospect] = []
     for each in left:
         least = each.fixed + lightest + opening

@@ -207,6 +207,7 @@ def _solve(
             tolerance=policy.tolerance_minor * MICRO,
             max_groups=policy.max_groups_per_choice,
             max_nodes=policy.max_search_nodes,
+            max_looks=policy.max_search_looks,
         )
         if cover is not None:
             fill = tuple((o, needs[d].demand, units) for o, d, units in cover.fill)

@@ -31,6 +31,8 @@ class Policy:
         default_weight_g: Weight of a base unit of a product that the catalog has not told of.
         max_search_nodes: Bound of the search for the cheapest cover; above it the plan is the
             best one found, and its receipt says that it is not proved.
+        max_search_looks: The same bound in work, for a node of a large order takes a thousand
+            times that of a small one; 0: none, as in policies that were stored before it.
     """
 
     version: str = "base-1"
@@ -52,6 +54,7 @@ class Policy:
     unknown_distance_m: int = 20_000
     default_weight_g: int = 1_000
     max_search_nodes: int = 4_000
+    max_search_looks: int = 0
 
     def road_m(self, great_circle_m: int | None) -> int:
         """Return the road distance in metres that belongs to a great-circle distance."""

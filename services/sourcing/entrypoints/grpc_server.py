@@ -41,6 +41,7 @@ from services.sourcing.read_models.stock_view import shelves
 type Context = grpc.aio.ServicerContext[Any, Any]
 
 MAX_LINES = 500
+MAX_CHOICES = 50
 MAX_QUANTITY = 1_000_000_000
 _QUOTE = "quote"
 _TIERS = {
@@ -161,6 +162,8 @@ def _quote_lines(request: wire.QuoteRequest) -> tuple[Line, ...]:
         lines.append(Line(line.line_id, line.sku, line.quantity, translation.choice(line.choice)))
     if len({line.line_id for line in lines}) < len(lines):
         raise Invalid(("lines", "must each have a line_id of their own"))
+    if len({line.choice.key for line in lines}) > MAX_CHOICES:
+        raise Invalid(("lines", f"may be wanted in at most {MAX_CHOICES} ways (mode, place, time)"))
     return tuple(lines)
 
 

@@ -1,6 +1,7 @@
 """The cover search against every cover there is."""
 
 from itertools import product
+from time import process_time
 
 from hypothesis import given as for_all
 from hypothesis import settings
@@ -136,6 +137,25 @@ def test_a_search_cut_short_still_covers_and_says_that_it_is_not_proved() -> Non
     cover = cheapest_cover(demands, options, stock, tolerance=0, max_groups=6, max_nodes=1)
     assert cover is not None
     assert not cover.is_proved
+
+
+def test_the_work_of_a_search_is_bounded_whatever_one_step_of_it_costs() -> None:
+    """Twelve choices of one product that no site has enough of: each step is a flow."""
+    sites = [f"S{n}" for n in range(20)]
+    demands = [Demand(c, "x", 5) for c in range(12)]
+    options = [
+        Option(c, site, 10 + n, {c: 3}, {c: n}, 0, (0, site, site))
+        for c in range(12)
+        for n, site in enumerate(sites)
+    ]
+    stock = {(site, "x"): 3 for site in sites}
+    limits = {"tolerance": 0, "max_groups": 6, "max_nodes": 100_000}
+    began = process_time()
+    cover = cheapest_cover(demands, options, stock, **limits, max_looks=2_000_000)
+    assert process_time() - began < 10
+    assert cover is not None
+    assert not cover.is_proved
+    assert sum(units for _, _, units in cover.fill) == 60
 
 
 def test_stock_that_two_choices_want_is_given_once_and_the_rest_comes_from_elsewhere() -> None:

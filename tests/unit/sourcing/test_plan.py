@@ -105,6 +105,21 @@ def test_an_order_is_cut_only_when_no_site_has_all_of_it() -> None:
     assert [group.group_id for group in cut.groups] == ["O1.1", "O1.2"]
 
 
+def test_a_helper_adds_what_lacks_when_that_is_cheaper_than_another_that_has_it_all() -> None:
+    """The near site alone counts little; what it costs must not be taken for a helper's."""
+    zone = (
+        a_site("Z1", 1, capabilities=(a_capability(preparation_minor=100),)),
+        a_site("Z2", 1, capabilities=(a_capability(preparation_minor=0),)),
+    )
+    near = a_site("S1", capabilities=(a_capability(preparation_minor=0),))
+    stock = {"x": {"S1": 2, "Z1": 5, "Z2": 3}}
+    snapshot = Snapshot(a_network(near, zone=zone), {"x": Product("x", 50_000)}, stock)
+    outcome = plan(a_request(("x", 5)), snapshot, POLICY)
+    assert isinstance(outcome, Planned)
+    taken = {group.source_site_id: group.lines[0].quantity for group in outcome.groups}
+    assert taken == {"S1": 2, "Z2": 3}
+
+
 def test_each_line_may_have_its_own_mode_and_the_stock_is_shared() -> None:
     network = a_network(a_site("S1"), a_site("S2", 5))
     lines = (Line("1", "milk", 3, collect()), Line("2", "milk", 3, deliver()))
@@ -337,16 +352,25 @@ def test_a_receipt_holds_all_that_is_needed_to_decide_again(
     st.lists(st.integers(0, 5), min_size=4, max_size=4),
     st.lists(st.integers(0, 60), min_size=4, max_size=4),
     st.lists(st.sampled_from([100, 180, 950]), min_size=4, max_size=4),
+    st.booleans(),
 )
 def test_no_split_of_an_order_is_cheaper_than_the_plan(
-    x: list[int], y: list[int], north: list[int], preparation: list[int]
+    x: list[int],
+    y: list[int],
+    north: list[int],
+    preparation: list[int],
+    is_helped: bool,  # noqa: FBT001 - drawn
 ) -> None:
-    """Recomputed by hand: every way to cut two lines over four sites."""
+    """Recomputed by hand: every way to cut two lines over four sites, neighbours or helpers."""
     sites = [
         a_site(site_id, north[n], capabilities=(a_capability(preparation_minor=preparation[n]),))
         for n, site_id in enumerate(SITES)
     ]
-    network = a_network(*sites)
+    is_enough = x[0] >= 3 and y[0] >= 2
+    if is_helped and not is_enough:
+        network = a_network(sites[0], zone=tuple(sites[1:]))
+    else:
+        network = a_network(*sites)
     stock = {"x": dict(zip(SITES, x, strict=True)), "y": dict(zip(SITES, y, strict=True))}
     policy = replace(POLICY, tolerance_minor=0)
     snapshot = Snapshot(network, {"x": Product("x", 700), "y": Product("y", 2_000)}, stock)
