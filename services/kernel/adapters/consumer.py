@@ -399,9 +399,12 @@ class Consumer:
             except Exception as error:
                 if is_outage(error):
                     raise
+                # The whole stream has had its try: what waits behind was asked for with it.
                 await self._home.database.sql.execute(
-                    "UPDATE parked SET redrive = false, attempts = attempts + 1, reason = $5"
-                    " WHERE group_name = $1 AND topic = $2 AND stream = $3 AND position = $4",
+                    "UPDATE parked SET redrive = false,"
+                    " attempts = attempts + (position = $4)::int,"
+                    " reason = CASE WHEN position = $4 THEN $5 ELSE reason END"
+                    " WHERE group_name = $1 AND topic = $2 AND stream = $3",
                     *(self.group, self.topic, envelope.key, envelope.position, _reason(error)),
                 )
                 return False
@@ -414,7 +417,7 @@ class Consumer:
         attempt = 1
         while attempt < self._tries:
             await asyncio.sleep(pause_s)
-            pause_s *= 2
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             try:
                 await self._unit(partition, [envelope], bus_offset)
             except ConcurrentAppend:

@@ -3,6 +3,7 @@
 No bus is involved: batches are handed to the consumers of processes that share one database.
 """
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -21,7 +22,7 @@ from services.kernel.domain.ids import derive
 from services.kernel.entrypoints.listen import listen
 from services.kernel.main import Kernel, Service
 from tests.support import toy
-from tests.support.stack import execute, running
+from tests.support.stack import eventually, execute, running
 
 pytestmark = pytest.mark.stack
 
@@ -232,3 +233,41 @@ async def test_a_second_owner_of_one_of_several_partitions_changes_nothing_twice
         assert await processes.heard() == [1, 2, 4, 5, 8]
     if kind is not Rows:
         assert await processes.events() == 5
+
+
+class Fails(Records):
+    """Cannot handle one message, until somebody mends it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.is_mended = False
+
+    async def _hear(self, event: OrderEvent, envelope: Envelope, work: Work) -> None:
+        if envelope.position == 3 and not self.is_mended:
+            self.calls += 1
+            raise ValueError("a bug")
+        await super()._hear(event, envelope, work)
+
+
+async def test_a_stream_that_was_driven_again_in_vain_is_tried_once(processes: Processes) -> None:
+    """Those that wait behind were asked for, too; they do not ask for ever."""
+    failing = Fails()
+    async with processes.one_more(failing) as consumer:
+        await consumer.consume(LOCAL_PARTITION, a_batch(3, 6, 9))
+        before = failing.calls
+        await processes.sql("UPDATE parked SET redrive = true")
+        await eventually(lambda: failing.calls > before)
+        await asyncio.sleep(1)
+        assert failing.calls == before + 1
+        assert await processes.sql(
+            "SELECT position, attempts, redrive FROM parked ORDER BY position"
+        ) == [(3, 4, False), (6, 0, False), (9, 0, False)]
+        failing.is_mended = True
+        await processes.sql("UPDATE parked SET redrive = true")
+
+        async def is_free() -> bool:
+            return await processes.sql("SELECT 1 FROM parked") == []
+
+        await eventually(is_free)
+    assert await processes.events() == 3
