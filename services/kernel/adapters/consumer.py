@@ -167,8 +167,21 @@ class Consumer:
             *(self.group, self.topic, partition),
         )
         self._watermarks[partition] = self._stored[partition] = row[0]
+        self._bus_offsets.pop(partition, None)
         await self._reload_blocked()
         return int(row[1])
+
+    async def forget_offset(self, partition: int) -> None:
+        """Have a partition read from its beginning: what the bus has there is not what it had.
+
+        The watermark stays: what was heard before is passed over.
+        """
+        self._bus_offsets.pop(partition, None)
+        await self._home.database.sql.execute(
+            "UPDATE watermarks SET bus_offset = -1"
+            " WHERE group_name = $1 AND topic = $2 AND partition = $3",
+            *(self.group, self.topic, partition),
+        )
 
     async def consume_together(self, parts: Sequence[Part]) -> None:
         """Give batches of several partitions their effect, in one commit if all goes well.
@@ -333,6 +346,7 @@ class Consumer:
                     if moved != "UPDATE 1":
                         return  # it came before, and was parked, perhaps dropped
                     await self._insert_parked(connection, [envelope], f"Unreadable: {reason}", 1)
+                self._bus_offsets[partition] = bus_offset
                 break
             except Exception as error:
                 if not is_outage(error):
@@ -531,7 +545,7 @@ class Consumer:
     async def _advance_several(self, connection: Any, parts: Sequence[Part]) -> None:
         moved = await connection.execute(
             "UPDATE watermarks w SET position = p.position,"
-            " bus_offset = greatest(w.bus_offset, p.bus_offset)"
+            " bus_offset = CASE WHEN p.bus_offset < 0 THEN w.bus_offset ELSE p.bus_offset END"
             " FROM unnest($3::int[], $4::bigint[], $5::bigint[], $6::bigint[])"
             " AS p (partition, stored, position, bus_offset)"
             " WHERE w.group_name = $1 AND w.topic = $2 AND w.partition = p.partition"
@@ -625,7 +639,8 @@ class Consumer:
         self, connection: Any, partition: int, position: int, bus_offset: int
     ) -> None:
         moved = await connection.execute(
-            "UPDATE watermarks SET position = $4, bus_offset = greatest(bus_offset, $6)"
+            "UPDATE watermarks SET position = $4,"
+            " bus_offset = CASE WHEN $6 < 0 THEN bus_offset ELSE $6 END"
             " WHERE group_name = $1 AND topic = $2 AND partition = $3 AND position = $5",
             *(self.group, self.topic, partition, position),
             *(self._stored[partition], bus_offset),
@@ -671,7 +686,9 @@ class Consumer:
     ) -> None:
         await connection.executemany(
             "INSERT INTO parked (group_name, topic, stream, position, event_id, tenant, type,"
-            " envelope, reason, attempts) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            " envelope, reason, attempts) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+            # An unreadable one is read again after the offset was set back.
+            " ON CONFLICT DO NOTHING",
             [
                 (
                     *(self.group, self.topic, e.key, e.position, e.event_id, e.tenant, e.type),

@@ -60,6 +60,7 @@ _URGENT_S, _UNHURRIED_S = 0.01, 0.1
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _COMMIT_WITHIN_S = 5.0
+_BOUNDS_WITHIN_S = 5.0
 _TELL_MESSAGES = 100
 
 type _Tell = Callable[[str, Sequence[Parked]], Awaitable[None]]
@@ -316,8 +317,9 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             try:
                 # A batch that is still in flight rests on the places it began with.
                 async with self._turn:
+                    bounds = await self._bounds(assigned)
                     for place in assigned:
-                        offset = await self._consumer.assign(place.partition)
+                        offset = await self._had(place, bounds.get(place))
                         # An offset that the topic no longer has leads to its beginning: the
                         # watermark passes over what was had.
                         self._client.seek(place, offset + 1)
@@ -332,6 +334,39 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             else:
                 return
+
+    async def _had(self, place: TopicPartition, bounds: tuple[int, int] | None) -> int:
+        """Become the owner of a partition; return the offset up to which it was read, or -1."""
+        offset = await self._consumer.assign(place.partition)
+        if bounds is None:
+            return offset
+        begins, ends = bounds
+        if offset >= ends:
+            _log.error(
+                "%s: %s was made anew: it ends at %d, and %d was read of it. Reading it from its"
+                " beginning; what nobody had read of the old one is only in the event store",
+                *(self._group, place, ends, offset),
+            )
+            await self._consumer.forget_offset(place.partition)
+            return -1
+        if 0 <= offset < begins - 1:
+            _log.error(
+                "%s: records %d to %d of %s were deleted before they were read: keep feeds longer"
+                " (OMS_KAFKA_RETENTION_MS); what they said is only in the event store",
+                *(self._group, offset + 1, begins - 1, place),
+            )
+        return offset
+
+    async def _bounds(
+        self, places: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, tuple[int, int]]:
+        """Return where partitions begin and end; nothing if the brokers do not say so in time."""
+        with contextlib.suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(_BOUNDS_WITHIN_S):
+                begin = await self._client.beginning_offsets(places)
+                ends = await self._client.end_offsets(places)
+                return {place: (begin[place], ends[place]) for place in places}
+        return {}
 
     async def _read(self, client: Any) -> tuple[records.Record, ...]:
         """Return what has come, as soon as something has; after a while, nothing."""

@@ -16,7 +16,8 @@ from typing import Any
 
 import grpc.aio
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from google.protobuf.json_format import ParseDict
 from oms.catalog.v1.catalog_service_pb2 import UpsertProductsRequest
 from oms.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
@@ -260,6 +261,58 @@ async def test_an_offset_committed_too_far_loses_nothing(
     await execute(dsn, "TRUNCATE events, counter_totals, checkpoints, watermarks")
     async with toys.run() as stack:
         await eventually(lambda: holds(stack, {"k0": 7, "k1": 7, "k2": 6}))
+
+
+async def test_topics_that_were_made_anew_are_read_from_their_beginning(
+    on_kafka: tuple[Toys, KafkaOptions], kafka_bootstrap: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The broker lost its disk: the old topics' offsets say nothing about the new ones."""
+    toys, _ = on_kafka
+    async with toys.run() as stack:
+        for n in range(30):
+            await add(stack, "a", 1, f"c{n}")
+        await stack.settle()
+    anew = options(kafka_bootstrap)
+    toys.a_bus = lambda: KafkaBus(anew, [FEED])
+    async with toys.run() as stack:
+        await add(stack, "a", 1, "anew")
+        await stack.settle()
+        await eventually(lambda: holds(stack, {"a": 31}))
+    assert "was made anew" in caplog.text
+    async with toys.run("order") as source:
+        for n in range(40):
+            await add(source, "a", 1, f"later{n}")
+        await source.settle()
+    async with toys.run("sourcing") as sink:
+        await eventually(lambda: holds(sink, {"a": 71}))
+
+
+async def test_records_that_were_deleted_unread_are_told(
+    on_kafka: tuple[Toys, KafkaOptions], caplog: pytest.LogCaptureFixture
+) -> None:
+    toys, chosen = on_kafka
+    async with toys.run() as stack:
+        await add(stack, "a", 1, "first")
+        await stack.settle()
+    async with toys.run("order") as source:
+        for n in range(5):
+            await add(source, "a", 1, f"c{n}")
+        await source.settle()
+    await _delete_records(chosen, "demo/counter-a", before=4)
+    async with toys.run("sourcing") as sink:
+        await eventually(lambda: "were deleted before they were read" in caplog.text)
+        await eventually(lambda: holds(sink, {"a": 3}))  # the first, and what is still there
+
+
+async def _delete_records(chosen: KafkaOptions, key: str, *, before: int) -> None:
+    admin = AIOKafkaAdminClient(**client_arguments(chosen))
+    await admin.start()
+    try:
+        partition = records.partition_of(key, chosen.partitions)
+        place = TopicPartition(chosen.prefix + FEED, partition)
+        await admin.delete_records({place: RecordsToDelete(before_offset=before)})
+    finally:
+        await admin.close()
 
 
 @pytest.mark.usefixtures("real_broker")
