@@ -257,7 +257,6 @@ def _groups(
     total_minor = _to_minor(sum(sums))
     shares = apportion(total_minor, sums) if total_minor else (0,) * len(sums)
     open_lines = {one.index: _open_lines(one, request) for one in asked}
-    prefix = request.order_id if request.revision == 1 else f"{request.order_id}.{request.revision}"
     groups: list[PlannedGroup] = []
     cost = Cost()
     for n, (one, way, units_of) in enumerate(filled):
@@ -265,7 +264,7 @@ def _groups(
         cost += group_cost
         groups.append(
             PlannedGroup(
-                f"{prefix}.{n + 1}",
+                _group_id(request, n + 1),
                 one.choice.mode_id,
                 one.choice.mode_version,
                 way.option.site,
@@ -277,6 +276,12 @@ def _groups(
             )
         )
     return tuple(groups), cost
+
+
+def _group_id(request: Request, number: int) -> str:
+    """Return an id that no other order's group has: all before its last dot is the order's id."""
+    again = "" if request.revision == 1 else f"-{request.revision}"
+    return f"{request.order_id}.{number}{again}"
 
 
 def _open_lines(one: Asked, request: Request) -> dict[str, list[tuple[str, int]]]:

@@ -1,5 +1,8 @@
 """Deciding again on what a receipt describes: the answer must be the same."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from services.sourcing.domain.network import Network
 from services.sourcing.domain.plan import plan, refuse
 from services.sourcing.domain.policy import Policy
@@ -7,6 +10,7 @@ from services.sourcing.domain.sourcing_decision import MAX_REVISIONS, PlanDecide
 from services.sourcing.domain.wishes import (
     Outcome,
     Planned,
+    PlannedGroup,
     Receipt,
     Refusal,
     Refused,
@@ -40,7 +44,7 @@ def _of_answers(decision: PlanDecided | PlanRejected, again: Outcome) -> list[st
     match decision, again:
         case PlanDecided(), Planned():
             pairs = {
-                "The groups differ.": (decision.groups, again.groups),
+                "The groups differ.": (_unnamed(decision.groups), _unnamed(again.groups)),
                 "The cost differs.": (decision.cost, again.cost),
             }
         case PlanRejected(), Refused():
@@ -53,3 +57,8 @@ def _of_answers(decision: PlanDecided | PlanRejected, again: Outcome) -> list[st
         case _:
             return ["It is planned now; it was refused then."]
     return [text for text, (then, now) in pairs.items() if then != now]
+
+
+def _unnamed(groups: Iterable[PlannedGroup]) -> list[PlannedGroup]:
+    """Return groups without their ids, which were made otherwise once: a name decides nothing."""
+    return [replace(group, group_id="") for group in groups]

@@ -222,6 +222,7 @@ class Decision:
         is_closed: Nothing is planned for the order as a whole any more.
         is_over: Nor for a part of it: it was refused, cancelled or given up.
         groups: Of the plan that stands.
+        newest: Ids of the groups that the newest plan brought.
         replaced: What the newest revision replaced, until another one comes.
     """
 
@@ -232,6 +233,7 @@ class Decision:
     is_closed: bool = False
     is_over: bool = False
     groups: tuple[PlannedGroup, ...] = ()
+    newest: frozenset[str] = frozenset()
     replaced: tuple[PlannedGroup, ...] = ()
     corrections: Mapping[tuple[str, str], Correction] = field(
         default_factory=dict[tuple[str, str], Correction]
@@ -417,6 +419,7 @@ def evolve(decision: Decision, event: Event) -> Decision:
                 decision,
                 revision=event.revision,
                 groups=(*stay, *event.groups),
+                newest=frozenset([group.group_id for group in event.groups]),
                 replaced=replaced,
             )
         case PlanRejected():
@@ -441,8 +444,7 @@ def evolve(decision: Decision, event: Event) -> Decision:
 
 def _as_before(decision: Decision) -> tuple[PlannedGroup, ...]:
     """Return the groups without those of the newest revision, and with what it replaced."""
-    newest = f"{decision.order_id}.{decision.revision}."
-    stay = [group for group in decision.groups if not group.group_id.startswith(newest)]
+    stay = [group for group in decision.groups if group.group_id not in decision.newest]
     return (*stay, *decision.replaced)
 
 

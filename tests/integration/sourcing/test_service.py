@@ -144,7 +144,7 @@ async def test_a_refused_plan_is_made_again_around_what_the_ledger_said(stack: S
     assert isinstance(first, PlanDecided)
     assert isinstance(second, PlanDecided)
     assert [group.source_site_id for group in second.groups] == ["S2"]
-    assert second.groups[0].group_id == "O1.2.1"
+    assert second.groups[0].group_id == "O1.1-2"
 
 
 async def test_nothing_left_anywhere_is_refused_with_alternatives(stack: Stack) -> None:

@@ -120,6 +120,19 @@ def test_a_helper_adds_what_lacks_when_that_is_cheaper_than_another_that_has_it_
     assert taken == {"S1": 2, "Z2": 3}
 
 
+def test_no_two_orders_groups_have_one_name_whatever_clients_call_their_orders() -> None:
+    stock = {"x": {"S1": 5}}
+    snapshot = Snapshot(a_network(a_site("S1")), {}, stock)
+    names: list[str] = []
+    for order_id in ("X", "X.2", "X.1", "X.1-2", "X-2", "X.2.1"):
+        for revision in (1, 2, 12):
+            asked = replace(a_request(("x", 1)), order_id=order_id, revision=revision)
+            outcome = plan(asked, snapshot, POLICY)
+            assert isinstance(outcome, Planned)
+            names += [group.group_id for group in outcome.groups]
+    assert len(set(names)) == len(names)
+
+
 def test_each_line_may_have_its_own_mode_and_the_stock_is_shared() -> None:
     network = a_network(a_site("S1"), a_site("S2", 5))
     lines = (Line("1", "milk", 3, collect()), Line("2", "milk", 3, deliver()))

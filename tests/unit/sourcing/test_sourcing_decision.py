@@ -91,7 +91,7 @@ def test_what_the_ledger_said_wins_over_an_older_view() -> None:
     assert superseded == PlanSuperseded("O1", 1, Cause.REFUSED, (S1_EMPTY,))
     assert isinstance(plan, PlanDecided)
     assert plan.groups[0].source_site_id == "S2"
-    assert plan.groups[0].group_id == "O1.2.1"
+    assert plan.groups[0].group_id == "O1.1-2"
 
 
 def test_a_newer_view_wins_over_what_the_ledger_said() -> None:
@@ -239,7 +239,7 @@ def test_a_group_whose_stock_is_gone_is_planned_elsewhere_as_a_whole() -> None:
     [plan] = decided(replan_groups(), *ACCEPTED)
     assert isinstance(plan, PlanDecided)
     assert [group.group_id for group in plan.replaces] == ["O1.1"]
-    assert [(g.group_id, g.source_site_id) for g in plan.groups] == [("O1.2.1", "S2")]
+    assert [(g.group_id, g.source_site_id) for g in plan.groups] == [("O1.1-2", "S2")]
     assert plan.lines == LINES
     given(SOURCING_DECISION, *ACCEPTED, plan).when(replan_groups()).then_nothing()
 
@@ -269,7 +269,7 @@ def test_what_could_not_be_moved_is_planned_at_yet_another_site() -> None:
     assert superseded == PlanSuperseded("O1", 2, Cause.REFUSED, (lacks,))
     assert isinstance(again, PlanDecided)
     assert [group.group_id for group in again.replaces] == ["O1.1"]
-    assert [(g.group_id, g.source_site_id) for g in again.groups] == [("O1.3.1", "S3")]
+    assert [(g.group_id, g.source_site_id) for g in again.groups] == [("O1.1-3", "S3")]
     late = stand_back(lacks, view=view)
     given(SOURCING_DECISION, *ACCEPTED, moved, superseded, again).when(late).then_nothing()
 
