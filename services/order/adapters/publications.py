@@ -184,7 +184,7 @@ def _group(group: order.Group) -> wire.Group:
         source_site_id=group.source_site_id,
         handover_site_id=group.handover_site_id,
         lines=[
-            common.GroupLine(line_id=line.line_id, sku=line.sku, quantity=line.quantity)
+            common.GroupLine(line_id=line.line_id, sku=line.sku, quantity=line.quantity + line.over)
             for line in group.lines
         ],
         promised_at=_timestamp(group.promised_at),

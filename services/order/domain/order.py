@@ -46,9 +46,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class GroupLine:
+    """``over`` base units were picked beyond the quantity: handed over too, and not charged."""
+
     line_id: str
     sku: str
     quantity: int
+    over: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -515,7 +518,8 @@ def _reach(command: ReachMilestone, order: Order, group: GroupProgress) -> Seque
             events += _missing(group, command.lines)
             for event in events:
                 order = evolve(order, event)
-            events += _leave(order, order.groups[command.group_id], place)
+            weighed = _with_over(order.groups[command.group_id], command.lines)
+            events += _leave(order, weighed, place)
         case Milestone.HANDED_OVER | Milestone.HANDED_TO_CARRIER if not group.is_captured:
             captured = _capture(order, group, command.lines)
             completed = StepCompleted(order.customer_id, command.group_id, group.steps[place])
@@ -584,6 +588,16 @@ def _missing(group: GroupProgress, picked: Iterable[ReachedLine]) -> list[Event]
         for line in picked
         if line.quantity < _quantity(group, line.line_id)
     ]
+
+
+def _with_over(group: GroupProgress, picked: Iterable[ReachedLine]) -> GroupProgress:
+    """Note what weighs more than was ordered: all that is in the tote leaves the house."""
+    units = {line.line_id: line.quantity for line in picked}
+    lines = tuple(
+        replace(line, over=max(0, units.get(line.line_id, 0) - line.quantity))
+        for line in group.group.lines
+    )
+    return replace(group, group=replace(group.group, lines=lines))
 
 
 def _shorted(
@@ -706,7 +720,7 @@ def evolve(order: Order, event: Event) -> Order:  # noqa: C901, PLR0911, PLR0912
             )
         case StepStarted(_, group, step):
             progress = order.groups[group.group_id]
-            return _put(order, replace(progress, place=_place_of(progress, step)))
+            return _put(order, replace(progress, group=group, place=_place_of(progress, step)))
         case StepCompleted(_, group_id, step):
             progress = order.groups[group_id]
             return _put(order, replace(progress, place=_place_of(progress, step) + 1))

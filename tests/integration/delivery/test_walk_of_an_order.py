@@ -60,7 +60,7 @@ def delivery_of(stack: Stack) -> DeliveryGrpc:
     return DeliveryGrpc(DeliveryHandlers(host.runner, codes), codes, host.reader)
 
 
-async def place_and_accept(stack: Stack) -> OrderGrpc:
+async def place_and_accept(stack: Stack, milk: int = 2, **facts: Any) -> OrderGrpc:
     host = stack["order"]
     order = OrderGrpc(OrderHandlers(host.runner, CatalogFacts(host.reader.sql)), host.reader)
     mode = Parse((EXAMPLES / "mode_published.json").read_text(), CatalogEvent())
@@ -77,13 +77,14 @@ async def place_and_accept(stack: Stack) -> OrderGrpc:
             "temperature": "TEMPERATURE_CLASS_AMBIENT",
             "price": {"amountMinor": "100", "currency": "EUR"},
             "priceQuantity": "1",
+            **(facts if sku == "MILK" else {}),
         }
         said = ParseDict({"productUpserted": {"product": product}}, CatalogEvent())
         await stack.publish(said, f"product-{sku}")
     await stack.settle()
     choice = {"modeId": "click_and_collect", "siteId": "S1"}
     lines = [
-        {"lineId": "1", "sku": "MILK", "quantity": "2", "choice": choice},
+        {"lineId": "1", "sku": "MILK", "quantity": str(milk), "choice": choice},
         {"lineId": "2", "sku": "BREAD", "quantity": "1", "choice": choice},
     ]
     placing = {"requestId": "place", "orderId": "O1", "customerId": "C1", "lines": lines}
@@ -95,7 +96,7 @@ async def place_and_accept(stack: Stack) -> OrderGrpc:
         "sourceSiteId": "S1",
         "handoverSiteId": "S1",
         "lines": [
-            {"lineId": "1", "sku": "MILK", "quantity": "2"},
+            {"lineId": "1", "sku": "MILK", "quantity": str(milk)},
             {"lineId": "2", "sku": "BREAD", "quantity": "1"},
         ],
         "promisedAt": "2026-11-02T17:00:00Z",
@@ -114,7 +115,7 @@ async def status_of(order: OrderGrpc) -> str:
     return order_wire.OrderStatus.Name(shown.status).removeprefix("ORDER_STATUS_")
 
 
-async def pick(stack: Stack, *, bread_is_there: bool) -> None:
+async def pick(stack: Stack, *, bread_is_there: bool, milk: int = 2) -> None:
     picking = picking_of(stack)
     task_id = (
         await picking.ClaimNext(
@@ -123,7 +124,7 @@ async def pick(stack: Stack, *, bread_is_there: bool) -> None:
         )
     ).task_id
     assert task_id == "O1.1"
-    picks = [picking_wire.LinePick(action_id="a1", line_id="1", quantity=2)]
+    picks = [picking_wire.LinePick(action_id="a1", line_id="1", quantity=milk)]
     shorts = []
     if bread_is_there:
         picks.append(picking_wire.LinePick(action_id="a2", line_id="2", quantity=1))
@@ -170,6 +171,18 @@ async def test_an_order_is_picked_made_ready_and_handed_over(
     )
     await stack.settle()
     assert await status_of(order) == "COMPLETED"
+
+
+async def test_what_weighs_more_than_was_ordered_is_handed_over_whole(stack: Stack) -> None:
+    weighed = {"unit": "UNIT_GRAM", "isWeightVariable": True}
+    order = await place_and_accept(stack, milk=1_500, **weighed)
+    await pick(stack, bread_is_there=True, milk=1_540)
+    delivery = delivery_of(stack)
+    request = delivery_wire.ListHandoversRequest(site_id="S1")
+    (handover,) = (await delivery.ListHandovers(request, CONTEXT)).handovers
+    assert [(line.sku, line.quantity) for line in handover.lines] == [("MILK", 1540), ("BREAD", 1)]
+    shown = (await order.GetOrder(order_wire.GetOrderRequest(order_id="O1"), CONTEXT)).order
+    assert [line.quantity for line in shown.groups[0].group.lines] == [1500, 1]
 
 
 async def test_an_order_cancelled_while_it_is_picked_leaves_units_to_put_back(

@@ -177,7 +177,8 @@ def test_a_short_line_is_charged_for_what_was_handed_over() -> None:
     given(ORDER, *ACCEPTED).when(short).then(
         LineShorted("O-1.1", "1", "MILK", 6, 4, "NOT_FOUND", 3)
     )
-    history = after(short, short, PICKED_1, READY_1, HANDED_1)
+    picked = replace(PICKED_1, lines=(ReachedLine("1", 4, "NOT_FOUND"),))
+    history = after(short, short, picked, READY_1, HANDED_1)
     started = [e.group.lines for e in history if isinstance(e, StepStarted)]
     assert started[-2] == (GroupLine("1", "MILK", 4),)
     captured = [e for e in history if isinstance(e, PaymentCaptured)]
@@ -199,6 +200,26 @@ def test_more_weight_than_ordered_is_not_billed() -> None:
     heavy = ReachMilestone("O-1.2", Milestone.HANDED_TO_CARRIER, (ReachedLine("2", 4),))
     captured = [e for e in after(PICKED_2, heavy) if isinstance(e, PaymentCaptured)]
     assert captured[0].amount_minor == 295
+
+
+def test_more_weight_than_ordered_leaves_the_house_with_the_rest() -> None:
+    heavy = ReachMilestone("O-1.1", Milestone.PICKED, (ReachedLine("1", 7),))
+    weighed = replace(COLLECTED, lines=(GroupLine("1", "MILK", 6, over=1),))
+    given(ORDER, *ACCEPTED).when(heavy).then(
+        StepCompleted(WHO, "O-1.1", PICKING), StepStarted(WHO, weighed, STAGING)
+    )
+    handed = ReachMilestone("O-1.1", Milestone.HANDED_OVER, (ReachedLine("1", 7),))
+    history = after(heavy, READY_1, handed)
+    assert [e.group for e in history if isinstance(e, StepStarted)][-1] == weighed
+    captured = [e for e in history if isinstance(e, PaymentCaptured)]
+    assert captured[0].delivered == (DeliveredLine("1", "MILK", 6, 499),)
+
+
+def test_what_is_weighed_after_a_short_counts_from_what_was_left() -> None:
+    short = NoteShort("O-1.1", "1", 4, "NOT_FOUND", 3)
+    heavy = ReachMilestone("O-1.1", Milestone.PICKED, (ReachedLine("1", 3, "NOT_FOUND"),))
+    started = [e.group for e in after(short, heavy) if isinstance(e, StepStarted)]
+    assert started[-1].lines == (GroupLine("1", "MILK", 2, over=1),)
 
 
 def test_a_group_with_nothing_left_is_completed_at_once() -> None:

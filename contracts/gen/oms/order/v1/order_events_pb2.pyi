@@ -349,7 +349,9 @@ Global___OrderRefused: _TypeAlias = OrderRefused  # noqa: Y015
 
 @_typing.final
 class GroupStepStarted(_message.Message):
-    """A group entered a step of its mode."""
+    """A group entered a step of its mode. Its lines hold what is left to do; once it is picked, what is
+    in the totes: of goods whose weight varies that may be more than was ordered, and is not charged.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
