@@ -21,6 +21,7 @@ _BATCH_TIMERS = 500
 _BATCH_EVENTS = 1_000
 _LONGEST_PAUSE_S = 5.0
 _MOST_TRIES = 5
+_MOST_RACES = 20
 
 
 class Timers:
@@ -48,6 +49,8 @@ class Timers:
         self._task: asyncio.Task[None] | None = None
         self._has_left_some = False
         self._contended: set[str] = set()
+        # What the last unit of work took.
+        self._taken: list[str] = []
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="timers")
@@ -85,16 +88,19 @@ class Timers:
 
     async def fire_due_singly(self) -> int:
         """Fire one timer after the other, so that one failure holds up no other."""
-        fired = 0
+        fired = races = 0
         while fired < _BATCH_TIMERS:
             try:
                 taken = await self._fire(1)
             except ConcurrentAppend:
+                races += 1
+                if races == _MOST_RACES:
+                    break
                 continue
             except Exception as error:
-                if is_outage(error):
+                if is_outage(error) or not self._taken:
                     raise
-                await self._note_failure(error)
+                await self._note_failure(self._taken, error)
                 taken = 1
             if not taken:
                 break
@@ -103,6 +109,7 @@ class Timers:
 
     async def _fire(self, limit: int) -> int:
         home = self._home
+        self._taken = []
         # Streams over which a race was lost are waited for in line from then on: under a storm of
         # timers, those who write the same streams all the time would lose every race, or win it.
         async with (
@@ -117,6 +124,7 @@ class Timers:
             try:
                 async with connection.transaction():
                     rows = await self._take(connection, now, limit)
+                    self._taken = [row["timer_id"] for row in rows]
                     self._has_left_some = False
                     for n, row in enumerate(rows):
                         if len(work.events) >= _BATCH_EVENTS:
@@ -156,16 +164,16 @@ class Timers:
             )
         )
 
-    async def _note_failure(self, error: Exception) -> None:
-        """Count a failed try of the oldest due timer, move it back, and give up after the last."""
-        _log.error("a timer failed", exc_info=error)
+    async def _note_failure(self, timer_ids: Sequence[str], error: Exception) -> None:
+        """Count a failed try, move the timer back from now on, and give it up after the last."""
+        _log.error("timer %s failed", ", ".join(timer_ids), exc_info=error)
         await self._home.database.sql.execute(
             "UPDATE timers SET attempts = attempts + 1,"
-            " due_at = due_at + interval '1 second' * 2 ^ attempts,"
+            " due_at = greatest(due_at, $1) + interval '1 second' * 2 ^ attempts,"
             " failed = CASE WHEN attempts + 1 >= $2 THEN $3 END"
-            " WHERE timer_id = (SELECT timer_id FROM timers WHERE due_at <= $1 AND failed IS NULL"
-            " ORDER BY due_at, timer_id LIMIT 1)",
+            " WHERE timer_id = ANY($4)",
             *(self._home.clock.now(), _MOST_TRIES, f"{type(error).__name__}: {error}"[:2000]),
+            timer_ids,
         )
 
 
