@@ -151,13 +151,17 @@ def claim_bus(data_home: Path, bus: str) -> None:
     """
     file = data_home / "bus"
     is_used = (data_home / "postgres").exists()
-    before = file.read_text().strip() if file.exists() else ("local" if is_used else bus)
+    noted = file.read_text().strip() if file.exists() else ""
+    before = noted or ("local" if is_used else bus)
     if before != bus:
         raise AlreadyRunning(
             f"the feeds of {data_home} go over the bus {before!r}, not {bus!r}, and would be torn"
             " apart: set OMS_DATA_HOME to another folder, or OMS_BUS to what it was"
         )
-    file.write_text(bus)
+    if noted != bus:
+        fresh = file.with_suffix(".new")
+        fresh.write_text(bus)
+        fresh.replace(file)
 
 
 class Embedded:

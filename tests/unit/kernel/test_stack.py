@@ -63,8 +63,10 @@ def test_a_state_that_cannot_be_read_is_none(tmp_path: Path, text: str) -> None:
 
 
 def test_the_feeds_of_a_folder_go_one_way(tmp_path: Path) -> None:
+    (tmp_path / "bus").touch()  # a first start was cut off
     claim_bus(tmp_path, "kafka")
     claim_bus(tmp_path, "kafka")
+    assert (tmp_path / "bus").read_text() == "kafka"
     with pytest.raises(AlreadyRunning, match="OMS_DATA_HOME"):
         claim_bus(tmp_path, "local")
 
