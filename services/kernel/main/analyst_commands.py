@@ -26,7 +26,7 @@ from services.kernel.main.console import (
     print_line,
     print_rows,
 )
-from services.kernel.main.export import FORMATS, CannotExport, Exported, Request, settled
+from services.kernel.main.export import FORMATS, CannotExport, Exported, Request, begun, settled
 from services.kernel.main.export import export as exporting
 from services.kernel.main.feed_directory import feeds, read_model_named, topic_named, topic_settings
 from services.kernel.main.reading import (
@@ -159,6 +159,11 @@ def export(
         complain(f"no format {chosen!r}: --format {', '.join(FORMATS)}")
         raise typer.Exit(EXIT_USAGE)
     period = settled(output, Period(_moment(since), _moment(until) if until else None))
+    if began := begun(output):
+        complain(
+            f"going on with the export to {output} that began {began}, with the period and the end"
+            f" of that time; remove the folder {output}.partial to begin anew"
+        )
     on_bus = bus_of(KernelSettings()).bus == "kafka" and not from_store
     names = _named(event, [topic])
     request = Request(topic, chosen, since, until, tenant, names, "bus" if on_bus else "store")
@@ -167,7 +172,10 @@ def export(
         settings = KernelSettings()
         async with reading([topic], period, settings, from_store=from_store) as readers:
             with bar(f"exporting {topic}") as progress:
-                return await exporting(readers[0], request, period, output, progress, complain)
+                return await exporting(
+                    *(readers[0], request, period, output, progress, complain),
+                    now=SystemClock().now(),
+                )
 
     try:
         done = _run(work())

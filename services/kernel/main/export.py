@@ -19,7 +19,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
-from services.kernel.adapters.export_files import TEXT_FORMATS, TableFiles, whole
+from services.kernel.adapters.export_files import TEXT_FORMATS, TableFiles, sync_folder, whole
 from services.kernel.adapters.feed_columns import Column, FeedTable
 from services.kernel.adapters.feed_contracts import contract_of, decoded
 from services.kernel.application.reading import FeedReader, Gone, Period, Place, is_at, steps
@@ -87,6 +87,18 @@ def settled(target: Path, period: Period) -> Period:
     )
 
 
+def begun(target: Path) -> str:
+    """Return when the export began that the same command would go on with; empty: there is none.
+
+    Whoever asks for the last day, and gets that of an export that was killed last week, must know.
+    """
+    file = _folder_of(target) / _NOTE
+    if not file.exists():
+        return ""
+    began: str = json.loads(file.read_text()).get("began", "")
+    return began or "at an unknown time"
+
+
 async def export(
     reader: FeedReader,
     request: Request,
@@ -95,6 +107,7 @@ async def export(
     progress: Progress,
     unreadable: Callable[[str], None],
     *,
+    now: datetime,
     segment_rows: int = _SEGMENT_ROWS,
 ) -> Exported:
     """Write the events of a feed to a file; go on where an earlier try ended.
@@ -106,6 +119,7 @@ async def export(
         target: The file; must not be there.
         progress: Told now and then.
         unreadable: Told of what is no event.
+        now: When it is asked for.
         segment_rows: About so many rows are lost by a kill.
 
     Raises:
@@ -118,7 +132,7 @@ async def export(
     files = files_of(request.format, table.columns)
     wanted = Wanted(tenant=request.tenant, names=request.names)
     with _folder(target) as folder:
-        note = await _note(reader, request, period, folder)
+        note = await _note(reader, request, period, folder, now)
         begins, end = _place(note["begins"]), _place(note["end"])
         place = _place(note["place"])
         resumed_rows = note["rows"]
@@ -144,6 +158,10 @@ async def export(
         segments = [_segment(folder, n) for n in range(note["segments"])]
         with whole(target) as arriving:
             files.join(segments, arriving)
+        # First: a folder with a note is gone on with, and once the file is elsewhere, the next
+        # export of that name would be this one again.
+        (folder / _NOTE).unlink()
+        sync_folder(folder)
     shutil.rmtree(folder)
     return Exported(note["rows"], note["unreadable"], resumed_rows)
 
@@ -191,7 +209,7 @@ def _folder_of(target: Path) -> Path:
 
 
 async def _note(
-    reader: FeedReader, request: Request, period: Period, folder: Path
+    reader: FeedReader, request: Request, period: Period, folder: Path, now: datetime
 ) -> dict[str, Any]:
     file = folder / _NOTE
     asked = json.loads(json.dumps(asdict(request)))
@@ -213,6 +231,7 @@ async def _note(
     end = {part: (max(at, begins[part][0]), 0) for part, (at, _) in end.items()}
     note = {
         "request": asked,
+        "began": now.isoformat(timespec="seconds"),
         "period": [at and at.isoformat() for at in (period.since, period.until)],
         "begins": begins,
         "end": end,

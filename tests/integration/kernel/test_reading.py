@@ -182,7 +182,9 @@ async def test_an_export_from_the_broker_goes_on_after_a_kill(
     async def exporting(progress: Callable[[int, int], None]) -> Exported:
         async with reading([FEED], Period(), KernelSettings()) as readers:
             return await export(
-                readers[0], request, Period(), target, progress, lambda _: None, segment_rows=1
+                *(readers[0], request, Period(), target, progress, lambda _: None),
+                now=NOON,
+                segment_rows=1,
             )
 
     class Killed(Exception):

@@ -29,7 +29,14 @@ from services.kernel.adapters.feed_contracts import contract_of, decoded
 from services.kernel.application.feeds import Envelope
 from services.kernel.application.reading import Gone, Period
 from services.kernel.main import export as module
-from services.kernel.main.export import CannotExport, Exported, Request, export, settled
+from services.kernel.main.export import (
+    CannotExport,
+    Exported,
+    Request,
+    begun,
+    export,
+    settled,
+)
 from services.kernel.main.feed_directory import feeds
 from tests.support.feed_of import NOON, FeedOf, envelope
 
@@ -76,6 +83,7 @@ async def exported(
         target,
         lambda *_: None,
         told.append,
+        now=NOON,
         segment_rows=segment_rows,
     )
     assert len(told) == done.unreadable
@@ -238,12 +246,31 @@ async def test_two_hours_ago_is_when_it_began(
     with pytest.raises(Killed):
         await export(
             FeedOf(some(9), period=first), a_request(since="2h"), first, target,
-            lambda *_: None, lambda _: None, segment_rows=1,
+            lambda *_: None, lambda _: None, now=NOON, segment_rows=1,
         )  # fmt: skip
     killing(0)
     later = Period(NOON + timedelta(hours=1), None)
     assert settled(target, later) == first
     assert settled(tmp_path / "another.jsonl", later) == later
+    assert begun(target) == "2026-01-02T12:00:00+00:00"
+    assert begun(tmp_path / "another.jsonl") == ""
+
+
+async def test_what_is_left_of_a_finished_export_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while it clears up; its file is carried away, and a day later there is more."""
+    target = tmp_path / "order.jsonl"
+
+    def die(_: Path) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", die)
+        with pytest.raises(Killed):
+            await exported(FeedOf(some(9)), target)
+    target.rename(tmp_path / "of-yesterday.jsonl")
+    assert (await exported(FeedOf(some(12)), target)).rows == 12
 
 
 async def test_another_export_of_the_same_name_is_not_mixed_in(
