@@ -80,15 +80,18 @@ class Calendar:
             if len(self._days) >= _MAX_DAYS_KNOWN:
                 self._days.clear()
             midnight = datetime(day.year, day.month, day.day, tzinfo=self._zone)
-            known = self._days[day] = tuple(
-                (
-                    (midnight + timedelta(minutes=opens)).astimezone(UTC),
-                    (midnight + timedelta(minutes=closes)).astimezone(UTC),
-                )
-                for opens, closes in sorted(
-                    (each.opens_minute, each.closes_minute)
-                    for each in self._hours
-                    if each.weekday == day.isoweekday() and each.opens_minute < each.closes_minute
-                )
-            )
+            spans: list[Span] = []
+            for opens_minute, closes_minute in sorted(
+                (each.opens_minute, each.closes_minute)
+                for each in self._hours
+                if each.weekday == day.isoweekday()
+            ):
+                opens = (midnight + timedelta(minutes=opens_minute)).astimezone(UTC)
+                closes = (midnight + timedelta(minutes=closes_minute)).astimezone(UTC)
+                # A local time that the clocks skip lies behind those that follow it.
+                if spans:
+                    opens = max(opens, spans[-1][1])
+                if opens < closes:
+                    spans.append((opens, closes))
+            known = self._days[day] = tuple(spans)
         return known

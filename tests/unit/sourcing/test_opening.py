@@ -32,6 +32,17 @@ def test_nine_is_nine_on_both_sides_of_the_clock_change() -> None:
     assert sundays.next_open(at(22, 0)) == at(22, 8)
 
 
+def test_hours_that_the_clocks_skip_are_worked_once_or_not_at_all() -> None:
+    night = (Hours(7, 0, 150), Hours(7, 150, 180), Hours(7, 200, 600))  # 2:30 to 3:00 is skipped
+    sunday = Calendar("Europe/Paris", night)
+    assert sunday.after_work(at(28, 23), timedelta(hours=3)) == at(29, 2)
+    assert sunday.after_work(at(28, 23), timedelta(hours=9)) == at(29, 8)
+    for minutes in range(0, 9 * 60, 10):
+        start = at(28, 23) + timedelta(minutes=minutes)
+        assert sunday.next_open(start) == start
+        assert sunday.after_work(start, timedelta(0)) == start
+
+
 def test_a_site_that_never_opens_for_long_enough_promises_nothing() -> None:
     never = Calendar("Europe/Paris", (Hours(1, 600, 600),))
     assert never.next_open(at(2, 5)) is None
