@@ -1,6 +1,6 @@
 """What can be asked of sourcing: plan an order, plan it again, stop planning."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.kernel.application.work import Work
@@ -29,6 +29,11 @@ class Decisions:
 
     policy: Policy
     spoken_for: SpokenFor
+
+    def begin(self, tenant: str, order_ids: Iterable[str]) -> None:
+        """Forget what an earlier try of a batch spoke for: it came to nothing, or was kept."""
+        for order_id in order_ids:
+            self.spoken_for.forget(tenant, order_id)
 
     async def place(
         self, work: Work, order_id: str, lines: tuple[Line, ...], currency: str, view: View

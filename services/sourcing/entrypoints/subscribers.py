@@ -92,6 +92,7 @@ class Subscribers:
                     wanted = skus.setdefault(envelope.tenant, set())
                     wanted.update(line.sku for line in event.order_placed.lines)
                     order_id = event.order_placed.order_id
+                    self._decisions.begin(envelope.tenant, [order_id])
                 case "order_accepted":
                     order_id = event.order_accepted.order_id
                 case "order_cancelled":

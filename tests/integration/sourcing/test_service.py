@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,15 +12,19 @@ from oms.order.v1 import order_events_pb2 as order
 from oms.sourcing.v1 import sourcing_service_pb2 as wire
 from oms.stock_ledger.v1 import stock_ledger_events_pb2 as ledger
 
+from services.kernel.application.work import Work
 from services.kernel.domain.errors import Invalid, NotFound
 from services.kernel.entrypoints.calls import CALLER, Caller
+from services.sourcing.application.handlers import Decisions
+from services.sourcing.application.spoken_for import SpokenFor
 from services.sourcing.domain.policy import Policy
-from services.sourcing.domain.sourcing_decision import PlanDecided, PlanRejected
+from services.sourcing.domain.sourcing_decision import DECISION, PlanDecided, PlanRejected
 from services.sourcing.entrypoints.grpc_server import SourcingGrpc
+from services.sourcing.entrypoints.subscribers import Subscribers
 from services.sourcing.read_models import receipts
 from services.sourcing.read_models.network_view import NetworkView, named_by_content
 from services.sourcing.read_models.stock_view import shelves
-from tests.support.stack import TENANT, Stack, running
+from tests.support.stack import TENANT, Stack, a_cause, running
 
 pytestmark = pytest.mark.stack
 
@@ -203,6 +207,36 @@ def _grpc(stack: Stack) -> SourcingGrpc:
     policy = named_by_content(Policy())
     host: Any = stack["sourcing"]
     return SourcingGrpc(host.reader, _Clock(), NetworkView(policy), policy)
+
+
+async def test_a_batch_that_is_tried_again_does_not_plan_around_its_first_try(
+    stack: Stack,
+) -> None:
+    """What it spoke for then came to nothing; a repeat goes to the same shelf."""
+    await _stock(stack, "S1", 4, 1)
+    changed = ledger.StockChanged(site_id="S2", sku="milk", free=9, version=1)
+    any_envelope = await stack.publish(
+        ledger.StockLedgerEvent(stock_changed=changed), "stock-S2|milk"
+    )
+    await stack.settle()
+    host = stack["sourcing"]
+    decisions = Decisions(Policy(), SpokenFor(timedelta(minutes=1), 100))
+    subscribers = Subscribers(decisions, NetworkView(named_by_content(Policy())))
+    placed = [(_placed(order_id, 2), any_envelope) for order_id in ("O1", "O2")]
+    tries: list[list[str]] = []
+
+    async def batch(work: Work) -> None:
+        await subscribers.prepare_orders(placed, work)
+        for event, envelope in placed:
+            await subscribers.hear_order(event, envelope, work)
+        plans = [(await work.state(DECISION, order_id)).state for order_id in ("O1", "O2")]
+        tries.append([plan.groups[0].source_site_id for plan in plans])
+        raise LookupError("this try is lost")
+
+    for number in range(2):
+        with pytest.raises(LookupError):
+            await host.runner.execute(a_cause(f"try-{number}"), batch)
+    assert tries == [["S1", "S1"], ["S1", "S1"]]
 
 
 async def test_receipts_are_read_and_replayed(stack: Stack) -> None:
