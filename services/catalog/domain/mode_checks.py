@@ -151,6 +151,17 @@ def _cancellation_faults(steps: Sequence[Step]) -> Iterator[Fault]:
                 "is true on a step that gives the goods away",
                 "clear it: the cut-off comes before",
             )
+        elif step.is_cancellable and _next_fact(steps[i:]) in CAPTURES:
+            yield Fault(
+                f"steps[{i}].cancellable",
+                "is true on a step that giving the goods away may pass over",
+                "clear it: goods and cancellation would cross, and nobody would pay",
+            )
+
+
+def _next_fact(steps: Sequence[Step]) -> Milestone | None:
+    """Return the first milestone that nothing passes over."""
+    return next((step.completes_on for step in steps if not step.is_optional), None)
 
 
 def _capture_faults(steps: Sequence[Step]) -> Iterator[Fault]:

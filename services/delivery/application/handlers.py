@@ -46,6 +46,11 @@ class DeliveryHandlers:
         digest = self.codes.digest_of(cause.tenant, group_id, pickup_code)
 
         async def use_case(work: Work) -> int:
+            if (await work.state(SHIPMENT, group_id)).state.phase is not shipment.Phase.UNKNOWN:
+                raise Rejected(
+                    handover.Refusal.STEP_CONFLICT,
+                    "a carrier takes this group to the customer; nobody collects it here",
+                )
             command = HandOver(work.cause.command_id, is_right, work.now, digest)
             return await _change_handover(work, group_id, command)
 

@@ -176,6 +176,25 @@ async def test_wrong_codes_are_counted_although_they_are_refused(
     await hand_over(delivery, "at-last", code)
 
 
+async def test_what_a_carrier_takes_is_not_handed_over_at_the_counter(
+    stack: Stack, delivery: DeliveryGrpc
+) -> None:
+    """A mode may have goods made ready for a carrier: the goods leave once."""
+    await start(stack, "READY")
+    await ready(delivery)
+    code = await code_of(delivery)
+    await start(stack, "HANDED_TO_CARRIER")
+    with pytest.raises(Rejected, match="STEP_CONFLICT: a carrier"):
+        await hand_over(delivery, "over", code)
+    with pytest.raises(Rejected, match="STEP_CONFLICT: a carrier"):
+        await hand_over(delivery, "guess", wrong_of(code))
+    taken = wire.HandToCarrierRequest(request_id="van", group_id="O1.1", carrier_id="van-7")
+    await delivery.HandToCarrier(taken, CONTEXT)
+    assert [event.WhichOneof("event") for event in await public(stack)] == [
+        *("ready_for_pickup", "handed_to_carrier")
+    ]
+
+
 async def test_guessing_under_one_request_id_learns_nothing(
     stack: Stack, delivery: DeliveryGrpc, clock: SetClock
 ) -> None:

@@ -90,6 +90,13 @@ TO = ChoiceKind.DESTINATION
             "steps[3].cancellable",
         ),
         (
+            of(
+                *(CONFIRMED, PICKING, replace(STAGING, is_cancellable=True)),
+                *(replace(ARRIVAL, is_cancellable=True), HANDOVER),
+            ),
+            "steps[3].cancellable",
+        ),
+        (
             of(CONFIRMED, PICKING, STAGING, replace(ARRIVAL, is_optional=False), HANDOVER),
             "steps[3].optional",
         ),

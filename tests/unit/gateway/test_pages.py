@@ -147,6 +147,18 @@ async def test_nobody_comes_to_where_a_carrier_takes_it_over() -> None:
     assert "GetSite" not in [call.method for call in fakes.calls]
 
 
+async def test_who_does_not_collect_is_shown_no_code() -> None:
+    """A mode may have goods made ready for a carrier."""
+    shown = an_order(completed=3)
+    steps = shown.order.groups[0].steps
+    steps[-1].step.completes_on = common.MILESTONE_DELIVERED
+    fakes = fakes_with(shown)
+    async with gateway(fakes) as http:
+        page = await http.get(PAGE)
+    assert "481516" not in page.text
+    assert not [call for call in fakes.calls if call.method == "GetPickupCode"]
+
+
 async def test_before_ready_there_is_no_code_and_a_handover_is_told_only_when_done() -> None:
     fakes = fakes_with(an_order(completed=1))
     async with gateway(fakes) as http:

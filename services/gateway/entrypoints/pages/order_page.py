@@ -63,7 +63,7 @@ class Reader:
 
 def awaits_collection(group: order.OrderGroupView) -> bool:
     """Return whether the group stands ready for its customer, so that he needs the code."""
-    if group.is_completed:
+    if group.is_completed or not hands_over(group):
         return False
     return any(
         one.step.completes_on == common.MILESTONE_READY and one.state == order.STEP_STATE_COMPLETED
