@@ -52,6 +52,7 @@ class Minder:
         self._changed = changed
         self._is_held = is_held
         self._child: asyncio.subprocess.Process | None = None
+        self._making = asyncio.Lock()
         self._is_stopping = False
         self._was_ever_ready = False
         self.ready = asyncio.Event()
@@ -74,9 +75,11 @@ class Minder:
                 continue
             loop = asyncio.get_running_loop()
             async with gate:
-                if self._is_over():
-                    break
-                child = await self._start()
+                # Who stops it in this moment waits for what there will be to stop.
+                async with self._making:
+                    if self._is_over():
+                        break
+                    child = await self._start()
                 await self._until_ready(child)
             ready_at = loop.time()
             code = await self._until_gone(child)
@@ -106,7 +109,8 @@ class Minder:
     async def stop(self, within_s: float) -> bool:
         """Ask the process to end; kill it when it does not. Tell whether it ended by itself."""
         self._is_stopping = True
-        child = self._child
+        async with self._making:
+            child = self._child
         if child is None or child.returncode is not None:
             return True
         self._tell(states.STOPPING)
