@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import count
 
 from services.kernel.application.runner import Runner
 from services.kernel.application.work import Send, Versioned, Work
@@ -275,7 +276,8 @@ def _check_version(version: int, expected_version: int, what: str) -> None:
 def lines_of(basket: baskets.Basket) -> tuple[RequestedLine, ...]:
     """Return a basket's lines as an order takes them: one per part, the unchosen rest last.
 
-    A line wanted in one way keeps its id; the parts of a split one are numbered after it.
+    A line wanted in one way keeps its id; the parts of a split one are numbered after it, past
+    the numbers that make another line's id.
     """
     lines: list[RequestedLine] = []
     for line in basket.lines.values():
@@ -283,7 +285,9 @@ def lines_of(basket: baskets.Basket) -> tuple[RequestedLine, ...]:
         wanted: list[tuple[int, Choice | None]] = [(p.quantity, p.choice) for p in line.parts]
         if rest > 0:
             wanted.append((rest, None))
-        for number, (quantity, choice) in enumerate(wanted, start=1):
-            line_id = line.line_id if len(wanted) == 1 else f"{line.line_id}.{number}"
+        numbered = (f"{line.line_id}.{number}" for number in count(1))
+        part_ids = (part_id for part_id in numbered if part_id not in basket.lines)
+        for quantity, choice in wanted:
+            line_id = line.line_id if len(wanted) == 1 else next(part_ids)
             lines.append(RequestedLine(line_id, line.sku, quantity, choice))
     return tuple(lines)

@@ -223,11 +223,12 @@ def _add(command: AddLine, basket: Basket) -> Sequence[Event]:
     parts = (Part(command.quantity, choice),) if choice else ()
     known = basket.lines.get(command.line_id)
     if known is not None:
-        if (known.sku, known.quantity) == (command.sku, command.quantity):
+        is_same = (known.sku, known.quantity) == (command.sku, command.quantity)
+        if is_same and (command.choice is None or known.parts == parts):
             return []
         raise Rejected(
             Refusal.IDEMPOTENCY_MISMATCH,
-            f"line {command.line_id} holds another product or quantity",
+            f"line {command.line_id} holds another product, quantity or choice; change it instead",
         )
     if len(basket.lines) >= MAX_LINES:
         raise Rejected(Refusal.BASKET_FULL, f"a basket has at most {MAX_LINES} lines")

@@ -166,6 +166,8 @@ class OrderGrpc(rpc.OrderServiceServicer):
     async def GetOrder(self, request: wire.GetOrderRequest, context: Any) -> wire.GetOrderResponse:
         order_id = requests.order_id_of(request.order_id)
         entries = await self._entries(order_id, 0, request.min_version)
+        if len(entries) == order_timeline.MOST_ENTRIES:
+            entries = await self._all(order_id)
         detail = detail_of([entry.fact for entry in entries])
         return wire.GetOrderResponse(order=answers.order_shown(order_id, detail))
 
@@ -310,7 +312,7 @@ class OrderGrpc(rpc.OrderServiceServicer):
             return latest
         # Another process decided: what it recorded is in the read models, if not in our cache.
         await self._reader.at_least(stream, version)
-        entries = await self._after(order_id, 0)
+        entries = await self._all(order_id)
         detail = detail_of([entry.fact for entry in entries])
         return Versioned(detail.order, detail.version)
 
@@ -333,6 +335,11 @@ class OrderGrpc(rpc.OrderServiceServicer):
         if not entries and not await self._catches_up(stream):
             raise NotFound("order", order_id)
         return entries or await self._after(order_id, after, limit)
+
+    async def _all(self, order_id: str) -> list[Entry]:
+        return await order_timeline.entries_of(
+            self._reader.sql, tenant=caller().tenant, order_id=order_id
+        )
 
     async def _after(
         self, order_id: str, version: int, limit: int = order_timeline.MOST_ENTRIES

@@ -97,6 +97,21 @@ async def entries_after(
     ]
 
 
+async def entries_of(
+    sql: Sql, *, tenant: str, order_id: str, at_once: int = MOST_ENTRIES
+) -> list[Entry]:
+    """Return all that happened to an order: a part of it would show another order."""
+    entries: list[Entry] = []
+    while True:
+        version = entries[-1].fact.version if entries else 0
+        page = await entries_after(
+            sql, tenant=tenant, order_id=order_id, version=version, limit=at_once
+        )
+        entries += page
+        if len(page) < at_once:
+            return entries
+
+
 def decode(kind: str, body: str) -> order.Event:
     """Return the event of a row."""
     event: order.Event = _DECODERS[kind].decode(body)

@@ -76,6 +76,18 @@ async def test_an_order_is_shown_the_same_however_its_events_are_batched(stack: 
     assert row.refunded_minor == 120
 
 
+async def test_an_order_of_many_events_is_read_whole_page_by_page(stack: Stack) -> None:
+    sql = stack["order"].database.sql
+    life = recorded("order-O-1", a_life())
+    await order_timeline.project(life, sql)
+    for at_once in (1, len(life) - 1, len(life), len(life) + 1):
+        entries = await order_timeline.entries_of(
+            sql, tenant=TENANT, order_id="O-1", at_once=at_once
+        )
+        assert [entry.fact.event for entry in entries] == [each.event for each in life]
+    assert await order_timeline.entries_of(sql, tenant=TENANT, order_id="O-2") == []
+
+
 async def test_the_partition_of_a_line_is_exact_after_every_event(stack: Stack) -> None:
     sql = stack["order"].database.sql
     for event in recorded("order-O-1", a_life()):

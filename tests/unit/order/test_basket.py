@@ -5,6 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from services.kernel.domain.errors import Rejected
+from services.order.application.handlers import lines_of
 from services.order.domain.basket import (
     BASKET,
     AddLine,
@@ -75,6 +76,24 @@ def test_a_choice_for_all_holds_for_lines_added_later() -> None:
     given(BASKET, BEGUN, BOTTLES, chosen).when(AddLine("2", "MILK", 1)).then(
         BasketLineAdded("2", "MILK", 1, (Part(1, DRIVE),))
     )
+
+
+def test_a_line_that_is_added_again_in_another_way_is_no_repeat() -> None:
+    added = BasketLineAdded("1", "WATER", 6, (Part(6, DRIVE),))
+    given(BASKET, BEGUN, added).when(AddLine("1", "WATER", 6, DRIVE)).then_nothing()
+    given(BASKET, BEGUN, added).when(AddLine("1", "WATER", 6)).then_nothing()
+    given(BASKET, BEGUN, added).when(AddLine("1", "WATER", 6, HOME)).then_rejected(
+        Refusal.IDEMPOTENCY_MISMATCH
+    )
+
+
+def test_the_parts_of_a_split_line_take_no_other_lines_id() -> None:
+    split = BasketLineAdded("1", "WATER", 6, (Part(2, DRIVE), Part(4, HOME)))
+    other = BasketLineAdded("1.2", "MILK", 1, (Part(1, DRIVE),))
+    lines = lines_of(BASKET.fold([BEGUN, split, other]))
+    assert [(line.line_id, line.quantity) for line in lines] == [("1.1", 2), ("1.3", 4), ("1.2", 1)]
+    alone = lines_of(BASKET.fold([BEGUN, split]))
+    assert [line.line_id for line in alone] == ["1.1", "1.2"]
 
 
 def test_a_line_wanted_in_one_way_stays_so_when_its_quantity_changes() -> None:
