@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, override
 
@@ -24,6 +25,8 @@ MAX_QUANTITY = 1_000_000_000
 MAX_PAGE = 200
 DEFAULT_PAGE = 50
 MAX_REASON = 200
+# A zero byte fits into an event and into no table: what is recorded with one stops a read model.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 SCOPES = {
     f"/oms.returns.v1.ReturnsService/{method}": scope
@@ -133,8 +136,8 @@ class ReturnsGrpc(rpc.ReturnsServiceServicer):
             raise Invalid(("amount_minor", "must not be negative"))
         if request.preview_version < 1:
             raise Invalid(("preview_version", "must be that of a preview"))
-        if len(request.reason) > MAX_REASON:
-            raise Invalid(("reason", f"must have at most {MAX_REASON} characters"))
+        if len(request.reason) > MAX_REASON or _CONTROL.search(request.reason):
+            raise Invalid(("reason", f"must be at most {MAX_REASON} characters, none of control"))
         version = await self._handlers.validate(
             cause(request.request_id),
             identifier(request.return_id, "return_id"),

@@ -99,7 +99,7 @@ async def _project_one(recorded: Recorded[return_case.Event], sql: Sql) -> None:
                 *key,
                 event.amount_minor,
                 event.clerk_id,
-                event.reason,
+                event.reason.replace("\0", ""),  # refused by now; no table can hold one
             )
         case _:
             assert_never(event)

@@ -152,6 +152,20 @@ async def test_two_cases_at_once_cannot_return_the_same_unit(
     assert len(cases.returns) == 1
 
 
+async def test_a_reason_that_no_table_can_hold_is_refused(
+    stack: Stack, returns: ReturnsGrpc
+) -> None:
+    await deliver(stack)
+    await returns.OpenReturn(opening("R1"), CONTEXT)
+    await returns.InspectReturn(inspecting("R1"), CONTEXT)
+    for reason in ("a\0b", "a\nb", "\x1b[2J"):
+        with pytest.raises(Invalid, match="reason"):
+            await returns.ValidateRefund(validating("R1", 333, reason=reason), CONTEXT)
+    validated = await returns.ValidateRefund(validating("R1", 333, reason="abîmé\u00a0!"), CONTEXT)
+    request = wire.GetReturnRequest(return_id="R1", min_version=validated.version)
+    assert (await returns.GetReturn(request, CONTEXT)).return_case.reason == "abîmé\u00a0!"
+
+
 async def test_a_redelivered_message_counts_once(stack: Stack, returns: ReturnsGrpc) -> None:
     await deliver(stack)
     await deliver(stack)
