@@ -70,7 +70,7 @@ class Tail:
         codec: Names to classes.
         followers: Who gets the events.
         poll_s: How often to look when nobody wakes us.
-        lost: Called the moment that the connection which holds the lock breaks.
+        lost: Called the moment that the connection which holds the lock breaks, or cannot be made.
     """
 
     def __init__(
@@ -134,9 +134,15 @@ class Tail:
     async def _leadership(self) -> AsyncIterator["asyncio.Task[None]"]:
         """Wait for the lock, hold it for the block; the task given fails when it is lost."""
         limits = self._database.limits
-        connection = await asyncpg.connect(
-            self._dsn, timeout=limits.acquire_s, command_timeout=limits.statement_s
-        )
+        try:
+            connection = await asyncpg.connect(
+                self._dsn, timeout=limits.acquire_s, command_timeout=limits.statement_s
+            )
+        except Exception:
+            # It went away before anybody here could notice it by a connection.
+            if self._lost is not None:
+                self._lost()
+            raise
         watch: asyncio.Task[None] | None = None
         if self._lost is not None:
             connection.add_termination_listener(self._broken)

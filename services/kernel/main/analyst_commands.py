@@ -217,9 +217,18 @@ def replay(
     from_store: FromStore = False,
 ) -> None:
     """Read what happened from the beginning, into something new, without any other effect."""
+    narrowed = since != "beginning" or until or event or tenant
     if "." in source and not source.endswith(".events"):
+        if into or private or from_store or narrowed:
+            complain(
+                "a read model is replayed whole, into its own tables: only --schema goes with it"
+            )
+            raise typer.Exit(EXIT_USAGE)
         _replay_read_model(source, schema)
         return
+    if private and event:
+        complain("--event names public events: with --private, your function chooses")
+        raise typer.Exit(EXIT_USAGE)
     topic = _topic(source)
     if not into:
         complain("name a consumer with --into module:function")

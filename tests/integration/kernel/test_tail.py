@@ -181,3 +181,21 @@ async def test_a_follower_that_does_not_move_holds_up_no_other_and_misses_nothin
     finally:
         await tail.stop()
         await database.close()
+
+
+async def test_a_server_that_is_away_when_the_log_is_to_be_followed_is_told_as_lost(
+    postgres_dsn: str,
+) -> None:
+    """It may have died between the reading of the watermarks and this: they are read again."""
+    dsn = await a_database(postgres_dsn)
+    database = await Database.open(dsn, Limits(pool_size=1))
+    lost = asyncio.Event()
+    nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
+    tail = Tail(database, nowhere, toy.CODEC, [Relay()], poll_s=0.05, lost=lost.set)
+    tail.start()
+    try:
+        async with asyncio.timeout(5):
+            await lost.wait()
+    finally:
+        await tail.stop()
+        await database.close()
