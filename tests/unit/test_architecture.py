@@ -52,6 +52,7 @@ _LONG = {
     "kernel/entrypoints/grpc_guard.py": "one wrapper, in the order in which a call passes it",
     "kernel/entrypoints/grpc_errors.py": "one table, there and back",
     "kernel/__main__.py": "one function per command",
+    "kernel/main/analyst_commands.py": "one function per command",
     "catalog/entrypoints/grpc_server.py": "one method per rpc",
     "order/entrypoints/grpc_server.py": "one method per rpc",
     "picking/entrypoints/grpc_server.py": "one method per rpc",

@@ -26,7 +26,14 @@ from services.kernel.main.console import (
     print_line,
     print_rows,
 )
-from services.kernel.main.export import FORMATS, CannotExport, Exported, Request, begun, settled
+from services.kernel.main.export import (
+    FORMATS,
+    CannotExport,
+    Exported,
+    Request,
+    gone_on_with,
+    settled,
+)
 from services.kernel.main.export import export as exporting
 from services.kernel.main.feed_directory import feeds, read_model_named, topic_named, topic_settings
 from services.kernel.main.reading import (
@@ -109,8 +116,7 @@ def tail(
 ) -> None:
     """Print events as they come, decoded, one line each, until Ctrl-C."""
     if not feed and not order:
-        complain("name a feed (`oms feeds` lists them), or an order with --order")
-        raise typer.Exit(EXIT_USAGE)
+        raise _misused("name a feed (`oms feeds` lists them), or an order with --order")
     # What became of an order is asked from its beginning, a feed from now on.
     from_now = not since and not order and follow
     topics = [_topic(feed)] if feed else [one.topic for one in feeds()]
@@ -156,14 +162,10 @@ def export(
     topic = _topic(feed)
     chosen = format_ or output.suffix.removeprefix(".")
     if chosen not in FORMATS:
-        complain(f"no format {chosen!r}: --format {', '.join(FORMATS)}")
-        raise typer.Exit(EXIT_USAGE)
+        raise _misused(f"no format {chosen!r}: --format {', '.join(FORMATS)}")
     period = settled(output, Period(_moment(since), _moment(until) if until else None))
-    if began := begun(output):
-        complain(
-            f"going on with the export to {output} that began {began}, with the period and the end"
-            f" of that time; remove the folder {output}.partial to begin anew"
-        )
+    if said := gone_on_with(output):
+        complain(said)
     on_bus = bus_of(KernelSettings()).bus == "kafka" and not from_store
     names = _named(event, [topic])
     request = Request(topic, chosen, since, until, tenant, names, "bus" if on_bus else "store")
@@ -180,8 +182,7 @@ def export(
     try:
         done = _run(work())
     except CannotExport as error:
-        complain(error)
-        raise typer.Exit(EXIT_USAGE) from None
+        raise _misused(error) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         complain("stopped: the same command goes on where this one ended")
         raise typer.Exit(EXIT_FAILED) from None
@@ -219,20 +220,15 @@ def replay(
     """Read what happened from the beginning, into something new, without any other effect."""
     narrowed = since != "beginning" or until or event or tenant
     if "." in source and not source.endswith(".events"):
-        if into or private or from_store or narrowed:
-            complain(
-                "a read model is replayed whole, into its own tables: only --schema goes with it"
-            )
-            raise typer.Exit(EXIT_USAGE)
+        if into or private or narrowed:
+            raise _misused("a read model is replayed whole, into tables: --schema says which")
         _replay_read_model(source, schema)
         return
     if private and event:
-        complain("--event names public events: with --private, your function chooses")
-        raise typer.Exit(EXIT_USAGE)
+        raise _misused("--event names public events: with --private, your function chooses")
     topic = _topic(source)
     if not into:
-        complain("name a consumer with --into module:function")
-        raise typer.Exit(EXIT_USAGE)
+        raise _misused("name a consumer with --into module:function")
     period = Period(_moment(since), _moment(until) if until else None)
     wanted = Wanted(tenant=tenant, names=_named(event, [topic]))
     at_store = from_store or private
@@ -267,20 +263,24 @@ def _replay_read_model(name: str, schema: str) -> None:
         errors.print(f"{into}.{table}: {count} rows", markup=False, highlight=False)
 
 
+def _misused(why: object) -> typer.Exit:
+    """Say why a command cannot be understood; return how it ends."""
+    complain(why)
+    return typer.Exit(EXIT_USAGE)
+
+
 def _topic(name: str) -> str:
     try:
         return topic_named(name)
     except NotFound as error:
-        complain(error)
-        raise typer.Exit(EXIT_USAGE) from None
+        raise _misused(error) from None
 
 
 def _moment(text: str) -> Any:
     try:
         return moment(text, SystemClock())
     except ValueError as error:
-        complain(error)
-        raise typer.Exit(EXIT_USAGE) from None
+        raise _misused(error) from None
 
 
 def _named(names: list[str] | None, topics: list[str]) -> tuple[str, ...]:
@@ -291,8 +291,9 @@ def _named(names: list[str] | None, topics: list[str]) -> tuple[str, ...]:
         for event in feed.contract.events.values()
     }
     if unknown := sorted(set(names or ()) - known):
-        complain(f"no event {', '.join(unknown)} there (there are {', '.join(sorted(known))})")
-        raise typer.Exit(EXIT_USAGE)
+        raise _misused(
+            f"no event {', '.join(unknown)} there (there are {', '.join(sorted(known))})"
+        )
     return tuple(names or ())
 
 
@@ -300,8 +301,7 @@ def _run[T](work: Coroutine[Any, Any, T]) -> T:
     try:
         return uvloop.run(work)
     except (NothingToRead, NotFound, WrongConsumer, WrongSchema) as error:
-        complain(error)
-        raise typer.Exit(EXIT_USAGE) from None
+        raise _misused(error) from None
     except Gone as error:
         complain(error)
         raise typer.Exit(EXIT_FAILED) from None

@@ -87,16 +87,19 @@ def settled(target: Path, period: Period) -> Period:
     )
 
 
-def begun(target: Path) -> str:
-    """Return when the export began that the same command would go on with; empty: there is none.
+def gone_on_with(target: Path) -> str:
+    """Return which export the same command would go on with, as a sentence; empty: none.
 
     Whoever asks for the last day, and gets that of an export that was killed last week, must know.
     """
-    file = _folder_of(target) / _NOTE
-    if not file.exists():
+    folder = _folder_of(target)
+    if not (folder / _NOTE).exists():
         return ""
-    began: str = json.loads(file.read_text()).get("began", "")
-    return began or "at an unknown time"
+    began = json.loads((folder / _NOTE).read_text()).get("began", "at an unknown time")
+    return (
+        f"going on with the export to {target} that began {began}, with the period and the end of"
+        f" that time; remove {folder} to begin anew"
+    )
 
 
 async def export(

@@ -33,8 +33,8 @@ from services.kernel.main.export import (
     CannotExport,
     Exported,
     Request,
-    begun,
     export,
+    gone_on_with,
     settled,
 )
 from services.kernel.main.feed_directory import feeds
@@ -252,8 +252,8 @@ async def test_two_hours_ago_is_when_it_began(
     later = Period(NOON + timedelta(hours=1), None)
     assert settled(target, later) == first
     assert settled(tmp_path / "another.jsonl", later) == later
-    assert begun(target) == "2026-01-02T12:00:00+00:00"
-    assert begun(tmp_path / "another.jsonl") == ""
+    assert "that began 2026-01-02T12:00:00+00:00, with the period" in gone_on_with(target)
+    assert gone_on_with(tmp_path / "another.jsonl") == ""
 
 
 async def test_what_is_left_of_a_finished_export_is_not_gone_on_with(
