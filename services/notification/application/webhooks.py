@@ -59,7 +59,8 @@ class WebhookHandlers:
                 endpoint_id,
             )
             if known is not None:
-                if known["request_id"] != work.cause.command_id or known["url"] != url:
+                same = known["request_id"] == work.cause.command_id and known["url"] == url
+                if not same or known["state"] == "deleted":
                     raise Rejected(
                         Refusal.ID_REUSED,
                         f"webhook {endpoint_id} was registered before; choose another id",

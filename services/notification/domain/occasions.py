@@ -3,13 +3,14 @@
 Rule    one message per visible step: steps of type WORK and WAIT are told when they start (the
         customer learns that something goes on, or that it is his turn), SYSTEM, HANDOVER and
         TRANSPORT when they are completed. A hidden step is never told. A shorted line, a refusal,
-        a cancellation and a refund are always told.
+        a cancellation and a refund of anything are always told.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
+from services.kernel.domain.money import WITHOUT_MINOR_UNIT
 from services.notification.domain.message import Occasion, Text
 
 
@@ -22,9 +23,6 @@ class StepType(StrEnum):
 
 
 _TOLD_AT_START = frozenset({StepType.WORK, StepType.WAIT})
-
-# Currencies without a minor unit that shoppers see; every other one here has two digits.
-_WITHOUT_MINOR_UNIT = frozenset({"JPY", "KRW", "XAF", "XOF", "XPF"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,9 @@ def saying_of(fact: Fact) -> Saying | None:
                 Text("Votre commande est annulée.", "Your order is cancelled."),
             )
         case OrderRefunded(amount_minor, currency):
-            return Saying(Occasion.REFUNDED, _refunded(amount_minor, currency))
+            # What was worth nothing by its frozen price is no news for anybody.
+            said = Saying(Occasion.REFUNDED, _refunded(amount_minor, currency))
+            return said if amount_minor else None
         case _:
             assert_never(fact)
 
@@ -137,7 +137,7 @@ def _shorted(sku: str, picked_quantity: int) -> Text:
 
 
 def _refunded(amount_minor: int, currency: str) -> Text:
-    if currency in _WITHOUT_MINOR_UNIT:
+    if currency in WITHOUT_MINOR_UNIT:
         return Text(
             f"Un remboursement de {amount_minor} {currency} vous est accordé.",
             f"You are refunded {currency} {amount_minor}.",

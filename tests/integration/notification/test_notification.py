@@ -364,6 +364,17 @@ async def test_an_endpoint_that_breaks_our_own_code_stops_no_other(
         ].last_outcome == "failed: ZeroDivisionError"
 
 
+async def test_an_endpoint_that_was_deleted_is_not_registered_by_a_late_repeat(
+    stack: Stack, notification: NotificationGrpc
+) -> None:
+    async with endpoint() as server:
+        await register(notification, server)
+        gone = wire.DeleteWebhookRequest(request_id="gone", webhook_id="erp")
+        await notification.DeleteWebhook(gone, CONTEXT)
+        with pytest.raises(Rejected, match="IDEMPOTENCY_MISMATCH"):
+            await register(notification, server)
+
+
 async def test_a_redirect_leads_nowhere(stack: Stack, notification: NotificationGrpc) -> None:
     async with endpoint() as inner:
         async with endpoint(302, f"location: {inner.url}\r\n") as server:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 from oms.catalog.v1 import catalog_service_pb2 as catalog
+from oms.delivery.v1 import delivery_service_pb2 as delivery
 from oms.order.v1 import order_service_pb2 as order
 from oms.picking.v1 import picking_service_pb2 as picking
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as stock
@@ -116,6 +117,17 @@ async def test_an_outage_is_not_remembered_and_the_retry_is_the_same_command() -
     first, second = (call.request for call in fakes.calls)
     assert first.request_id == second.request_id
     assert first.order_id == second.order_id
+
+
+async def test_what_is_not_known_yet_may_be_known_to_the_retry() -> None:
+    """A feed may be behind: a group that is picked is known to delivery a moment later."""
+    fakes = Fakes({"MarkReady": NotFound("handover", "O-1.1")})
+    async with gateway(fakes) as http:
+        early = await http.post("/v1/groups/O-1.1:ready", json={}, headers=KEY)
+        fakes.replies["MarkReady"] = delivery.MarkReadyResponse(version=2)
+        done = await http.post("/v1/groups/O-1.1:ready", json={}, headers=KEY)
+    assert (early.status_code, done.status_code) == (404, 200)
+    assert fakes.calls[0].request.request_id == fakes.calls[1].request.request_id
 
 
 async def test_without_the_key_database_commands_still_run_under_the_same_id() -> None:

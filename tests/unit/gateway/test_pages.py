@@ -299,6 +299,11 @@ def test_amounts_are_written_as_people_do(minor: int, shown: Mapping[str, str]) 
     assert {one: amount(minor, "EUR", one) for one in shown} == shown
 
 
+def test_a_currency_without_a_minor_unit_has_no_decimals() -> None:
+    assert amount(1205, "JPY", "en") == "JPY1,205"
+    assert amount(1205, "XPF", "fr") == "1\u202f205\u00a0XPF"
+
+
 def test_quantities_and_hours_are_written_as_people_do() -> None:
     told = [quantity(n, unit, "fr") for n, unit in ((3, 1), (900, 2), (2000, 2), (1005, 3), (7, 0))]
     assert [one.replace("\u00a0", " ") for one in told] == [

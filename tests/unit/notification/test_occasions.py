@@ -75,6 +75,7 @@ def test_what_changes_the_order_is_always_told_in_both_languages(
 def test_amounts_are_written_as_shoppers_read_them() -> None:
     euros = saying_of(OrderRefunded(1205, "EUR"))
     yen = saying_of(OrderRefunded(1205, "JPY"))
+    assert saying_of(OrderRefunded(0, "EUR")) is None
     assert euros is not None
     assert yen is not None
     assert "12,05 EUR" in euros.text.fr

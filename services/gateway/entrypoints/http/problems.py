@@ -117,8 +117,9 @@ CODES: Mapping[grpc.StatusCode, tuple[str, Kind]] = {
     grpc.StatusCode.DATA_LOSS: ("INTERNAL", _FAULT),
 }
 
-# Worth another try with the same key: nothing final was said.
-PASSING = frozenset({401, 403, 408, 429, 500, 501, 502, 503, 504})
+# Worth another try with the same key: nothing final was said. What is not found may only not have
+# been heard of yet, by a service whose feeds are behind.
+PASSING = frozenset({401, 403, 404, 408, 429, 500, 501, 502, 503, 504})
 PASSING_REASONS = frozenset({"CONCURRENT_CHANGE"})
 RETRY_AFTER_S = 1
 

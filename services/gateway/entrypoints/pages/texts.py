@@ -7,6 +7,8 @@ from datetime import datetime
 from oms.common.v1 import common_pb2 as common
 from oms.common.v1.common_pb2 import LocalizedText
 
+from services.kernel.domain.money import WITHOUT_MINOR_UNIT
+
 LANGUAGES = ("fr", "en")
 _NARROW, _WIDE = "\u202f", "\u00a0"  # French thousands; before the currency sign
 _UNITS: Mapping[int, tuple[str, str]] = {
@@ -147,12 +149,13 @@ def amount(minor: int, currency: str, language: str) -> str:
     '€1,234.56'
     """
     sign = _SIGNS.get(currency, currency)
-    units, cents = divmod(abs(minor), 100)
+    is_whole = currency in WITHOUT_MINOR_UNIT
+    units, cents = divmod(abs(minor), 1 if is_whole else 100)
     minus = "-" if minor < 0 else ""
     if language == "en":
-        return f"{minus}{sign}{units:,}.{cents:02}"
+        return f"{minus}{sign}{units:,}{'' if is_whole else f'.{cents:02}'}"
     grouped = f"{units:,}".replace(",", _NARROW)
-    return f"{minus}{grouped},{cents:02}{_WIDE}{sign}"
+    return f"{minus}{grouped}{'' if is_whole else f',{cents:02}'}{_WIDE}{sign}"
 
 
 def moment(at: datetime, language: str) -> str:
