@@ -98,8 +98,9 @@ class Fulfilment:
     phase: Phase = Phase.OPEN
     plan: Planned | None = None
     hold: Held | None = None
-    replan: Replanned | None = None
-    moved_revision: int = 0
+    # New plans for some groups whose move is not known yet, and moves whose plan is not.
+    replans: tuple[Replanned, ...] = ()
+    moves: frozenset[int] = frozenset()
     accepted_revision: int = 0
     later_plans: tuple[Planned, ...] = ()
 
@@ -138,11 +139,10 @@ def react(message: Message, process: Fulfilment) -> Sequence[Command]:  # noqa: 
             instead = _with_later(process, message).held_instead
             return [ReplaceGroups((), instead.groups, instead.revision)] if instead else []
         case ((Replanned() | Moved()), Phase.ACCEPTED):
-            known = _with_replan(process, message)
-            if known.replan and known.replan.revision == known.moved_revision:
-                replan = known.replan
-                return [ReplaceGroups(replan.replaced_group_ids, replan.groups, replan.revision)]
-            return []
+            replan = _moved(_with_replan(process, message))
+            if replan is None:
+                return []
+            return [ReplaceGroups(replan.replaced_group_ids, replan.groups, replan.revision)]
         case _:
             return []
 
@@ -161,8 +161,8 @@ def evolve(process: Fulfilment, message: Message) -> Fulfilment:  # noqa: PLR091
             return _from(known, known.held_instead.revision) if known.held_instead else known
         case ((Replanned() | Moved()), Phase.ACCEPTED):
             known = _with_replan(process, message)
-            is_done = known.replan and known.replan.revision == known.moved_revision
-            return replace(known, replan=None) if is_done else known
+            moved = _moved(known)
+            return known if moved is None else _without(known, moved)
         case HoldExpired(revision), Phase.OPEN:
             if process.hold and process.hold.revision <= revision:
                 return replace(process, hold=None)
@@ -212,13 +212,22 @@ def _from(process: Fulfilment, revision: int) -> Fulfilment:
 
 
 def _with_replan(process: Fulfilment, message: Replanned | Moved) -> Fulfilment:
-    """Note the newest new plan, and the newest move: each plan is told once, and so is its move."""
+    """Note a new plan, or a move: several may be on their way, each for groups of its own."""
     match message:
-        case Replanned(revision):
-            is_news = process.replan is None or process.replan.revision < revision
-            return replace(process, replan=message) if is_news else process
+        case Replanned():
+            return replace(process, replans=(*process.replans, message))
         case Moved(revision):
-            return replace(process, moved_revision=max(revision, process.moved_revision))
+            return replace(process, moves=process.moves | {revision})
+
+
+def _moved(process: Fulfilment) -> Replanned | None:
+    """Return the plan whose move is known too: a message completes one at most."""
+    return next((one for one in process.replans if one.revision in process.moves), None)
+
+
+def _without(process: Fulfilment, moved: Replanned) -> Fulfilment:
+    replans = tuple(one for one in process.replans if one.revision != moved.revision)
+    return replace(process, replans=replans, moves=process.moves - {moved.revision})
 
 
 FULFILMENT: Process[Message, Fulfilment, Command] = Process(Fulfilment(), react, evolve)

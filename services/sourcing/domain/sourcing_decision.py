@@ -215,6 +215,14 @@ class Reuse(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Replacement:
+    """What a plan for some groups brought, by their ids, and what it took the place of."""
+
+    brought: frozenset[str]
+    replaced: tuple[PlannedGroup, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """State.
 
@@ -222,8 +230,7 @@ class Decision:
         is_closed: Nothing is planned for the order as a whole any more.
         is_over: Nor for a part of it: it was refused, cancelled or given up.
         groups: Of the plan that stands.
-        newest: Ids of the groups that the newest plan brought.
-        replaced: What the newest revision replaced, until another one comes.
+        replacements: By revision, what was planned elsewhere, until the ledger refuses to move it.
     """
 
     order_id: str = ""
@@ -233,8 +240,7 @@ class Decision:
     is_closed: bool = False
     is_over: bool = False
     groups: tuple[PlannedGroup, ...] = ()
-    newest: frozenset[str] = frozenset()
-    replaced: tuple[PlannedGroup, ...] = ()
+    replacements: Mapping[int, Replacement] = field(default_factory=dict[int, Replacement])
     corrections: Mapping[tuple[str, str], Correction] = field(
         default_factory=dict[tuple[str, str], Correction]
     )
@@ -331,15 +337,17 @@ def _elsewhere(
 
 
 def _stand_back(command: StandBack, decision: Decision) -> Sequence[Event]:
-    is_current = command.revision == decision.revision and bool(decision.replaced)
-    if decision.is_over or not is_current:
+    refused = decision.replacements.get(command.revision)
+    if decision.is_over or refused is None:
         return []  # an answer to a plan that no longer stands, or of an order that is over
     superseded = PlanSuperseded(
         command.order_id, command.revision, Cause.REFUSED, command.corrections
     )
+    decision = evolve(decision, superseded)
+    # What is back in its place; not what a plan that is under way has replaced in the meantime.
+    groups = tuple([group for group in refused.replaced if group in decision.groups])
     if not command.corrections:
         return [superseded]
-    groups, decision = decision.replaced, evolve(decision, superseded)
     return [superseded, *_elsewhere(command, decision, groups, decision.corrections)]
 
 
@@ -419,22 +427,14 @@ def evolve(decision: Decision, event: Event) -> Decision:
                 decision,
                 revision=event.revision,
                 groups=(*stay, *event.groups),
-                newest=frozenset([group.group_id for group in event.groups]),
-                replaced=replaced,
+                replacements=_with(decision, event),
             )
         case PlanRejected():
             is_over = decision.is_over or not event.replaces
-            return replace(
-                decision, revision=event.revision, is_closed=True, is_over=is_over, replaced=()
-            )
+            return replace(decision, revision=event.revision, is_closed=True, is_over=is_over)
         case PlanSuperseded():
             corrections = _newer(decision.corrections, event.corrections)
-            return replace(
-                decision,
-                corrections=corrections,
-                groups=_as_before(decision) if decision.replaced else decision.groups,
-                replaced=(),
-            )
+            return replace(_as_before(decision, event.revision), corrections=corrections)
         case DecisionClosed(_, reason):
             is_over = decision.is_over or reason != ACCEPTED
             return replace(decision, is_closed=True, is_over=is_over)
@@ -442,10 +442,34 @@ def evolve(decision: Decision, event: Event) -> Decision:
             assert_never(event)
 
 
-def _as_before(decision: Decision) -> tuple[PlannedGroup, ...]:
-    """Return the groups without those of the newest revision, and with what it replaced."""
-    stay = [group for group in decision.groups if group.group_id not in decision.newest]
-    return (*stay, *decision.replaced)
+def _with(decision: Decision, plan: PlanDecided) -> Mapping[int, Replacement]:
+    if not plan.replaces:
+        return decision.replacements
+    brought = frozenset([group.group_id for group in plan.groups])
+    return {**decision.replacements, plan.revision: Replacement(brought, plan.replaces)}
+
+
+def _as_before(decision: Decision, revision: int) -> Decision:
+    """Return the decision without what a revision brought, and with what it replaced.
+
+    A later revision may have replaced what this one brought; should it be refused too, the groups
+    come back that really are there.
+    """
+    refused = decision.replacements.get(revision)
+    if refused is None:
+        return decision
+    left = {key: one for key, one in decision.replacements.items() if key != revision}
+    groups = _swapped(decision.groups, refused)
+    if groups == decision.groups:
+        left = {
+            key: replace(one, replaced=_swapped(one.replaced, refused)) for key, one in left.items()
+        }
+    return replace(decision, groups=groups, replacements=left)
+
+
+def _swapped(groups: tuple[PlannedGroup, ...], refused: Replacement) -> tuple[PlannedGroup, ...]:
+    stay = tuple(group for group in groups if group.group_id not in refused.brought)
+    return groups if len(stay) == len(groups) else (*stay, *refused.replaced)
 
 
 SOURCING_DECISION: Decider[Command, Decision, Event] = Decider(Decision(), decide, evolve)

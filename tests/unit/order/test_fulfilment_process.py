@@ -88,6 +88,19 @@ def test_groups_are_replaced_when_plan_and_move_are_both_known() -> None:
     assert reactions(*accepted, Abandoned(), replanned, moved)[1:] == []
 
 
+def test_two_groups_that_move_at_once_are_both_replaced_in_their_order() -> None:
+    accepted: list[Message] = [Planned(1, GROUPS), Held(1, "R-1")]
+    third = tuple(replace(group, group_id=f"{group.group_id}-3") for group in GROUPS[1:])
+    first = ReplaceGroups(("O-1.1",), AGAIN[:1], 2)
+    second = ReplaceGroups(("O-1.2",), third, 3)
+    for picks in set(permutations("ssll")):
+        feeds = {"s": deque[Message]([Replanned(2, ("O-1.1",), AGAIN[:1])])}
+        feeds["s"].append(Replanned(3, ("O-1.2",), third))
+        feeds["l"] = deque([Moved(2), Moved(3)])
+        later = [feeds[pick].popleft() for pick in picks]
+        assert reactions(*accepted, *later)[1:] == [first, second]
+
+
 def test_what_is_held_instead_is_taken_up_in_either_order() -> None:
     """The order was accepted on a hold that had ended by then; the ledger allocates the newer."""
     accepted: list[Message] = [Planned(1, GROUPS), Held(1, "R-1")]

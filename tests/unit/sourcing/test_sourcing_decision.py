@@ -1,6 +1,7 @@
 """Decisions: one per order, made again when the ledger refuses, never for ever."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hypothesis import given as for_all
 from hypothesis import settings
@@ -272,6 +273,39 @@ def test_what_could_not_be_moved_is_planned_at_yet_another_site() -> None:
     assert [(g.group_id, g.source_site_id) for g in again.groups] == [("O1.1-3", "S3")]
     late = stand_back(lacks, view=view)
     given(SOURCING_DECISION, *ACCEPTED, moved, superseded, again).when(late).then_nothing()
+
+
+def test_a_move_that_is_refused_after_another_plan_was_made_is_taken_back_too() -> None:
+    """Two groups are endangered at once; the answer to the first plan finds a second one out."""
+    sites = a_network(a_site("S1"), a_site("S2", 5), a_site("S3", 9), a_site("S4", 12))
+    free = {"milk": {"S1": 5}, "bread": {"S2": 5}}
+    lines = (*LINES, replace(LINES[0], line_id="2", sku="bread"))
+    accepted = decided(request_plan(View(sites, {}, free), lines))
+    free = {sku: {"S1": 5, "S2": 5, "S3": 5, "S4": 5} for sku in ("milk", "bread")}
+    view = View(sites, {}, free)
+    history: list[Event] = [*accepted, DecisionClosed("O1", "accepted")]
+    for n, place in enumerate((("S1", "milk"), ("S2", "bread")), start=2):
+        command = ReplanGroups("O1", frozenset({place}), f"d{n}", MONDAY, view, POLICY)
+        history += decided(command, *history)
+    lacks = Correction("S2", "milk", 0, position=30)
+    superseded, again = decided(stand_back(lacks, view=view), *history)
+    assert superseded == PlanSuperseded("O1", 2, Cause.REFUSED, (lacks,))
+    assert isinstance(again, PlanDecided)
+    assert [group.group_id for group in again.replaces] == ["O1.1"]
+    after = SOURCING_DECISION.fold([*history, superseded, again])
+    assert sorted(g.group_id for g in after.groups) == ["O1.1-3", "O1.1-4"]
+
+
+def test_what_was_replaced_twice_comes_back_as_it_really_is() -> None:
+    [second] = decided(replan_groups(), *ACCEPTED)
+    s2_milk = frozenset({("S2", "milk")})
+    third_wanted = ReplanGroups("O1", s2_milk, "d3", MONDAY, BOTH, POLICY)
+    [third] = decided(third_wanted, *ACCEPTED, second)
+    history = [*ACCEPTED, second, third]
+    for revision in (2, 3):
+        history += decided(stand_back(revision=revision), *history)
+    after = SOURCING_DECISION.fold(history)
+    assert [group.group_id for group in after.groups] == ["O1.1"]
 
 
 def test_what_was_picked_meanwhile_stays_and_nothing_is_tried() -> None:
