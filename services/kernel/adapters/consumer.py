@@ -51,6 +51,11 @@ _LONGEST_TURN_S = 0.002
 _MOST_RACES = 20
 _RACES_BEFORE_HALVING = 3
 _REDRIVE_MESSAGES = 1_000
+# Taken by whoever adds to or takes from what is parked of a stream: group, feed, stream.
+HOLD_PARKED = (
+    "SELECT pg_advisory_xact_lock("
+    "hashtextextended(concat_ws(' ', $1::text, $2::text, $3::text), 7235003))"
+)
 _WAITS = "waits behind an earlier message of its stream"
 
 
@@ -666,10 +671,7 @@ class Consumer:
 
     async def _hold_parked(self, connection: Any, envelope: Envelope) -> None:
         """Let nobody else add to or take from what is parked of a stream until the commit."""
-        await connection.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended($1, 7235003))",
-            f"{self.group} {self.topic} {envelope.key}",
-        )
+        await connection.execute(HOLD_PARKED, self.group, self.topic, envelope.key)
 
     async def _unpark(self, connection: Any, envelope: Envelope) -> None:
         await self._hold_parked(connection, envelope)
@@ -680,6 +682,13 @@ class Consumer:
         )
         if gone != "DELETE 1":
             raise WatermarkMoved(self.group)
+        # What came after the wish to drive the stream again was not there to be asked for.
+        await connection.execute(
+            "UPDATE parked SET redrive = true WHERE group_name = $1 AND topic = $2 AND stream = $3"
+            " AND position = (SELECT min(position) FROM parked"
+            "  WHERE group_name = $1 AND topic = $2 AND stream = $3)",
+            *(self.group, self.topic, envelope.key),
+        )
 
     async def _insert_parked(
         self, connection: Any, envelopes: Sequence[Envelope], reason: str, attempts: int

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from dataclasses import dataclass
 from typing import Any
 
-from services.kernel.adapters.consumer import decode_envelope
+from services.kernel.adapters.consumer import HOLD_PARKED, decode_envelope
 from services.kernel.adapters.database import Database, Limits
 from services.kernel.adapters.local_bus import LocalBus
 from services.kernel.adapters.log_verification import unfinished, verify_log
@@ -225,7 +225,17 @@ async def drop(inspection: Inspection, stream: str, *, first_only: bool = False)
         first_only: Give up the one that the others wait behind, and have these tried again.
     """
     query = _DROP_FIRST if first_only else "DELETE FROM parked WHERE stream = $1 RETURNING 1"
-    return len(await _in_all(inspection, lambda sql: sql.fetch(query, stream)))
+    dropped = 0
+    for host in inspection.hosts.values():
+        async with host.database.connection() as connection, connection.transaction():
+            # Nobody may park behind what is about to go: nobody would ask for it then.
+            for group, topic in await connection.fetch(
+                "SELECT DISTINCT group_name, topic FROM parked WHERE stream = $1 ORDER BY 1, 2",
+                stream,
+            ):
+                await connection.execute(HOLD_PARKED, group, topic, stream)
+            dropped += len(await connection.fetch(query, stream))
+    return dropped
 
 
 async def _in_all(

@@ -242,11 +242,16 @@ class Fails(Records):
         super().__init__()
         self.calls = 0
         self.is_mended = False
+        self.is_at_sixth, self.may_go_on = asyncio.Event(), asyncio.Event()
+        self.may_go_on.set()
 
     async def _hear(self, event: OrderEvent, envelope: Envelope, work: Work) -> None:
         if envelope.position == 3 and not self.is_mended:
             self.calls += 1
             raise ValueError("a bug")
+        if envelope.position == 6:
+            self.is_at_sixth.set()
+            await self.may_go_on.wait()
         await super()._hear(event, envelope, work)
 
 
@@ -271,3 +276,44 @@ async def test_a_stream_that_was_driven_again_in_vain_is_tried_once(processes: P
 
         await eventually(is_free)
     assert await processes.events() == 3
+
+
+async def test_what_is_parked_while_another_process_drives_its_stream_is_driven_too(
+    processes: Processes,
+) -> None:
+    """It found somebody before it, who was gone a moment later; nobody would ask for it."""
+    failing = Fails()
+    async with processes.one_more(failing) as driving:
+        await driving.consume(LOCAL_PARTITION, a_batch(3, 6))
+        async with processes.one_more(Fails()) as owner:
+            owner._next_redrive = float("inf")  # it is the other's turn
+            failing.is_mended = True
+            failing.may_go_on.clear()
+            await processes.sql("UPDATE parked SET redrive = true")
+            await failing.is_at_sixth.wait()
+            await owner.consume(LOCAL_PARTITION, a_batch(9))
+            failing.may_go_on.set()
+
+            async def is_free() -> bool:
+                return await processes.sql("SELECT 1 FROM parked") == []
+
+            await eventually(is_free)
+    assert await processes.events() == 3
+
+
+async def test_what_came_after_the_wish_to_drive_a_long_stream_is_driven_too(
+    processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More wait than one round takes, and those behind were not there when it was asked for."""
+    monkeypatch.setattr("services.kernel.adapters.consumer._REDRIVE_MESSAGES", 2)
+    failing = Fails()
+    async with processes.one_more(failing) as consumer:
+        await consumer.consume(LOCAL_PARTITION, a_batch(3, 6, 9, 12, 15))
+        failing.is_mended = True
+        await processes.sql("UPDATE parked SET redrive = true WHERE position <= 6")
+
+        async def is_free() -> bool:
+            return await processes.sql("SELECT 1 FROM parked") == []
+
+        await eventually(is_free)
+    assert await processes.events() == 5
