@@ -10,6 +10,8 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 HORIZON_DAYS = 21
+# Work goes on over as many open days as it takes, a year at most: four weeks of work are allowed.
+_LONGEST_WORK_DAYS = 366
 _MAX_DAYS_KNOWN = 400
 
 type Span = tuple[datetime, datetime]
@@ -43,7 +45,7 @@ class Calendar:
         """Return when work begun at ``start`` is done, working in opening hours only.
 
         Returns:
-            None when the site is not open long enough within the next three weeks.
+            None when the site does not open for three weeks, or the work takes more than a year.
         """
         done = start + work
         if not self._hours or (self._opens <= start and done <= self._closes):
@@ -70,8 +72,14 @@ class Calendar:
 
     def _spans(self, start: datetime) -> Iterator[Span]:
         day = start.astimezone(self._zone).date()
-        for ahead in range(HORIZON_DAYS):
-            yield from self._spans_of(day + timedelta(days=ahead))
+        last_open = 0
+        for ahead in range(_LONGEST_WORK_DAYS):
+            spans = self._spans_of(day + timedelta(days=ahead))
+            if spans:
+                last_open = ahead
+                yield from spans
+            elif ahead - last_open >= HORIZON_DAYS:
+                return
 
     def _spans_of(self, day: date) -> tuple[Span, ...]:
         """Return the open spans of one local day in UTC, earliest first."""

@@ -43,6 +43,13 @@ def test_hours_that_the_clocks_skip_are_worked_once_or_not_at_all() -> None:
         assert sunday.after_work(start, timedelta(0)) == start
 
 
+def test_work_takes_as_many_open_days_as_it_needs() -> None:
+    """Four weeks of work, the most that a site may say it needs, at nine hours on five days."""
+    # 672 hours: fourteen weeks of five days, four days more, and six hours of a Friday.
+    assert PARIS.after_work(at(2, 8), timedelta(days=28)) == at(12, 13, month=6)
+    assert Calendar("UTC", (Hours(1, 0, 1),)).after_work(at(2, 0), timedelta(days=28)) is None
+
+
 def test_a_site_that_never_opens_for_long_enough_promises_nothing() -> None:
     never = Calendar("Europe/Paris", (Hours(1, 600, 600),))
     assert never.next_open(at(2, 5)) is None
