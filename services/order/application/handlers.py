@@ -37,8 +37,6 @@ FULFILMENT_STATE: Kind[process.Message, process.Fulfilment, process.Message] = K
     FULFILMENT.category, Decider(process.FULFILMENT.initial, _only_read, process.FULFILMENT.evolve)
 )
 
-MAX_LINES = 500
-
 
 class Refusal(StrEnum):
     VERSION_MISMATCH = "VERSION_MISMATCH"
@@ -258,8 +256,6 @@ def _check_total(priced: Quote, asked: Placement) -> None:
 
 
 def _check_complete(lines: Sequence[RequestedLine]) -> None:
-    if len(lines) > MAX_LINES:
-        raise Invalid(("lines", f"at most {MAX_LINES}, the parts of split lines counted singly"))
     for number, line in enumerate(lines):
         if line.choice is None:
             raise Invalid((f"lines[{number}].choice", "required: choose a mode"))

@@ -66,10 +66,11 @@ def split_discounts(
     net = [gross for _, gross in lines]
     applied: list[AppliedDiscount] = []
     for discount in discounts:
+        skus = frozenset(discount.skus)
         eligible = [
             place
             for place, (sku, _) in enumerate(lines)
-            if net[place] > 0 and (not discount.skus or sku in discount.skus)
+            if net[place] > 0 and (not skus or sku in skus)
         ]
         amount_minor = min(discount.amount_minor, sum(net[place] for place in eligible))
         applied.append(AppliedDiscount(discount.code, amount_minor))

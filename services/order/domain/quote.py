@@ -12,6 +12,7 @@ from services.order.domain.pricing import AppliedDiscount, Discount, gross_minor
 NO_CHOICE = -1
 # What sums of money are kept and sent as ends at 2^63; a thousand of these still fit.
 MAX_TOTAL_MINOR = 1_000_000_000_000_000
+MAX_LINES = 500
 # Sourcing weighs every site for every choice, and choices of one product against each other.
 MAX_CHOICES = 50
 
@@ -152,6 +153,8 @@ def quote(lines: Sequence[RequestedLine], discounts: Sequence[Discount], catalog
 def _check_ids(lines: Sequence[RequestedLine]) -> None:
     if not lines:
         raise Invalid(("lines", "at least one line is needed"))
+    if len(lines) > MAX_LINES:
+        raise Invalid(("lines", f"at most {MAX_LINES}, the parts of split lines counted singly"))
     seen: set[str] = set()
     for number, line in enumerate(lines):
         if line.line_id in seen:

@@ -8,6 +8,7 @@ from services.kernel.domain.errors import Invalid
 from services.order.domain.mode import Choice, ChoiceKind, Mode, Temperature
 from services.order.domain.quote import (
     MAX_CHOICES,
+    MAX_LINES,
     MAX_TOTAL_MINOR,
     Catalog,
     OfferedMode,
@@ -40,6 +41,13 @@ def test_an_order_costs_no_more_than_every_table_and_message_can_hold() -> None:
         quote([gold("1", most), gold("2", 1)], [], CATALOG)
     with pytest.raises(Invalid, match="lines: cost more than"):
         quote([gold(str(n), MOST_UNITS) for n in range(20)], [], CATALOG)
+
+
+def test_a_quote_has_no_more_lines_than_an_order_however_a_basket_is_split() -> None:
+    lines = [gold(str(n), 1) for n in range(MAX_LINES + 1)]
+    assert len(quote(lines[:MAX_LINES], [], CATALOG).lines) == MAX_LINES
+    with pytest.raises(Invalid, match="lines: at most 500, the parts of split lines counted"):
+        quote(lines, [], CATALOG)
 
 
 def test_an_order_is_wanted_in_no_more_ways_than_sourcing_can_weigh() -> None:
