@@ -33,6 +33,7 @@ def build(kernel: Kernel) -> Service:
         kernel.clock,
         timeout_s=settings.webhook_timeout_s,
         allow_private=settings.allow_private_webhooks,
+        at_a_time=settings.webhooks_in_flight,
     )
     sender = Sender(
         kernel.runner,

@@ -10,8 +10,10 @@ import asyncio
 import json
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Self
 
 import httpx
@@ -40,6 +42,7 @@ class WebhookHttp:
         clock: For the time in the signature.
         timeout_s: Longest try, everything included.
         allow_private: Whether private addresses and plain http may be called (development).
+        at_a_time: Most tries at a time.
         resolve: Addresses of a host.
         client: Replaced in tests.
     """
@@ -50,13 +53,15 @@ class WebhookHttp:
         *,
         timeout_s: float,
         allow_private: bool,
+        at_a_time: int = 128,
         resolve: Resolve | None = None,
         client: httpx.AsyncClient | None = None,
     ) -> None:
         self._clock = clock
         self._timeout_s = timeout_s
         self._allow_private = allow_private
-        self._resolve = resolve or resolve_by_system
+        self._resolver = SystemResolver(at_a_time)
+        self._resolve = resolve or self._resolver.addresses
         self._client = client
 
     async def send(self, delivery: Delivery) -> Outcome:
@@ -128,6 +133,7 @@ class WebhookHttp:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._resolver.close()
         if self._client is not None:
             await self._client.aclose()
             self._client = None
@@ -175,11 +181,32 @@ def _name_of(url: httpx.URL) -> str:
     return url.raw_host.decode("ascii")
 
 
-async def resolve_by_system(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a host, in the order the system prefers them."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+class SystemResolver:
+    """Asks the system for addresses, each question in a thread of its own.
+
+    The loop's own threads are few: names that nobody answers for would hold up everybody else's.
+
+    Args:
+        at_a_time: Most questions at a time.
+    """
+
+    def __init__(self, at_a_time: int) -> None:
+        self._at_a_time = at_a_time
+        self._threads: ThreadPoolExecutor | None = None
+
+    async def addresses(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses of a host, in the order the system prefers them."""
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self._at_a_time, "resolver")
+        ask = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+    def close(self) -> None:
+        """Ask nothing more; what was asked is waited for by nobody."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+            self._threads = None
 
 
 def _rfc3339(at: datetime) -> str:

@@ -4,6 +4,7 @@ One row per message, channel and endpoint, never inserted twice, and kept for we
 settled, much longer than any feed repeats itself; so nothing is sent because of a repeat.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -103,17 +104,25 @@ async def claim_webhooks(
     per_endpoint: int,
     sql: Sql,
 ) -> list[Delivery]:
-    """Claim deliveries that are due, few of each endpoint, none of those that are busy."""
+    """Claim deliveries that are due, few of each endpoint, none of those that are busy.
+
+    Places go to the tenants in turn, to whom has the fewest busy endpoints first: nobody's slow
+    endpoints take them all.
+    """
+    held = Counter(tenant for tenant, _ in busy)
     rows = await sql.fetch(
-        "WITH claimed AS (SELECT w.url, w.secret, w.old_secret, w.old_secret_until, due.*"
+        "WITH due AS (SELECT w.url, w.secret, w.old_secret, w.old_secret_until, one.*"
         " FROM webhook w CROSS JOIN LATERAL ("
-        "SELECT tenant, message_id, channel, endpoint_id FROM delivery"
+        "SELECT tenant, message_id, channel, endpoint_id, next_attempt_at FROM delivery"
         " WHERE channel = 'webhook' AND state = 'pending' AND tenant = w.tenant"
         " AND endpoint_id = w.endpoint_id AND next_attempt_at <= $1 AND lease_until <= $1"
-        " ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED) due"
+        " ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED) one"
         " WHERE w.state = 'enabled' AND NOT EXISTS (SELECT FROM unnest($4::text[], $5::text[])"
-        " AS b (tenant, endpoint_id) WHERE b.tenant = w.tenant AND b.endpoint_id = w.endpoint_id)"
-        " LIMIT $6)"
+        " AS b (tenant, endpoint_id) WHERE b.tenant = w.tenant AND b.endpoint_id = w.endpoint_id)),"
+        " claimed AS (SELECT due.* FROM due"
+        " LEFT JOIN unnest($7::text[], $8::int[]) AS held (tenant, n) USING (tenant)"
+        " ORDER BY $3 * coalesce(held.n, 0)"
+        " + row_number() OVER (PARTITION BY tenant ORDER BY due.next_attempt_at) LIMIT $6)"
         " UPDATE delivery d SET lease_until = $2, attempts = d.attempts + 1, fence = d.fence + 1,"
         " first_attempt_at = coalesce(d.first_attempt_at, $1) FROM claimed c"
         f" WHERE {_SAME_ROW} RETURNING {_DELIVERY_COLUMNS},"
@@ -124,6 +133,8 @@ async def claim_webhooks(
         [tenant for tenant, _ in busy],
         [endpoint_id for _, endpoint_id in busy],
         limit,
+        list(held),
+        list(held.values()),
     )
     return [_delivery(row, now) for row in rows]
 

@@ -341,6 +341,27 @@ async def test_a_slow_endpoint_does_not_hold_up_another(
         assert len(slow.got) <= 4
 
 
+async def test_slow_endpoints_of_one_tenant_do_not_take_every_place(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMS_NOTIFICATION_WEBHOOKS_IN_FLIGHT", "4")
+    async with (
+        running(postgres_dsn, ["notification"]) as stack,
+        endpoint(delay_s=0.8) as slow,
+        endpoint() as quick,
+    ):
+        notification = servicer(stack)
+        for n in range(4):
+            await register(notification, slow, f"slow-{n}")
+        with calling("other"):
+            await register(notification, quick, "quick")
+        for n in range(6):
+            await tell(stack, f"O{n}")
+        await tell(stack, "O9", tenant="other")
+        await eventually(lambda: _received(quick, 1), within_s=2.5)
+        assert len(slow.got) < 20
+
+
 async def test_an_endpoint_that_breaks_our_own_code_stops_no_other(
     stack: Stack, notification: NotificationGrpc, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import socket
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,7 +11,12 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from services.notification.adapters.webhook_http import Resolve, WebhookHttp, wait_asked
+from services.notification.adapters.webhook_http import (
+    Resolve,
+    SystemResolver,
+    WebhookHttp,
+    wait_asked,
+)
 from services.notification.application.ports import Delivery, Outcome, Result
 from services.notification.domain.message import Channel, Occasion, Text
 from services.notification.domain.signature import secret_of, signed_headers
@@ -138,6 +145,27 @@ async def test_silence_and_breakdown_are_tried_again() -> None:
     assert outcome == Outcome(Result.RETRY, "not reached: ConnectError")
     outcome = await send(breaks, never, timeout_s=0.05)
     assert outcome == Outcome(Result.RETRY, "timed out")
+
+
+async def test_names_that_nobody_answers_for_hold_up_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    go = threading.Event()
+
+    def ask(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        if host == "silent.example":
+            go.wait(30)
+        return [(0, 0, 0, "", ("93.184.215.14", 443))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", ask)
+    resolver = SystemResolver(at_a_time=40)
+    silent = [asyncio.create_task(resolver.addresses("silent.example", 443)) for _ in range(39)]
+    await asyncio.sleep(0.05)
+    async with asyncio.timeout(2):
+        assert await resolver.addresses("shop.example", 443) == ["93.184.215.14"]
+    go.set()
+    await asyncio.gather(*silent)
+    resolver.close()
 
 
 def test_retry_after_is_seconds_or_a_date_or_nothing() -> None:
