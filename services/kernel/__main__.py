@@ -32,6 +32,7 @@ from services.kernel.main import (
     KernelSettings,
     analyst_commands,
     inspection,
+    key_commands,
     stock_commands,
 )
 from services.kernel.main.buses import declare_feeds
@@ -68,6 +69,7 @@ app.add_typer(parked, name="parked")
 app.add_typer(analyst_commands.app)
 app.add_typer(stack_app, name="stack")
 app.add_typer(stock_commands.app, name="stock")
+app.add_typer(key_commands.app, name="keys")
 
 DEMO_DONE = "demo.done"
 

@@ -45,6 +45,16 @@ class _Stored:
     expires_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class KnownKey:
+    """A key as its owner may see it later: without its secret."""
+
+    key: Key
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
 class _Remembered[T]:
     """A bounded memory that forgets after a while; the least recently read go first."""
 
@@ -147,6 +157,16 @@ class PostgresApiKeys:
         if reading := self._reading.pop(key_id, None):
             reading.cancel()  # it may have read the row before
         return done.endswith(" 1")
+
+    async def of_tenant(self, tenant: str, limit: int) -> list[KnownKey]:
+        """Return the keys of a tenant, the oldest first; those that are revoked too."""
+        rows = await self._sql.fetch(
+            "SELECT key_id, scopes, created_at, expires_at, revoked_at FROM api_keys"
+            " WHERE tenant = $1 ORDER BY created_at, key_id LIMIT $2",
+            identifier(tenant, "tenant"),
+            limit,
+        )
+        return [KnownKey(Key(row[0], tenant, frozenset(row[1])), *row[2:]) for row in rows]
 
     async def authenticate(self, token: str) -> Key | None:
         """See ``Authenticator``."""
