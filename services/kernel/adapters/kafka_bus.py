@@ -10,7 +10,8 @@ does not give, and how they are done here:
 
 * it flattens the partitions of a read into one batch: the records name theirs, so they are taken
   apart again, in order; all of them have their effect in one commit, if nothing goes wrong;
-* it sleeps after a read that found nothing: the reading itself is replaced;
+* it sleeps after a read that found nothing, and after one that failed it goes on behind what that
+  had taken of other partitions: the reading itself is replaced;
 * it swallows what a handler raises and reads on: the handler here never raises, and goes back to
   where it stood when it could not do its work;
 * between an assignment and the seek that follows, aiokafka may already read from elsewhere: such a
@@ -30,7 +31,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from typing import Any, override
 
 from aiokafka import AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
 
@@ -372,12 +373,33 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         """Return what has come, as soon as something has; after a while, nothing."""
         if not self._is_far_behind:
             await self._pace.wait()
-        found = await client.getmany(
-            timeout_ms=self._options.batch_wait_ms, max_records=self._options.batch_messages
-        )
+        try:
+            found = await client.getmany(
+                timeout_ms=self._options.batch_wait_ms, max_records=self._options.batch_messages
+            )
+        except (KafkaError, ConsumerStoppedError):
+            self._read_again()
+            raise  # FastStream pauses, or ends
+        except Exception:
+            _log.exception("%s holds what cannot be read at all", self._topic)
+            self._read_again()
+            await self._rest()
+            return ()
         read = tuple(itertools.chain.from_iterable(found.values()))
         self._is_far_behind = len(read) == self._options.batch_messages
         return read
+
+    def _read_again(self) -> None:
+        """Go back to what was handled: a read that fails may have moved on in some partitions.
+
+        aiokafka takes what it has of one partition after the other, and hands over nothing if one
+        of them fails.
+        """
+        with contextlib.suppress(IllegalStateError):
+            for place in self._client.assignment():
+                handled = self._handled.get(place.partition)
+                if handled is not None:
+                    self._client.seek(place, handled + 1)
 
     async def _hear(self, batch: Sequence[records.Record]) -> None:
         """Give a read its effect; the next one is not read before this returns."""
@@ -386,14 +408,19 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             if self._is_stopping or not self._ready.is_set():
                 return
             self._batch_size.observe(len(batch))
-            await self._deal(
-                {
-                    place: part
-                    for place, part in self._by_partition(batch).items()
-                    if await self._is_current(place, part)
-                }
-            )
-            await self._consumer.note_watermarks()
+            try:
+                await self._deal(
+                    {
+                        place: part
+                        for place, part in self._by_partition(batch).items()
+                        if await self._is_current(place, part)
+                    }
+                )
+                await self._consumer.note_watermarks()
+            except Exception:
+                _log.exception("%s goes back to what it has handled", self._group)
+                self._read_again()
+                await self._rest()
         self._pace.ended()
 
     def _by_partition(
@@ -454,10 +481,14 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             _log.exception("%s stays at %s, offset %d", self._group, place, part[0].offset)
             with contextlib.suppress(IllegalStateError):
                 self._client.seek(place, part[0].offset)
-            await asyncio.sleep(self._pause_s)
-            self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+            await self._rest()
         else:
             self._done(place, part)
+
+    async def _rest(self) -> None:
+        """Pause after a failure; longer each time, until something succeeds."""
+        await asyncio.sleep(self._pause_s)
+        self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
 
     def _done(self, place: TopicPartition, part: Sequence[records.Record]) -> None:
         self._pause_s = _FIRST_PAUSE_S

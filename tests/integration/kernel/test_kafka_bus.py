@@ -16,8 +16,9 @@ from typing import Any
 
 import grpc.aio
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.errors import CorruptRecordException
 from google.protobuf.json_format import ParseDict
 from oms.catalog.v1.catalog_service_pb2 import UpsertProductsRequest
 from oms.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
@@ -285,6 +286,33 @@ async def test_topics_that_were_made_anew_are_read_from_their_beginning(
         await source.settle()
     async with toys.run("sourcing") as sink:
         await eventually(lambda: holds(sink, {"a": 71}))
+
+
+@pytest.mark.parametrize("failure", [CorruptRecordException, ValueError])
+async def test_what_a_failed_read_had_taken_already_is_read_again(
+    on_kafka: tuple[Toys, KafkaOptions], monkeypatch: pytest.MonkeyPatch, failure: type[Exception]
+) -> None:
+    """One partition holds what the client cannot read; it had moved on in the others by then."""
+    toys, _ = on_kafka
+    async with toys.run("order") as source:
+        for n in range(30):
+            await add(source, f"k{n % 4}", 1, f"c{n}")
+        await source.settle()
+    read = AIOKafkaConsumer.getmany
+    failed: list[object] = []
+
+    async def failing(self: AIOKafkaConsumer, *places: object, **limits: object) -> object:
+        found = await read(self, *places, **limits)
+        if found and not failed:
+            failed.append(found)
+            raise failure("in a partition that comes after these")
+        return found
+
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", failing)
+    async with toys.run("sourcing") as sink:
+        await eventually(lambda: holds(sink, {"k0": 8, "k1": 8, "k2": 7, "k3": 7}), within_s=20)
+        assert toys.sink.calls == 30
+    assert failed
 
 
 async def test_records_that_were_deleted_unread_are_told(
