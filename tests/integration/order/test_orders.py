@@ -325,6 +325,30 @@ async def test_a_hold_lost_after_acceptance_cancels_the_order(
     assert (order.status, order.reason) == (wire.ORDER_STATUS_CANCELLED, "RESERVATION_EXPIRED")
 
 
+async def test_the_plan_that_is_held_in_the_accepted_ones_stead_is_taken_up(
+    stack: Stack, orders: OrderGrpc
+) -> None:
+    """A till ended the first hold; the ledger will allocate what it holds for the second plan."""
+    await orders.PlaceOrder(placing(), CONTEXT)
+    await accept(stack)
+    again = plan("O1", 2)
+    for number, group in enumerate(again["planDecided"]["groups"], start=1):
+        group["groupId"], group["sourceSiteId"] = f"O1.{number}-2", "ROUBAIX"
+    expired = {"reservationId": "O1", "orderId": "O1", "planRevision": 1}
+    await say(stack, StockLedgerEvent, "reservation-O1", {"reservationExpired": expired})
+    await say(stack, SourcingEvent, "decision-O1", again)
+    await stack.settle()
+    before = await shown(orders)
+    assert [one.group.source_site_id for one in before.groups] == ["LILLE", "LILLE"]
+    await say(stack, StockLedgerEvent, "reservation-O1", held("O1", 2))
+    await stack.settle()
+    order = await shown(orders)
+    assert order.status == wire.ORDER_STATUS_ACCEPTED
+    assert [one.group.group_id for one in order.groups] == ["O1.1-2", "O1.2-2"]
+    assert {one.current_step_id for one in order.groups} == {"picking"}
+    assert [one.quantities.allocated for one in order.lines] == [6, 2]
+
+
 async def test_a_basket_becomes_an_order(stack: Stack, orders: OrderGrpc) -> None:
     basket_id = "B1"
     await orders.CreateBasket(
