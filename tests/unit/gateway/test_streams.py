@@ -1,13 +1,15 @@
 """A stream whose reader goes away leaves nothing behind."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, cast
 
 import pytest
 from oms.order.v1 import order_service_pb2 as wire
 
 from services.gateway.entrypoints.http.contracts import ORDER
+from services.gateway.entrypoints.http.incoming import metadata
+from services.gateway.entrypoints.http.problems import Problem
 from services.gateway.entrypoints.http.remote import Remote
 from services.gateway.entrypoints.http.streams import Streams
 
@@ -29,6 +31,36 @@ class Talkative:
             await asyncio.Event().wait()
         finally:
             self.open -= 1
+
+
+async def opened(streams: Streams, tenant: str) -> AsyncGenerator[bytes]:
+    answer: Any = await streams.follow(
+        cast("Remote", Talkative()),
+        metadata("internal", "c-1", tenant=tenant),
+        ORDER["WatchTimeline"],
+        wire.WatchTimelineRequest(),
+        lambda one: str(one).encode(),
+        ORDER["GetTimeline"],
+        wire.GetTimelineRequest(),
+    )
+    events: AsyncGenerator[bytes] = answer.body_iterator
+    await anext(events)
+    return events
+
+
+async def test_one_tenants_readers_leave_room_for_others() -> None:
+    streams = Streams(most=4, most_of_one=2)
+    first, second = await opened(streams, "a"), await opened(streams, "a")
+    with pytest.raises(Problem, match="TOO_MANY_STREAMS"):
+        await opened(streams, "a")
+    others = [await opened(streams, "b"), await opened(streams, "b")]
+    with pytest.raises(Problem, match="TOO_MANY_STREAMS"):
+        await opened(streams, "c")
+    await first.aclose()
+    again = await opened(streams, "a")
+    for events in (second, again, *others):
+        await events.aclose()
+    assert streams.open == 0
 
 
 @pytest.mark.parametrize("pause_s", [0.0, 0.05])

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
@@ -23,13 +24,15 @@ from services.gateway.entrypoints.http.resource import Resource
 from services.gateway.entrypoints.http.routes import Face
 from services.gateway.entrypoints.http.wire import to_json
 
-MAX_STREAMS = 1_000
+MAX_STREAMS = 500  # a server of the services takes 512
+MAX_OF_ONE = 300
 MAX_SECONDS = 240  # then the client resumes by itself: EventSource does
 HEARTBEAT_S = 15.0
 RETRY_MS = 2_000
 _WAITING_ENTRIES = 100
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _ORDER = "/v1/orders/{order_id}"
+_WHO = ("authorization", "x-oms-tenant")
 
 _log = logging.getLogger("oms.gateway")
 
@@ -37,10 +40,18 @@ type View = wire.TimelineView.ValueType
 
 
 class Streams:
-    """How many streams are open in this process; more than ``MAX_STREAMS`` are refused."""
+    """How many streams are open in this process.
 
-    def __init__(self) -> None:
+    Args:
+        most: More are refused.
+        most_of_one: The same for one key, or for one tenant's pages, so that others have room.
+    """
+
+    def __init__(self, most: int = MAX_STREAMS, most_of_one: int = MAX_OF_ONE) -> None:
         self.open = 0
+        self._most = most
+        self._most_of_one = most_of_one
+        self._open_of: Counter[Metadata] = Counter()
         self._ending = asyncio.Event()
 
     def end(self) -> None:
@@ -96,23 +107,28 @@ class Streams:
         Raises:
             Problem: ``ask`` was refused, or too many streams are open.
         """
-        if self.open >= MAX_STREAMS:
+        who = tuple(pair for pair in metadata if pair[0] in _WHO)
+        if self.open >= self._most or self._open_of[who] >= self._most_of_one:
             raise problem("TOO_MANY_STREAMS")
         await remote.call(ask, asked, metadata, HEARTBEAT_S)
         return StreamingResponse(
-            self._counted(_events(remote, metadata, watch, watched, tell, self._ending)),
+            self._counted(who, _events(remote, metadata, watch, watched, tell, self._ending)),
             headers=_HEADERS,
             media_type="text/event-stream",
         )
 
-    async def _counted(self, events: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    async def _counted(self, who: Metadata, events: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
         self.open += 1
+        self._open_of[who] += 1
         try:
             async with aclosing(events):
                 async for event in events:
                     yield event
         finally:
             self.open -= 1
+            self._open_of[who] -= 1
+            if not self._open_of[who]:
+                del self._open_of[who]
 
 
 async def _events(

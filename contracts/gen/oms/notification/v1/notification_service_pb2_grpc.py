@@ -111,7 +111,8 @@ class NotificationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DisableWebhook(self, request, context):
-        """Stops deliveries to an endpoint; what is pending waits until it is enabled again.
+        """Stops deliveries to an endpoint; what is pending waits until it is enabled again. Messages of
+        the time in between are not queued for it: they are in the orders' mailboxes only.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

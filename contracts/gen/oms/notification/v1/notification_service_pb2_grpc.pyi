@@ -44,7 +44,9 @@ class NotificationServiceStub:
     ListWebhooks: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.ListWebhooksRequest, _notification_service_pb2.ListWebhooksResponse]
     """Lists the endpoints of the tenant, without their secrets."""
     DisableWebhook: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.DisableWebhookRequest, _notification_service_pb2.DisableWebhookResponse]
-    """Stops deliveries to an endpoint; what is pending waits until it is enabled again."""
+    """Stops deliveries to an endpoint; what is pending waits until it is enabled again. Messages of
+    the time in between are not queued for it: they are in the orders' mailboxes only.
+    """
     EnableWebhook: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.EnableWebhookRequest, _notification_service_pb2.EnableWebhookResponse]
     """Resumes deliveries to an endpoint."""
     DeleteWebhook: _grpc.UnaryUnaryMultiCallable[_notification_service_pb2.DeleteWebhookRequest, _notification_service_pb2.DeleteWebhookResponse]
@@ -72,7 +74,9 @@ class NotificationServiceAsyncStub(NotificationServiceStub):
     ListWebhooks: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.ListWebhooksRequest, _notification_service_pb2.ListWebhooksResponse]  # type: ignore[assignment]
     """Lists the endpoints of the tenant, without their secrets."""
     DisableWebhook: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.DisableWebhookRequest, _notification_service_pb2.DisableWebhookResponse]  # type: ignore[assignment]
-    """Stops deliveries to an endpoint; what is pending waits until it is enabled again."""
+    """Stops deliveries to an endpoint; what is pending waits until it is enabled again. Messages of
+    the time in between are not queued for it: they are in the orders' mailboxes only.
+    """
     EnableWebhook: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.EnableWebhookRequest, _notification_service_pb2.EnableWebhookResponse]  # type: ignore[assignment]
     """Resumes deliveries to an endpoint."""
     DeleteWebhook: _aio.UnaryUnaryMultiCallable[_notification_service_pb2.DeleteWebhookRequest, _notification_service_pb2.DeleteWebhookResponse]  # type: ignore[assignment]
@@ -121,7 +125,9 @@ class NotificationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _notification_service_pb2.DisableWebhookRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_notification_service_pb2.DisableWebhookResponse, _abc.Awaitable[_notification_service_pb2.DisableWebhookResponse]]:
-        """Stops deliveries to an endpoint; what is pending waits until it is enabled again."""
+        """Stops deliveries to an endpoint; what is pending waits until it is enabled again. Messages of
+        the time in between are not queued for it: they are in the orders' mailboxes only.
+        """
 
     @_abc_1.abstractmethod
     def EnableWebhook(
