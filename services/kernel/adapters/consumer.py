@@ -51,6 +51,7 @@ _LONGEST_TURN_S = 0.002
 _MOST_RACES = 20
 _RACES_BEFORE_HALVING = 3
 _REDRIVE_MESSAGES = 1_000
+_LONGEST_REASON = 2_000
 # Taken by whoever adds to or takes from what is parked of a stream: group, feed, stream.
 HOLD_PARKED = (
     "SELECT pg_advisory_xact_lock("
@@ -424,7 +425,7 @@ class Consumer:
                     " attempts = attempts + (position = $4)::int,"
                     " reason = CASE WHEN position = $4 THEN $5 ELSE reason END"
                     " WHERE group_name = $1 AND topic = $2 AND stream = $3",
-                    *(self.group, self.topic, envelope.key, envelope.position, _reason(error)),
+                    *(self.group, self.topic, envelope.key, envelope.position, reason_of(error)),
                 )
                 return False
             return True
@@ -464,7 +465,7 @@ class Consumer:
         )
         async with self._home.database.connection() as connection, connection.transaction():
             await self._advance(connection, partition, envelope.position, bus_offset)
-            await self._insert_parked(connection, [envelope], _reason(failure), self._tries)
+            await self._insert_parked(connection, [envelope], reason_of(failure), self._tries)
         self._watermarks[partition] = self._stored[partition] = envelope.position
         self._blocked.add(envelope.key)
         METRICS.parked.labels(self.group, self.topic).set(len(self._blocked))
@@ -727,5 +728,7 @@ def _cause(envelope: Envelope, group: str, traceparent: str) -> Cause:
     )
 
 
-def _reason(error: Exception | None) -> str:
-    return f"{type(error).__name__}: {error}"[:2000]
+def reason_of(error: Exception | None) -> str:
+    """Return what went wrong as a table can hold it: an error may quote whatever came."""
+    said = f"{type(error).__name__}: {error}"[:_LONGEST_REASON]
+    return said.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

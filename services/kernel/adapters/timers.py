@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from services.kernel.adapters.consumer import Home
+from services.kernel.adapters.consumer import Home, reason_of
 from services.kernel.adapters.database import is_outage
 from services.kernel.adapters.unit_of_work import UnitOfWork
 from services.kernel.application.runner import ConcurrentAppend
@@ -172,7 +172,7 @@ class Timers:
             " due_at = greatest(due_at, $1) + interval '1 second' * 2 ^ attempts,"
             " failed = CASE WHEN attempts + 1 >= $2 THEN $3 END"
             " WHERE timer_id = ANY($4)",
-            *(self._home.clock.now(), _MOST_TRIES, f"{type(error).__name__}: {error}"[:2000]),
+            *(self._home.clock.now(), _MOST_TRIES, reason_of(error)),
             timer_ids,
         )
 

@@ -317,3 +317,23 @@ async def test_what_came_after_the_wish_to_drive_a_long_stream_is_driven_too(
 
         await eventually(is_free)
     assert await processes.events() == 5
+
+
+class Quotes(Records):
+    """Says why it cannot handle a message by quoting what is in it."""
+
+    async def _hear(self, event: OrderEvent, envelope: Envelope, work: Work) -> None:
+        if envelope.position == 3:
+            raise ValueError("no such product: 'a\x00b\ud800'")
+        await super()._hear(event, envelope, work)
+
+
+async def test_a_reason_that_no_table_can_hold_parks_its_message_all_the_same(
+    processes: Processes,
+) -> None:
+    async with processes.one_more(Quotes()) as consumer:
+        async with asyncio.timeout(10):
+            await consumer.consume(LOCAL_PARTITION, a_batch(1, 3, 5))
+        ((reason,),) = await processes.sql("SELECT reason FROM parked")
+    assert str(reason) == "ValueError: no such product: 'a\\x00b\\ud800'"
+    assert await processes.events() == 2
