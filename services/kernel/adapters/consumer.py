@@ -50,6 +50,7 @@ _LONGEST_PAUSE_S = 5.0
 _LONGEST_TURN_S = 0.002
 _MOST_RACES = 20
 _RACES_BEFORE_HALVING = 3
+_OUTAGES_BEFORE_HALVING = 5
 _REDRIVE_MESSAGES = 1_000
 _LONGEST_REASON = 2_000
 # Taken by whoever adds to or takes from what is parked of a stream: group, feed, stream.
@@ -233,7 +234,7 @@ class Consumer:
             bus_offset: Where the bus has the last of them; kept beside the watermark.
         """
         pause_s = _FIRST_PAUSE_S
-        races = 0
+        races = outages = 0
         while True:
             mark = self._watermarks[partition]
             batch = [e for e in envelopes if e.position > mark and e.type not in self._passes_over]
@@ -268,7 +269,13 @@ class Consumer:
                     await asyncio.sleep(_FIRST_PAUSE_S)
             except Exception as error:
                 if is_outage(error):
+                    outages += 1
                     _log.warning("%s waits for its database", self.group, exc_info=True)
+                    if outages % _OUTAGES_BEFORE_HALVING == 0 and len(batch) > 1:
+                        # A busy server may not manage so much within the limit of a statement.
+                        await self.consume(partition, batch[: len(batch) // 2])
+                        pause_s = _FIRST_PAUSE_S
+                        continue
                     await asyncio.sleep(pause_s)
                     pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
                 elif len(batch) > 1:

@@ -337,3 +337,38 @@ async def test_a_reason_that_no_table_can_hold_parks_its_message_all_the_same(
         ((reason,),) = await processes.sql("SELECT reason FROM parked")
     assert str(reason) == "ValueError: no such product: 'a\\x00b\\ud800'"
     assert await processes.events() == 2
+
+
+class TooMuch(Records):
+    """Manages two messages at a time within the limit of a statement."""
+
+    def build(self, _: Kernel) -> Service:
+        return Service(
+            name="sourcing",
+            codec=toy.CODEC,
+            publish=lambda _: None,
+            subscriptions=(
+                listen(
+                    OrderEvent,
+                    group="group",
+                    hears=("payment_captured",),
+                    hear=self._hear,
+                    prepare=self._prepare,
+                ),
+            ),
+        )
+
+    async def _prepare(self, batch: Sequence[tuple[OrderEvent, Envelope]], _: Work) -> None:
+        if len(batch) > 2:
+            raise TimeoutError
+
+
+async def test_a_batch_that_is_too_much_for_a_busy_server_is_taken_in_parts(
+    processes: Processes,
+) -> None:
+    """It looks like a server that is away; waiting for it would never end."""
+    async with processes.one_more(TooMuch()) as consumer:
+        async with asyncio.timeout(30):
+            await consumer.consume(LOCAL_PARTITION, a_batch(1, 2, 3, 4, 5, 6, 7))
+    assert await processes.events() == 7
+    assert await processes.watermark() == 7
