@@ -167,10 +167,15 @@ HANDOVERS = ReadModel("handovers", ("handover",), project)
 async def of_site(
     sql: Sql, *, tenant: str, site_id: str, status: str, after_position: int, limit: int
 ) -> list[HandoverRow]:
-    """Return handovers of a site, oldest first, after ``after_position``; '' is any status."""
+    """Return handovers of a site, oldest first, after ``after_position``; '' is any status.
+
+    What was made ready for a carrier and waits for him now is none of the counter's.
+    """
     rows = await sql.fetch(
         f"SELECT {_COLUMNS} FROM handover h"
         " WHERE h.tenant = $1 AND h.handover_site_id = $2 AND h.expected_position > $3"
+        " AND NOT EXISTS (SELECT FROM shipment s"
+        " WHERE s.tenant = h.tenant AND s.group_id = h.group_id)"
         f"{' AND h.status = $5' if status else ''} ORDER BY h.expected_position LIMIT $4",
         *(tenant, site_id, after_position, limit),
         *((status,) if status else ()),

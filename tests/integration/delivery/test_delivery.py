@@ -183,7 +183,10 @@ async def test_what_a_carrier_takes_is_not_handed_over_at_the_counter(
     await start(stack, "READY")
     await ready(delivery)
     code = await code_of(delivery)
+    counter = wire.ListHandoversRequest(site_id="shop")
+    assert len((await delivery.ListHandovers(counter, CONTEXT)).handovers) == 1
     await start(stack, "HANDED_TO_CARRIER")
+    assert not (await delivery.ListHandovers(counter, CONTEXT)).handovers
     with pytest.raises(Rejected, match="STEP_CONFLICT: a carrier"):
         await hand_over(delivery, "over", code)
     with pytest.raises(Rejected, match="STEP_CONFLICT: a carrier"):
