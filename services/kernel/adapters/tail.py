@@ -244,6 +244,7 @@ class Tail:
                 level = logging.WARNING if is_outage(error) else logging.ERROR
                 _log.log(level, "%s waits at %d", follower.name, batch[0].position, exc_info=True)
                 METRICS.follower_failures.labels(follower.name).inc()
+                follower.note_lag(max(0, self._position - batch[0].position + 1))
             else:
                 return
             await asyncio.sleep(pause_s)
@@ -274,6 +275,7 @@ async def _hand_out(batch: Sequence[Recorded[Any]], followings: Sequence[_Follow
     """Hand a batch to all who keep up; leave behind who does not, while another does."""
     for one in followings:
         if one.is_behind:
+            one.follower.note_lag(batch[-1].position - one.handed + len(one.backlog))
             continue
         is_last = all(other.is_behind for other in followings if other is not one)
         try:

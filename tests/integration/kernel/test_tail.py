@@ -147,6 +147,10 @@ class Held(Relay):
     def __init__(self) -> None:
         super().__init__()
         self.may_go_on = asyncio.Event()
+        self.lag = 0
+
+    def note_lag(self, events: int) -> None:
+        self.lag = events
 
     async def follow(self, batch: Sequence[Recorded[Any]]) -> None:
         await self.may_go_on.wait()
@@ -171,6 +175,7 @@ async def test_a_follower_that_does_not_move_holds_up_no_other_and_misses_nothin
         await write("first", 9)
         await eventually(lambda: len(free.published) == 9_000)
         assert held.published == []
+        assert held.lag >= 4_000  # whoever watches the relay's lag sees that it stands still
         held.may_go_on.set()
         await write("second", 3)
         await eventually(lambda: len(held.published) == len(free.published) == 12_000)
@@ -178,6 +183,7 @@ async def test_a_follower_that_does_not_move_holds_up_no_other_and_misses_nothin
         await write("third", 1)
         await eventually(lambda: len(held.published) == len(free.published) == 13_000)
         assert held.published == free.published == list(range(1, 13_001))
+        assert held.lag == 0
     finally:
         await tail.stop()
         await database.close()
