@@ -112,6 +112,7 @@ def confirmed(facts: OrderFacts) -> Iterator[str]:
             )
         ):
             yield "it is accepted, and the ledger never confirmed its reservation"
+    yield from _not_taken_up(facts)
     ends = facts.all("order", "order_refused", "order_cancelled")
     if any(facts.has_heard("stock_ledger", said) for said in ends):
         for stock in facts.open_stock or ():
@@ -120,6 +121,23 @@ def confirmed(facts: OrderFacts) -> Iterator[str]:
                     f"it has ended, and the ledger keeps {stock.held + stock.allocated} of"
                     f" {stock.sku} at {stock.site_id} for it"
                 )
+
+
+def _not_taken_up(facts: OrderFacts) -> Iterator[str]:
+    """A later plan than the accepted one may be held in its stead; the order has to answer."""
+    answered = {
+        said.message.plan_revision
+        for said in facts.all("order", "order_accepted", "groups_replaced", "groups_kept")
+    }
+    known = [*facts.all("stock_ledger", "reservation_held")]
+    if not known or not answered or facts.has_ended:
+        return
+    newest = max(known, key=lambda said: said.message.plan_revision)
+    revision = newest.message.plan_revision
+    plans = [s for s in facts.all("sourcing", "plan_decided") if s.message.revision == revision]
+    is_heard = all(facts.has_heard("order", said) for said in (newest, *plans))
+    if revision > max(answered) and is_heard:
+        yield f"the ledger holds revision {revision} for it, and it works on an older one"
 
 
 def carried_out(facts: OrderFacts) -> Iterator[str]:
