@@ -1,9 +1,16 @@
 """Domain events to stored bytes and back, under explicit versioned names."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
+
+from services.kernel.domain.errors import Invalid
+
+# As JSON has it; not the words of somebody who writes of it, whose backslash is doubled.
+_ZERO = b"\\u0000"
+_ZERO_BYTE = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 type Upcast = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -64,8 +71,16 @@ class EventCodec:
         return frozenset(self._decoders)
 
     def encode(self, event: object) -> tuple[str, bytes]:
-        """Return name and state."""
-        return self._names[type(event)], self._encode(event)
+        """Return name and state.
+
+        Raises:
+            Invalid: A text holds a zero byte. An event takes one, and a table does not: it would
+                stop every read model that shows it, for everybody.
+        """
+        state = self._encode(event)
+        if _ZERO in state and _ZERO_BYTE.search(state):
+            raise Invalid(("text", "holds a zero byte, which no table can keep: leave it out"))
+        return self._names[type(event)], state
 
     def decode(self, name: str, state: bytes) -> Any:
         """Return the event.
