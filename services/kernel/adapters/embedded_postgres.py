@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import json
+import os
 import shutil
 import subprocess
 import warnings
@@ -42,7 +44,7 @@ class EmbeddedPostgres:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._folder = folder.resolve()
         self._server: Any = None
 
     async def start(self) -> str:
@@ -138,7 +140,14 @@ def _server(folder: Path) -> Any:
     with package.PostgresServer._lock:  # noqa: SLF001 - the package has no other way
         _clear_the_way(folder)
         _check_version(folder, package.POSTGRES_BIN_PATH / "postgres")
-    return package.get_server(folder, cleanup_mode="stop")
+    server = package.get_server(folder, cleanup_mode="stop")
+    with server._lock:  # noqa: SLF001 - the package has no other way
+        # One whose first try failed is kept by the package all the same, half made.
+        if server._postmaster_info is None:  # noqa: SLF001 - the package has no other way
+            server.ensure_pgdata_inited()
+            server.ensure_postgres_running()
+            server.global_process_id_list.get_and_add(os.getpid())
+    return server
 
 
 def _clear_the_way(folder: Path) -> None:
@@ -146,8 +155,19 @@ def _clear_the_way(folder: Path) -> None:
     note = folder / "postmaster.pid"
     if note.exists() and not _is_postmaster(note, folder):
         note.unlink()
+    users = folder / ".handle_pids.json"
+    if users.exists() and not _is_list(users):
+        users.unlink()
     if _is_unfinished(folder):
         shutil.rmtree(folder)
+
+
+def _is_list(users: Path) -> bool:
+    """Tell whether the list of the server's users is whole: its writer may have been killed."""
+    try:
+        return isinstance(json.loads(users.read_text()), list)
+    except ValueError:
+        return False
 
 
 def _is_postmaster(note: Path, folder: Path) -> bool:

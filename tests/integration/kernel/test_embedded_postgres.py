@@ -1,5 +1,6 @@
 """Our own server comes up again, whatever the last one left behind, and never loses what it had."""
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -16,6 +17,15 @@ pytestmark = pytest.mark.stack
 # As a server leaves it that was killed before it was ready: the line with its state lacks.
 _UNFINISHED = "{pid}\n{folder}\n1795456536\n5432\n\n\n 11354165   3014675\n"
 _READY = _UNFINISHED + "ready\n"
+_STARTS_ONE = """
+import asyncio, pathlib, sys
+from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
+server = EmbeddedPostgres(pathlib.Path(sys.argv[1]))
+asyncio.run(server.start())
+print("ready", flush=True)
+sys.stdin.read()
+server.stop()
+"""
 
 
 def a_dead_pid() -> int:
@@ -72,6 +82,35 @@ async def test_a_server_that_runs_is_joined(tmp_path: Path) -> None:
         assert (tmp_path / "data" / "postmaster.pid").read_text() == before
     finally:
         server.stop()
+
+
+async def test_a_list_of_users_that_was_cut_off_stops_no_start(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (await _with_a_row(folder)).stop()
+    (folder / ".handle_pids.json").write_text("[12")
+    assert await _rows(folder) == [(7,)]
+
+
+async def test_a_server_that_another_process_is_just_starting_is_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (await _with_a_row(folder)).stop()
+    other = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _STARTS_ONE, str(folder)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert other.stdin is not None
+    assert other.stdout is not None
+    try:
+        await other.stdout.readline()
+        note = folder / "postmaster.pid"
+        lines = note.read_text().splitlines(keepends=True)
+        note.write_text("".join(lines[:-1]))
+        asyncio.get_running_loop().call_later(1.5, note.write_text, "".join(lines))
+        assert await _rows(folder) == [(7,)]
+    finally:
+        other.stdin.close()
+        await other.wait()
 
 
 async def test_a_folder_whose_making_was_cut_off_is_made_anew(tmp_path: Path) -> None:
