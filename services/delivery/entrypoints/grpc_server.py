@@ -130,6 +130,10 @@ class DeliveryGrpc(rpc.DeliveryServiceServicer):
         self, request: wire.GetPickupCodeRequest, context: Any
     ) -> wire.GetPickupCodeResponse:
         tenant, group_id = caller().tenant, identifier(request.group_id, "group_id")
+        # Asked for right after the group was made ready, which the tables may not show yet.
+        stream = stream_id(tenant, HANDOVER.category, group_id)
+        if version := await self._reader.changed(stream, 0, 0.0):
+            await self._reader.at_least(stream, version)
         await self._known(tenant, group_id)
         return wire.GetPickupCodeResponse(pickup_code=self._codes.code_of(tenant, group_id))
 

@@ -255,6 +255,8 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         # Offset of the last record that had its effect, by partition held.
         self._handled: dict[int, int] = {}
         self._uncommitted: dict[TopicPartition, int] = {}
+        # Where the last record lies that was had before the assignment, until it was looked at.
+        self._rests_on: dict[int, int] = {}
         self._subscriber = broker.subscriber(
             self._topic,
             listener=self,
@@ -322,9 +324,12 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                     for place in assigned:
                         offset = await self._had(place, bounds.get(place))
                         # An offset that the topic no longer has leads to its beginning: the
-                        # watermark passes over what was had.
-                        self._client.seek(place, offset + 1)
-                        self._handled[place.partition] = offset
+                        # watermark passes over what was had. The last that was had is read again,
+                        # for it tells whether this is still the topic that it was had of.
+                        self._rests_on[place.partition] = offset
+                        first = max(offset, 0)
+                        self._client.seek(place, first)
+                        self._handled[place.partition] = first - 1
                     self._partitions.set(len(assigned))
                     self._ready.set()
             except Exception as error:
@@ -343,12 +348,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             return offset
         begins, ends = bounds
         if offset >= ends:
-            _log.error(
-                "%s: %s was made anew: it ends at %d, and %d was read of it. Reading it from its"
-                " beginning; what nobody had read of the old one is only in the event store",
-                *(self._group, place, ends, offset),
-            )
-            await self._consumer.forget_offset(place.partition)
+            await self._begin_anew(place)
             return -1
         if 0 <= offset < begins - 1:
             _log.error(
@@ -358,15 +358,51 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             )
         return offset
 
+    async def _begin_anew(self, place: TopicPartition) -> None:
+        _log.error(
+            "%s: %s was made anew. Reading it from its beginning; what nobody had read of the old"
+            " one is only in the event store",
+            *(self._group, place),
+        )
+        await self._consumer.forget_offset(place.partition)
+
+    async def _is_anew(self, place: TopicPartition, part: Sequence[records.Record]) -> bool:
+        """Tell whether the first records after an assignment are of another topic than before.
+
+        Where the last one that was had should lie, there is one that was not: then the topic was
+        made anew, and has grown beyond what was read of the old one.
+        """
+        rests_on = self._rests_on.pop(place.partition, -1)
+        if rests_on < 0 or part[0].offset != rests_on:
+            return False
+        try:
+            had = records.envelope_of(self._consumer.topic, part[0])
+        except records.Unreadable:
+            return False
+        if had.position <= self._consumer.watermark(place.partition):
+            return False
+        await self._begin_anew(place)
+        self._client.seek(place, 0)
+        self._handled[place.partition] = -1
+        return True
+
     async def _bounds(
         self, places: Sequence[TopicPartition]
     ) -> dict[TopicPartition, tuple[int, int]]:
-        """Return where partitions begin and end; nothing if the brokers do not say so in time."""
-        with contextlib.suppress(KafkaError, TimeoutError):
+        """Return where partitions begin and end; nothing if the brokers do not say so in time.
+
+        Of a topic that was just made they do not know at once who leads it.
+        """
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_BOUNDS_WITHIN_S):
-                begin = await self._client.beginning_offsets(places)
-                ends = await self._client.end_offsets(places)
-                return {place: (begin[place], ends[place]) for place in places}
+                while True:
+                    try:
+                        begin = await self._client.beginning_offsets(places)
+                        ends = await self._client.end_offsets(places)
+                    except KafkaError:
+                        await asyncio.sleep(_FIRST_PAUSE_S)
+                    else:
+                        return {place: (begin[place], ends[place]) for place in places}
         return {}
 
     async def _read(self, client: Any) -> tuple[records.Record, ...]:
@@ -414,6 +450,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                         place: part
                         for place, part in self._by_partition(batch).items()
                         if await self._is_current(place, part)
+                        and not await self._is_anew(place, part)
                     }
                 )
                 await self._consumer.note_watermarks()

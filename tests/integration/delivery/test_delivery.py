@@ -20,7 +20,7 @@ from services.delivery.entrypoints.grpc_server import SCOPES, DeliveryGrpc
 from services.kernel.adapters.event_log import decode_rows, read_log
 from services.kernel.domain.errors import Invalid, NotFound, Rejected
 from services.kernel.entrypoints.calls import CALLER, Caller
-from tests.support.stack import Stack, running
+from tests.support.stack import TENANT, Stack, running
 
 pytestmark = pytest.mark.stack
 CONTEXT: Any = None
@@ -121,6 +121,27 @@ async def public(stack: Stack) -> list[DeliveryEvent]:
 
 def wrong_of(code: str) -> str:
     return f"{(int(code) + 1) % 1_000_000:06d}"
+
+
+async def test_the_code_is_shown_as_soon_as_the_group_is_ready(
+    stack: Stack, delivery: DeliveryGrpc
+) -> None:
+    """Whoever made it ready asks at once, however far behind the tables are."""
+    sql = stack["delivery"].database.sql
+    for n in range(5):
+        fields = {
+            "groupStepStarted": {
+                "orderId": f"P{n}",
+                "group": {"groupId": f"P{n}.1", "sourceSiteId": "hub", "handoverSiteId": "shop"},
+                "step": {"stepId": "staging", "completesOn": "MILESTONE_READY"},
+            }
+        }
+        await stack.publish(ParseDict(fields, OrderEvent()), f"order-P{n}")
+        query = "SELECT 1 FROM events WHERE originator_id = $1"
+        while not await sql.fetchval(query, f"{TENANT}/handover-P{n}.1"):
+            await asyncio.sleep(0.001)
+        request = wire.GetPickupCodeRequest(group_id=f"P{n}.1")
+        assert len((await delivery.GetPickupCode(request, CONTEXT)).pickup_code) == 6
 
 
 async def test_a_customer_collects_what_was_really_picked(

@@ -264,8 +264,12 @@ async def test_an_offset_committed_too_far_loses_nothing(
         await eventually(lambda: holds(stack, {"k0": 7, "k1": 7, "k2": 6}))
 
 
+@pytest.mark.parametrize("count", [3, 40], ids=["shorter", "longer"])
 async def test_topics_that_were_made_anew_are_read_from_their_beginning(
-    on_kafka: tuple[Toys, KafkaOptions], kafka_bootstrap: str, caplog: pytest.LogCaptureFixture
+    on_kafka: tuple[Toys, KafkaOptions],
+    kafka_bootstrap: str,
+    caplog: pytest.LogCaptureFixture,
+    count: int,
 ) -> None:
     """The broker lost its disk: the old topics' offsets say nothing about the new ones."""
     toys, _ = on_kafka
@@ -273,19 +277,22 @@ async def test_topics_that_were_made_anew_are_read_from_their_beginning(
         for n in range(30):
             await add(stack, "a", 1, f"c{n}")
         await stack.settle()
+    # What is published already is not published again.
+    dsn = with_database(toys._dsn, f"{toys._prefix}order")
+    await execute(dsn, "UPDATE checkpoints SET position = 30 WHERE name = 'relay'")
     anew = options(kafka_bootstrap)
     toys.a_bus = lambda: KafkaBus(anew, [FEED])
-    async with toys.run() as stack:
-        await add(stack, "a", 1, "anew")
-        await stack.settle()
-        await eventually(lambda: holds(stack, {"a": 31}))
-    assert "was made anew" in caplog.text
     async with toys.run("order") as source:
-        for n in range(40):
-            await add(source, "a", 1, f"later{n}")
+        for n in range(count):
+            await add(source, "a", 1, f"anew{n}")
         await source.settle()
     async with toys.run("sourcing") as sink:
-        await eventually(lambda: holds(sink, {"a": 71}))
+        await eventually(lambda: holds(sink, {"a": 30 + count}))
+    assert "was made anew" in caplog.text
+    async with toys.run() as stack:
+        await add(stack, "a", 1, "later")
+        await stack.settle()
+        await eventually(lambda: holds(stack, {"a": 31 + count}))
 
 
 @pytest.mark.parametrize("failure", [CorruptRecordException, ValueError])
