@@ -255,8 +255,6 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         # Offset of the last record that had its effect, by partition held.
         self._handled: dict[int, int] = {}
         self._uncommitted: dict[TopicPartition, int] = {}
-        # Where the last record lies that was had before the assignment, until it was looked at.
-        self._rests_on: dict[int, int] = {}
         self._subscriber = broker.subscriber(
             self._topic,
             listener=self,
@@ -324,12 +322,9 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                     for place in assigned:
                         offset = await self._had(place, bounds.get(place))
                         # An offset that the topic no longer has leads to its beginning: the
-                        # watermark passes over what was had. The last that was had is read again,
-                        # for it tells whether this is still the topic that it was had of.
-                        self._rests_on[place.partition] = offset
-                        first = max(offset, 0)
-                        self._client.seek(place, first)
-                        self._handled[place.partition] = first - 1
+                        # watermark passes over what was had.
+                        self._client.seek(place, offset + 1)
+                        self._handled[place.partition] = offset
                     self._partitions.set(len(assigned))
                     self._ready.set()
             except Exception as error:
@@ -348,7 +343,12 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             return offset
         begins, ends = bounds
         if offset >= ends:
-            await self._begin_anew(place)
+            _log.error(
+                "%s: %s was made anew: it ends at %d, and %d was read of it. Reading it from its"
+                " beginning; what nobody had read of the old one is only in the event store",
+                *(self._group, place, ends, offset),
+            )
+            await self._consumer.forget_offset(place.partition)
             return -1
         if 0 <= offset < begins - 1:
             _log.error(
@@ -357,34 +357,6 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                 *(self._group, offset + 1, begins - 1, place),
             )
         return offset
-
-    async def _begin_anew(self, place: TopicPartition) -> None:
-        _log.error(
-            "%s: %s was made anew. Reading it from its beginning; what nobody had read of the old"
-            " one is only in the event store",
-            *(self._group, place),
-        )
-        await self._consumer.forget_offset(place.partition)
-
-    async def _is_anew(self, place: TopicPartition, part: Sequence[records.Record]) -> bool:
-        """Tell whether the first records after an assignment are of another topic than before.
-
-        Where the last one that was had should lie, there is one that was not: then the topic was
-        made anew, and has grown beyond what was read of the old one.
-        """
-        rests_on = self._rests_on.pop(place.partition, -1)
-        if rests_on < 0 or part[0].offset != rests_on:
-            return False
-        try:
-            had = records.envelope_of(self._consumer.topic, part[0])
-        except records.Unreadable:
-            return False
-        if had.position <= self._consumer.watermark(place.partition):
-            return False
-        await self._begin_anew(place)
-        self._client.seek(place, 0)
-        self._handled[place.partition] = -1
-        return True
 
     async def _bounds(
         self, places: Sequence[TopicPartition]
@@ -450,7 +422,6 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                         place: part
                         for place, part in self._by_partition(batch).items()
                         if await self._is_current(place, part)
-                        and not await self._is_anew(place, part)
                     }
                 )
                 await self._consumer.note_watermarks()
