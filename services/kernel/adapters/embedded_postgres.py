@@ -198,7 +198,9 @@ def _is_unfinished(folder: Path) -> bool:
 
 def _check_version(folder: Path, program: Path) -> None:
     file = folder / "PG_VERSION"
-    made_by = file.read_text().strip() if file.exists() else ""
+    if not file.exists():
+        return
+    made_by = file.read_text().strip()
     told = subprocess.run(  # noqa: S603 - the package's own program
         [program, "--version"], capture_output=True, text=True, check=True
     )

@@ -17,6 +17,7 @@ from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
 from services.kernel.adapters.installation_secrets import installation_secrets
 from services.kernel.adapters.telemetry import METRICS, TELEMETRY
 from services.kernel.application.clock import SystemClock
+from services.kernel.application.work import Sql
 from services.kernel.entrypoints.grpc_guard import Limits as CallLimits
 from services.kernel.entrypoints.grpc_guard import ServiceToken
 from services.kernel.entrypoints.grpc_server import GrpcServer, grpc_server
@@ -186,6 +187,20 @@ class Embedded:
         return await demo_key(self.keys, data_home)
 
 
+def api_keys(sql: Sql, edge: EdgeSettings, secrets: Mapping[str, str]) -> PostgresApiKeys:
+    """Return the installation's API keys; the pepper that the environment sets wins.
+
+    Args:
+        sql: Of the database that keeps them.
+        edge: Whose environment the keys name.
+        secrets: The installation's, by name.
+    """
+    pepper = edge.api_key_pepper.get_secret_value() or secrets["api_key_pepper"]
+    return PostgresApiKeys(
+        sql, pepper=pepper.encode(), environment=edge.environment, clock=SystemClock()
+    )
+
+
 async def demo_key(keys: PostgresApiKeys, data_home: Path) -> str:
     """Return an API key of the demo tenant; the same one until its file is removed."""
     file = data_home / "demo.key"
@@ -222,14 +237,7 @@ async def running(settings: KernelSettings, say: Say) -> Any:
             limits = Limits(settings.pool_size, settings.acquire_s, settings.statement_s)
             access = await Database.open(opened.app_dsns["access"], limits)
             stack.push_async_callback(access.close)
-            keys = PostgresApiKeys(
-                access.sql,
-                pepper=(
-                    edge.api_key_pepper.get_secret_value() or opened.secrets["api_key_pepper"]
-                ).encode(),
-                environment=edge.environment,
-                clock=SystemClock(),
-            )
+            keys = api_keys(access.sql, edge, opened.secrets)
             say("starting the services")
             runtime = Runtime(
                 settings,

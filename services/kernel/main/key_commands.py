@@ -20,7 +20,7 @@ from services.kernel.main.console import (
     print_line,
     print_rows,
 )
-from services.kernel.main.embedded import ALL_SCOPES, open_databases
+from services.kernel.main.embedded import ALL_SCOPES, api_keys, open_databases
 from services.kernel.settings import EdgeSettings, KernelSettings
 
 app = typer.Typer(no_args_is_help=True, help="API keys of tenants and their platforms.")
@@ -97,14 +97,7 @@ def _with_keys[T](use: Callable[[PostgresApiKeys, SystemClock], Awaitable[T]]) -
             limits = Limits(1, settings.acquire_s, settings.statement_s)
             database = await Database.open(opened.app_dsns["access"], limits)
             try:
-                pepper = edge.api_key_pepper.get_secret_value()
-                keys = PostgresApiKeys(
-                    database.sql,
-                    pepper=(pepper or opened.secrets["api_key_pepper"]).encode(),
-                    environment=edge.environment,
-                    clock=clock,
-                )
-                return await use(keys, clock)
+                return await use(api_keys(database.sql, edge, opened.secrets), clock)
             finally:
                 await database.close()
 

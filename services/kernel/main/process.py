@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from services.kernel.adapters import database as databases
-from services.kernel.adapters.api_keys import PostgresApiKeys
 from services.kernel.adapters.database import APPLICATION_ROLE, Database, Limits
 from services.kernel.adapters.installation_secrets import installation_secrets
 from services.kernel.adapters.telemetry import METRICS, TELEMETRY
@@ -23,7 +22,7 @@ from services.kernel.entrypoints.grpc_server import grpc_server
 from services.kernel.entrypoints.health import HealthEndpoint
 from services.kernel.main.buses import ServiceBus, chosen_bus
 from services.kernel.main.door import open_gateway
-from services.kernel.main.embedded import ALL_SCOPES, hand_over_secrets
+from services.kernel.main.embedded import ALL_SCOPES, api_keys, hand_over_secrets
 from services.kernel.main.host import ServiceHost
 from services.kernel.main.runtime import SERVICES
 from services.kernel.main.service import builder, topic_of
@@ -57,11 +56,8 @@ async def serve_service(name: str, stop: asyncio.Event, say: Say) -> None:
         )
         stack.push_async_callback(access.close)
         # The installation's own; what the environment sets wins.
-        pepper = edge.api_key_pepper.get_secret_value() or secrets["api_key_pepper"]
         internal = edge.internal_token.get_secret_value() or secrets["internal_token"]
-        keys = PostgresApiKeys(
-            access.sql, pepper=pepper.encode(), environment=edge.environment, clock=SystemClock()
-        )
+        keys = api_keys(access.sql, edge, secrets)
         server = grpc_server(
             [opened.host.service],
             authenticator=keys,
@@ -124,10 +120,7 @@ async def serve_gateway(stop: asyncio.Event, say: Say) -> None:
             Limits(2, settings.acquire_s, settings.statement_s),
         )
         stack.push_async_callback(access.close)
-        pepper = edge.api_key_pepper.get_secret_value() or secrets["api_key_pepper"]
-        keys = PostgresApiKeys(
-            access.sql, pepper=pepper.encode(), environment=edge.environment, clock=SystemClock()
-        )
+        keys = api_keys(access.sql, edge, secrets)
 
         async def answers() -> bool:
             return bool(await access.sql.fetchval("SELECT true"))

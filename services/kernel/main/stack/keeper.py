@@ -11,12 +11,10 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from services.kernel.adapters.api_keys import PostgresApiKeys
 from services.kernel.adapters.broker import Broker, NoBroker
 from services.kernel.adapters.database import Database, Limits
-from services.kernel.application.clock import SystemClock
 from services.kernel.main.buses import declare_feeds
-from services.kernel.main.embedded import claim_bus, demo_key, open_databases, sole_owner
+from services.kernel.main.embedded import api_keys, claim_bus, demo_key, open_databases, sole_owner
 from services.kernel.main.runtime import SERVICES
 from services.kernel.main.stack import state as states
 from services.kernel.main.stack.foundations import Foundations
@@ -121,14 +119,7 @@ class _Keeper:
                 opened.app_dsns["access"], Limits(2, settings.acquire_s, settings.statement_s)
             )
             try:
-                pepper = edge.api_key_pepper.get_secret_value() or opened.secrets["api_key_pepper"]
-                keys = PostgresApiKeys(
-                    access.sql,
-                    pepper=pepper.encode(),
-                    environment=edge.environment,
-                    clock=SystemClock(),
-                )
-                await demo_key(keys, settings.data_home)
+                await demo_key(api_keys(access.sql, edge, opened.secrets), settings.data_home)
             finally:
                 await access.close()
         await declare_feeds(BusSettings(), SERVICES)
