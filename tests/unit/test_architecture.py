@@ -42,6 +42,7 @@ _LONG = {
     "stock_ledger/domain/reservation.py": "one aggregate",
     "picking/domain/pick_task.py": "one aggregate",
     "delivery/domain/handover.py": "one aggregate",
+    "returns/domain/returnable.py": "one aggregate",
     "sourcing/domain/plan.py": "one algorithm, from candidates to the cheapest plan",
     "sourcing/domain/options.py": "one algorithm, from a line to its options",
     "sourcing/domain/cover.py": "one search: its bound, its covers, its budget",

@@ -10,6 +10,7 @@ from services.returns.domain import return_case
 from services.returns.domain.return_case import (
     CaseInspected,
     CaseOpened,
+    CaseWithdrawn,
     Disposition,
     RefundValidated,
 )
@@ -64,6 +65,12 @@ def publish(recorded: Recorded[Any]) -> wire.ReturnsEvent | None:
                     site_id=event.site_id,
                     amount=Money(amount_minor=event.amount_minor, currency=event.currency),
                     clerk_id=event.clerk_id,
+                )
+            )
+        case CaseWithdrawn():
+            return wire.ReturnsEvent(
+                return_withdrawn=wire.ReturnWithdrawn(
+                    return_id=return_id, order_id=event.order_id, site_id=event.site_id
                 )
             )
         case _:

@@ -18,12 +18,14 @@ from services.returns.domain.return_case import (
     ReturnCase,
     Status,
     ValidateRefund,
+    WithdrawCase,
 )
 from services.returns.domain.returnable import (
     RETURNABLE,
     ClaimedPart,
     ClaimUnits,
     RecordRefund,
+    ReleaseUnits,
 )
 
 
@@ -72,6 +74,17 @@ class ReturnsHandlers:
             await work.handle(
                 RETURN_CASE, return_id, OpenCase(order_id, site_id, order.state.currency, lines)
             )
+            return (await work.state(RETURN_CASE, return_id)).state.version
+
+        return await self._runner.execute(cause, use_case)
+
+    async def withdraw(self, cause: Cause, return_id: str, reason: str) -> int:
+        """Withdraw the case and free its units; return the version of the case."""
+
+        async def use_case(work: Work) -> int:
+            case = await _existing(work, return_id)
+            await work.handle(RETURN_CASE, return_id, WithdrawCase(reason))
+            await work.handle(RETURNABLE, case.order_id, ReleaseUnits(return_id))
             return (await work.state(RETURN_CASE, return_id)).state.version
 
         return await self._runner.execute(cause, use_case)

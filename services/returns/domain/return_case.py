@@ -2,7 +2,8 @@
 
 Stream  ``returncase-{return_id}``
 Rule    opened, inspected unit by unit, then a clerk validates what is given back: the preview or,
-        within his limit and with a reason, less; never more, and never on an old preview.
+        within his limit and with a reason, less; never more, and never on an old preview. Until
+        the inspection it may be withdrawn instead; nothing follows that.
 """
 
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ class Status(StrEnum):
     OPENED = "opened"
     INSPECTED = "inspected"
     REFUNDED = "refunded"
+    WITHDRAWN = "withdrawn"
 
 
 # Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
@@ -74,7 +76,14 @@ class RefundValidated:
     reason: str
 
 
-type Event = CaseOpened | CaseInspected | RefundValidated
+@dataclass(frozen=True, slots=True)
+class CaseWithdrawn:
+    order_id: str
+    site_id: str
+    reason: str
+
+
+type Event = CaseOpened | CaseInspected | RefundValidated | CaseWithdrawn
 
 
 # Commands.
@@ -104,7 +113,12 @@ class ValidateRefund:
     limit_percent: int
 
 
-type Command = OpenCase | InspectCase | ValidateRefund
+@dataclass(frozen=True, slots=True)
+class WithdrawCase:
+    reason: str
+
+
+type Command = OpenCase | InspectCase | ValidateRefund | WithdrawCase
 
 
 class Refusal(StrEnum):
@@ -152,6 +166,8 @@ def decide(command: Command, case: ReturnCase) -> Sequence[Event]:
             return _inspect(lines, case)
         case ValidateRefund():
             return _validate(command, case)
+        case WithdrawCase(reason):
+            return _withdraw(reason, case)
         case _:
             assert_never(command)
 
@@ -159,6 +175,11 @@ def decide(command: Command, case: ReturnCase) -> Sequence[Event]:
 def _open(command: OpenCase, case: ReturnCase) -> Sequence[Event]:
     if case.status is Status.NEW:
         return [CaseOpened(command.order_id, command.site_id, command.currency, command.lines)]
+    if case.status is Status.WITHDRAWN:
+        raise Rejected(
+            Refusal.STEP_CONFLICT,
+            "this return was withdrawn and its units are free; open another, under a new id",
+        )
     opened = OpenCase(case.order_id, case.site_id, case.currency, case.lines)
     if opened == command:
         return []
@@ -238,6 +259,17 @@ def _validate(command: ValidateRefund, case: ReturnCase) -> Sequence[Event]:
     ]
 
 
+def _withdraw(reason: str, case: ReturnCase) -> Sequence[Event]:
+    if case.status is Status.WITHDRAWN:
+        return []
+    if case.status is not Status.OPENED:
+        raise Rejected(
+            Refusal.STEP_CONFLICT,
+            f"the return is {case.status.value}; only one that nobody has inspected is withdrawn",
+        )
+    return [CaseWithdrawn(case.order_id, case.site_id, reason)]
+
+
 def evolve(case: ReturnCase, event: Event) -> ReturnCase:
     version = case.version + 1
     match event:
@@ -248,6 +280,8 @@ def evolve(case: ReturnCase, event: Event) -> ReturnCase:
         case RefundValidated(_, _, amount_minor, _, _, clerk_id, reason):
             refund = Refund(amount_minor, clerk_id, reason)
             return replace(case, status=Status.REFUNDED, refund=refund, version=version)
+        case CaseWithdrawn():
+            return replace(case, status=Status.WITHDRAWN, version=version)
         case _:
             assert_never(event)
 

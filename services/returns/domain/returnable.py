@@ -3,9 +3,11 @@
 Stream  ``returnable-{order_id}``
 Rule    no unit is in two cases, no more comes back than was delivered, and no more is refunded
         than was captured. Every case of an order passes here, so two at once cannot both win.
+        Every unit has its number, and with it its price: those of a withdrawn case can be claimed
+        again for what they were worth, so refunds add up whatever was withdrawn between.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -47,7 +49,11 @@ class Captured:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedPart:
-    """Units ``start`` + 1 to ``start`` + ``quantity`` of a part: what they are worth is fixed."""
+    """Units ``start`` + 1 to ``start`` + ``quantity`` of a part: what they are worth is fixed.
+
+    ``claimed`` is how many units of the part are in cases after this, so that a read model needs
+    no sum. Events from before cases could be withdrawn say 0: it is ``start`` + ``quantity``.
+    """
 
     group_id: str
     line_id: str
@@ -55,6 +61,7 @@ class ClaimedPart:
     start: int
     quantity: int
     refund_minor: int
+    claimed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,24 @@ class Refunded:
     refunded_minor: int
 
 
-type Event = GroupDelivered | Captured | UnitsClaimed | Refunded
+@dataclass(frozen=True, slots=True)
+class ReleasedPart:
+    """``claimed`` is how many units of the part are in cases after this."""
+
+    group_id: str
+    line_id: str
+    claimed: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnitsReleased:
+    """The case was withdrawn: its units are in none."""
+
+    return_id: str
+    parts: tuple[ReleasedPart, ...]
+
+
+type Event = GroupDelivered | Captured | UnitsClaimed | Refunded | UnitsReleased
 
 
 # Commands.
@@ -108,13 +132,19 @@ class RecordRefund:
     amount_minor: int
 
 
-type Command = RecordDelivery | RecordCapture | ClaimUnits | RecordRefund
+@dataclass(frozen=True, slots=True)
+class ReleaseUnits:
+    return_id: str
+
+
+type Command = RecordDelivery | RecordCapture | ClaimUnits | RecordRefund | ReleaseUnits
 
 
 class Refusal(StrEnum):
     QUANTITY_NOT_RETURNABLE = "QUANTITY_NOT_RETURNABLE"
     RETURN_WINDOW_CLOSED = "RETURN_WINDOW_CLOSED"
     REFUND_EXCEEDS_CAPTURE = "REFUND_EXCEEDS_CAPTURE"
+    STEP_CONFLICT = "STEP_CONFLICT"
     ID_REUSED = "IDEMPOTENCY_MISMATCH"
 
 
@@ -132,9 +162,14 @@ class Part:
     def left(self) -> int:
         return self.delivered.quantity - self.claimed
 
+    def is_of(self, part: ClaimedPart | ReleasedPart) -> bool:
+        return (part.group_id, part.line_id) == (self.group_id, self.delivered.line_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Returnable:
+    """``claims`` keeps the ids of withdrawn cases, with no units."""
+
     currency: str = ""
     parts: tuple[Part, ...] = ()
     groups: frozenset[str] = frozenset()
@@ -157,13 +192,14 @@ def decide(command: Command, order: Returnable) -> Sequence[Event]:
                 return []
             return [GroupDelivered(group_id, currency, delivered_at, _merged(parts))]
         case RecordCapture(capture_id, amount_minor):
-            if capture_id in order.captures:
-                return []
-            return [Captured(capture_id, amount_minor, order.captured_minor + amount_minor)]
+            captured = Captured(capture_id, amount_minor, order.captured_minor + amount_minor)
+            return [] if capture_id in order.captures else [captured]
         case ClaimUnits():
             return _claim(command, order)
         case RecordRefund(return_id, amount_minor):
             return _refund(return_id, amount_minor, order)
+        case ReleaseUnits(return_id):
+            return _release(return_id, order)
         case _:
             assert_never(command)
 
@@ -190,6 +226,11 @@ def _claim(command: ClaimUnits, order: Returnable) -> Sequence[Event]:
     if known is not None:
         if _quantities(known) == dict(command.wanted):
             return []
+        if not known:
+            raise Rejected(
+                Refusal.STEP_CONFLICT,
+                f"return {command.return_id} was withdrawn; open another, under a new id",
+            )
         raise Rejected(
             Refusal.ID_REUSED,
             f"return {command.return_id} holds other units of this order; choose another id",
@@ -219,24 +260,43 @@ def _claim_line(
         )
     claimed: list[ClaimedPart] = []
     for part in in_time:
-        taken = min(quantity, part.left)
-        if taken == 0:
-            continue
-        quantity -= taken
-        delivered = part.delivered
-        claimed.append(
-            ClaimedPart(
-                group_id=part.group_id,
-                line_id=line_id,
-                sku=delivered.sku,
-                start=part.claimed,
-                quantity=taken,
-                refund_minor=refund_of(
-                    part.claimed, taken, delivered.quantity, delivered.net_minor
-                ),
+        delivered, reached = part.delivered, part.claimed
+        for start, free in _free(part, order):
+            taken = min(quantity, free)
+            if taken == 0:
+                break
+            quantity -= taken
+            reached += taken
+            claimed.append(
+                ClaimedPart(
+                    group_id=part.group_id,
+                    line_id=line_id,
+                    sku=delivered.sku,
+                    start=start,
+                    quantity=taken,
+                    refund_minor=refund_of(start, taken, delivered.quantity, delivered.net_minor),
+                    claimed=reached,
+                )
             )
-        )
     return claimed
+
+
+def _free(part: Part, order: Returnable) -> Iterator[tuple[int, int]]:
+    """Yield runs of units that are in no case (start, count), lowest first.
+
+    There is more than one only where a case before others was withdrawn.
+    """
+    claimed = sorted(
+        (claim.start, claim.quantity)
+        for claims in order.claims.values()
+        for claim in claims
+        if part.is_of(claim)
+    )
+    reached = 0
+    for start, quantity in (*claimed, (part.delivered.quantity, 0)):
+        if start > reached:
+            yield reached, start - reached
+        reached = start + quantity
 
 
 def _refund(return_id: str, amount_minor: int, order: Returnable) -> Sequence[Event]:
@@ -253,6 +313,23 @@ def _refund(return_id: str, amount_minor: int, order: Returnable) -> Sequence[Ev
             " not yet refunded",
         )
     return [Refunded(return_id, amount_minor, total_minor)]
+
+
+def _release(return_id: str, order: Returnable) -> Sequence[Event]:
+    claims = order.claims.get(return_id)
+    if not claims:
+        return []
+    if return_id in order.refunds:
+        raise Rejected(
+            Refusal.STEP_CONFLICT, f"return {return_id} was refunded; its goods are here"
+        )
+    released: list[ReleasedPart] = []
+    for part in order.parts:
+        units = sum(claim.quantity for claim in claims if part.is_of(claim))
+        if units:
+            line_id = part.delivered.line_id
+            released.append(ReleasedPart(part.group_id, line_id, part.claimed - units))
+    return [UnitsReleased(return_id, tuple(released))]
 
 
 def _quantities(parts: Sequence[ClaimedPart]) -> dict[str, int]:
@@ -276,18 +353,30 @@ def evolve(order: Returnable, event: Event) -> Returnable:
                 order, captures=order.captures | {capture_id}, captured_minor=captured_minor
             )
         case UnitsClaimed(return_id, parts):
-            taken = {(part.group_id, part.line_id): part.quantity for part in parts}
             return replace(
                 order,
                 parts=tuple(
                     replace(
                         part,
                         claimed=part.claimed
-                        + taken.get((part.group_id, part.delivered.line_id), 0),
+                        + sum(claim.quantity for claim in parts if part.is_of(claim)),
                     )
                     for part in order.parts
                 ),
                 claims={**order.claims, return_id: parts},
+            )
+        case UnitsReleased(return_id, parts):
+            claimed = {(part.group_id, part.line_id): part.claimed for part in parts}
+            return replace(
+                order,
+                parts=tuple(
+                    replace(
+                        part,
+                        claimed=claimed.get((part.group_id, part.delivered.line_id), part.claimed),
+                    )
+                    for part in order.parts
+                ),
+                claims={**order.claims, return_id: ()},
             )
         case Refunded(return_id, amount_minor, _):
             return replace(order, refunds={**order.refunds, return_id: amount_minor})

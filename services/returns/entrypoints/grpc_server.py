@@ -31,7 +31,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 SCOPES = {
     f"/oms.returns.v1.ReturnsService/{method}": scope
     for scope, methods in {
-        "returns:write": ("OpenReturn", "InspectReturn", "ValidateRefund"),
+        "returns:write": ("OpenReturn", "WithdrawReturn", "InspectReturn", "ValidateRefund"),
         "returns:read": ("PreviewRefund", "GetReturn", "ListReturns", "GetReturnable"),
     }.items()
     for method in methods
@@ -41,6 +41,7 @@ _STATUSES = {
     Status.OPENED: wire.RETURN_STATUS_OPENED,
     Status.INSPECTED: wire.RETURN_STATUS_INSPECTED,
     Status.REFUNDED: wire.RETURN_STATUS_REFUNDED,
+    Status.WITHDRAWN: wire.RETURN_STATUS_WITHDRAWN,
 }
 _DISPOSITIONS = {
     events.DISPOSITION_RESTOCK: Disposition.RESTOCK,
@@ -79,6 +80,17 @@ class ReturnsGrpc(rpc.ReturnsServiceServicer):
             tuple(wanted.items()),
         )
         return wire.OpenReturnResponse(version=version)
+
+    @override
+    async def WithdrawReturn(
+        self, request: wire.WithdrawReturnRequest, context: Any
+    ) -> wire.WithdrawReturnResponse:
+        version = await self._handlers.withdraw(
+            cause(request.request_id),
+            identifier(request.return_id, "return_id"),
+            _reason(request.reason),
+        )
+        return wire.WithdrawReturnResponse(version=version)
 
     @override
     async def InspectReturn(
@@ -136,15 +148,13 @@ class ReturnsGrpc(rpc.ReturnsServiceServicer):
             raise Invalid(("amount_minor", "must not be negative"))
         if request.preview_version < 1:
             raise Invalid(("preview_version", "must be that of a preview"))
-        if len(request.reason) > MAX_REASON or _CONTROL.search(request.reason):
-            raise Invalid(("reason", f"must be at most {MAX_REASON} characters, none of control"))
         version = await self._handlers.validate(
             cause(request.request_id),
             identifier(request.return_id, "return_id"),
             preview_version=request.preview_version,
             amount_minor=request.amount_minor,
             clerk_id=identifier(request.clerk_id, "clerk_id"),
-            reason=request.reason.strip(),
+            reason=_reason(request.reason),
         )
         return wire.ValidateRefundResponse(version=version)
 
@@ -224,6 +234,12 @@ def _quantity(value: int, field: str) -> int:
     if not 1 <= value <= MAX_QUANTITY:
         raise Invalid((field, f"must be 1 to {MAX_QUANTITY}"))
     return value
+
+
+def _reason(value: str) -> str:
+    if len(value) > MAX_REASON or _CONTROL.search(value):
+        raise Invalid(("reason", f"must be at most {MAX_REASON} characters, none of control"))
+    return value.strip()
 
 
 def _case(shown: return_cases.ShownCase) -> wire.ReturnCase:

@@ -19,6 +19,7 @@ from services.returns.domain.return_case import (
     RETURN_CASE,
     CaseInspected,
     CaseOpened,
+    CaseWithdrawn,
     RefundValidated,
     Status,
 )
@@ -100,6 +101,13 @@ async def _project_one(recorded: Recorded[return_case.Event], sql: Sql) -> None:
                 event.amount_minor,
                 event.clerk_id,
                 event.reason.replace("\0", ""),  # refused by now; no table can hold one
+            )
+        case CaseWithdrawn():
+            await sql.execute(
+                "UPDATE return_case SET status = 'withdrawn', reason = $4, version = $3"
+                " WHERE tenant = $1 AND return_id = $2 AND version < $3",
+                *key,
+                event.reason,
             )
         case _:
             assert_never(event)

@@ -16,9 +16,12 @@ from services.kernel.read_models.read_model import ReadModel
 from services.returns.domain.returnable import (
     RETURNABLE,
     Captured,
+    ClaimedPart,
     GroupDelivered,
     Refunded,
+    ReleasedPart,
     UnitsClaimed,
+    UnitsReleased,
 )
 
 
@@ -74,18 +77,24 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
                     )
             case Captured():
                 row.captured_minor = event.captured_minor
-            case UnitsClaimed():
-                for claim in event.parts:
-                    claimed[tenant, order_id, claim.line_id, claim.group_id] = (
-                        claim.start + claim.quantity,
-                        recorded.version,
-                    )
+            case UnitsClaimed() | UnitsReleased():
+                for changed in event.parts:
+                    key = (tenant, order_id, changed.line_id, changed.group_id)
+                    claimed[key] = (_claimed_after(changed), recorded.version)
             case Refunded():
                 row.refunded_minor = event.refunded_minor
             case _:
                 assert_never(event)
     await _write_orders(orders, sql)
     await _write_lines(delivered, claimed, sql)
+
+
+def _claimed_after(part: ClaimedPart | ReleasedPart) -> int:
+    match part:
+        case ClaimedPart():
+            return part.claimed or part.start + part.quantity
+        case ReleasedPart():
+            return part.claimed
 
 
 async def _write_orders(orders: dict[tuple[str, str], _OrderRow], sql: Sql) -> None:

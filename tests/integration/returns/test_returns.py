@@ -133,6 +133,82 @@ async def test_units_come_back_one_by_one_and_refunds_add_up(
     assert (left.captured_minor, left.refunded_minor) == (1500, 1000)
 
 
+def withdrawing(return_id: str, reason: str = "") -> wire.WithdrawReturnRequest:
+    return wire.WithdrawReturnRequest(
+        request_id=f"withdraw-{return_id}", return_id=return_id, reason=reason
+    )
+
+
+async def returnable_milk(returns: ReturnsGrpc) -> int:
+    left = await returns.GetReturnable(wire.GetReturnableRequest(order_id="O1"), CONTEXT)
+    return next(line.returnable_quantity for line in left.lines if line.line_id == "L1")
+
+
+async def test_units_of_a_withdrawn_return_come_back_in_another(
+    stack: Stack, returns: ReturnsGrpc
+) -> None:
+    await deliver(stack)
+    await returns.OpenReturn(opening("R1", quantity=2), CONTEXT)
+    await returns.OpenReturn(opening("R2"), CONTEXT)
+    withdrawn = await returns.WithdrawReturn(withdrawing("R1", "changed my mind"), CONTEXT)
+    again = await returns.WithdrawReturn(withdrawing("R1", "changed my mind"), CONTEXT)
+    assert withdrawn.version == again.version == 2
+    shown = await returns.GetReturn(wire.GetReturnRequest(return_id="R1", min_version=2), CONTEXT)
+    assert shown.return_case.status == wire.RETURN_STATUS_WITHDRAWN
+    assert shown.return_case.reason == "changed my mind"
+    await stack.settle()
+    assert await returnable_milk(returns) == 2
+    await returns.OpenReturn(opening("R3", quantity=2), CONTEXT)
+    await stack.settle()
+    assert await returnable_milk(returns) == 0
+    for return_id in ("R1", "R3"):
+        asked = wire.PreviewRefundRequest(return_id=return_id)
+        assert (await returns.PreviewRefund(asked, CONTEXT)).amount.amount_minor == 666
+
+
+async def test_a_return_that_was_looked_at_is_not_withdrawn(
+    stack: Stack, returns: ReturnsGrpc
+) -> None:
+    await deliver(stack)
+    await returns.OpenReturn(opening("R1"), CONTEXT)
+    await returns.InspectReturn(inspecting("R1"), CONTEXT)
+    with pytest.raises(Rejected) as refusal:
+        await returns.WithdrawReturn(withdrawing("R1"), CONTEXT)
+    assert refusal.value.reason is CaseRefusal.STEP_CONFLICT
+    await stack.settle()
+    assert await returnable_milk(returns) == 2
+
+
+async def test_of_a_withdrawal_and_an_inspection_at_once_one_wins(
+    stack: Stack, returns: ReturnsGrpc
+) -> None:
+    await deliver(stack)
+    for n in range(3):
+        await returns.OpenReturn(opening(f"R{n}"), CONTEXT)
+        answers = await asyncio.gather(
+            returns.WithdrawReturn(withdrawing(f"R{n}"), CONTEXT),
+            returns.InspectReturn(inspecting(f"R{n}"), CONTEXT),
+            return_exceptions=True,
+        )
+        refused = [answer for answer in answers if isinstance(answer, BaseException)]
+        assert len(refused) == 1
+        assert isinstance(refused[0], Rejected)
+        assert refused[0].reason is CaseRefusal.STEP_CONFLICT
+
+
+async def test_an_opening_again_after_the_withdrawal_claims_nothing(
+    stack: Stack, returns: ReturnsGrpc
+) -> None:
+    await deliver(stack)
+    await returns.OpenReturn(opening("R1"), CONTEXT)
+    await returns.WithdrawReturn(withdrawing("R1"), CONTEXT)
+    for request_id in ("open-R1", "open-R1-again"):
+        with pytest.raises(Rejected):
+            await returns.OpenReturn(opening("R1", request_id=request_id), CONTEXT)
+    await stack.settle()
+    assert await returnable_milk(returns) == 3
+
+
 async def test_two_cases_at_once_cannot_return_the_same_unit(
     stack: Stack, returns: ReturnsGrpc
 ) -> None:
@@ -217,6 +293,7 @@ async def test_another_tenant_sees_nothing(stack: Stack, returns: ReturnsGrpc) -
             returns.GetReturnable(wire.GetReturnableRequest(order_id="O1"), CONTEXT),
             returns.InspectReturn(inspecting("R1"), CONTEXT),
             returns.OpenReturn(opening("R9"), CONTEXT),
+            returns.WithdrawReturn(withdrawing("R1"), CONTEXT),
         ):
             with pytest.raises(NotFound):
                 await call
@@ -256,6 +333,8 @@ async def test_read_models_take_every_event_twice(stack: Stack, returns: Returns
         wire.InspectReturnRequest(request_id="i", return_id="R1", lines=lines), CONTEXT
     )
     await returns.ValidateRefund(validating("R1", 600, reason="worn"), CONTEXT)
+    await returns.OpenReturn(opening("R2"), CONTEXT)
+    await returns.WithdrawReturn(withdrawing("R2"), CONTEXT)
     await stack.settle()
     host = stack["returns"]
 

@@ -10,6 +10,7 @@ from services.returns.domain.return_case import (
     CaseInspected,
     CaseLine,
     CaseOpened,
+    CaseWithdrawn,
     Command,
     Disposition,
     Event,
@@ -19,6 +20,7 @@ from services.returns.domain.return_case import (
     RefundValidated,
     Refusal,
     ValidateRefund,
+    WithdrawCase,
 )
 from tests.support.given import given
 
@@ -70,6 +72,24 @@ def test_an_inspection_is_not_changed_afterwards() -> None:
     other = InspectCase((("L1", 3, Disposition.RESTOCK), ("L2", 1, Disposition.RESTOCK)))
     given(DECIDER, OPENED, INSPECTED).when(other).then_rejected(Refusal.STEP_CONFLICT)
     given(DECIDER).when(other).then_rejected(Refusal.STEP_CONFLICT)
+
+
+def test_a_case_is_withdrawn_until_it_is_inspected() -> None:
+    withdrawn = CaseWithdrawn("O", "S1", "opened by mistake")
+    withdraw = WithdrawCase("opened by mistake")
+    given(DECIDER, OPENED).when(withdraw).then(withdrawn)
+    given(DECIDER, OPENED, withdrawn).when(withdraw).then_nothing()
+    given(DECIDER, OPENED, INSPECTED).when(withdraw).then_rejected(Refusal.STEP_CONFLICT)
+    given(DECIDER, OPENED, INSPECTED, REFUNDED).when(withdraw).then_rejected(Refusal.STEP_CONFLICT)
+    given(DECIDER).when(withdraw).then_rejected(Refusal.STEP_CONFLICT)
+
+
+def test_nothing_follows_a_withdrawal() -> None:
+    history = (OPENED, CaseWithdrawn("O", "S1", ""))
+    given(DECIDER, *history).when(INSPECT).then_rejected(Refusal.STEP_CONFLICT)
+    given(DECIDER, *history).when(validate(1000)).then_rejected(Refusal.STEP_CONFLICT)
+    # Its units are free again: opened again under this id, they would be claimed by nobody.
+    given(DECIDER, *history).when(OPEN).then_rejected(Refusal.STEP_CONFLICT)
 
 
 def test_a_clerk_confirms_the_preview() -> None:

@@ -17,6 +17,12 @@ ROUTES = (
     ),
     Route("GET", "/v1/returns", RETURNS["ListReturns"], "List cases, newest first"),
     Route("GET", _CASE, RETURNS["GetReturn"], "Show a case", shows="return_case"),
+    Route(
+        "POST",
+        f"{_CASE}:withdraw",
+        RETURNS["WithdrawReturn"],
+        "Withdraw a case of which nothing was inspected",
+    ),
     Route("POST", f"{_CASE}:inspect", RETURNS["InspectReturn"], "Say what happens to the goods"),
     Route("GET", f"{_CASE}/refund-preview", RETURNS["PreviewRefund"], "Preview the refund"),
     Route("POST", f"{_CASE}:validate", RETURNS["ValidateRefund"], "Confirm the refund"),

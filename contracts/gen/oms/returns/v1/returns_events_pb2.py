@@ -25,23 +25,25 @@ _sym_db = _symbol_database.Default()
 from oms.common.v1 import common_pb2 as oms_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#oms/returns/v1/returns_events.proto\x12\x0eoms.returns.v1\x1a\x1aoms/common/v1/common.proto\"\xc8\x01\n\x0cReturnsEvent\x12\x35\n\rreturn_opened\x18\x01 \x01(\x0b\x32\x1c.oms.returns.v1.ReturnOpenedH\x00\x12;\n\x10return_inspected\x18\x02 \x01(\x0b\x32\x1f.oms.returns.v1.ReturnInspectedH\x00\x12;\n\x10refund_validated\x18\x03 \x01(\x0b\x32\x1f.oms.returns.v1.RefundValidatedH\x00\x42\x07\n\x05\x65vent\"n\n\nReturnLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x30\n\x0b\x64isposition\x18\x04 \x01(\x0e\x32\x1b.oms.returns.v1.Disposition\"o\n\x0cReturnOpened\x12\x11\n\treturn_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12)\n\x05lines\x18\x04 \x03(\x0b\x32\x1a.oms.returns.v1.ReturnLine\"r\n\x0fReturnInspected\x12\x11\n\treturn_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12)\n\x05lines\x18\x04 \x03(\x0b\x32\x1a.oms.returns.v1.ReturnLine\"\x7f\n\x0fRefundValidated\x12\x11\n\treturn_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12$\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x14.oms.common.v1.Money\x12\x10\n\x08\x63lerk_id\x18\x05 \x01(\t*^\n\x0b\x44isposition\x12\x1b\n\x17\x44ISPOSITION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44ISPOSITION_RESTOCK\x10\x01\x12\x19\n\x15\x44ISPOSITION_WRITE_OFF\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#oms/returns/v1/returns_events.proto\x12\x0eoms.returns.v1\x1a\x1aoms/common/v1/common.proto\"\x85\x02\n\x0cReturnsEvent\x12\x35\n\rreturn_opened\x18\x01 \x01(\x0b\x32\x1c.oms.returns.v1.ReturnOpenedH\x00\x12;\n\x10return_inspected\x18\x02 \x01(\x0b\x32\x1f.oms.returns.v1.ReturnInspectedH\x00\x12;\n\x10refund_validated\x18\x03 \x01(\x0b\x32\x1f.oms.returns.v1.RefundValidatedH\x00\x12;\n\x10return_withdrawn\x18\x04 \x01(\x0b\x32\x1f.oms.returns.v1.ReturnWithdrawnH\x00\x42\x07\n\x05\x65vent\"n\n\nReturnLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x30\n\x0b\x64isposition\x18\x04 \x01(\x0e\x32\x1b.oms.returns.v1.Disposition\"o\n\x0cReturnOpened\x12\x11\n\treturn_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12)\n\x05lines\x18\x04 \x03(\x0b\x32\x1a.oms.returns.v1.ReturnLine\"r\n\x0fReturnInspected\x12\x11\n\treturn_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12)\n\x05lines\x18\x04 \x03(\x0b\x32\x1a.oms.returns.v1.ReturnLine\"\x7f\n\x0fRefundValidated\x12\x11\n\treturn_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12$\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x14.oms.common.v1.Money\x12\x10\n\x08\x63lerk_id\x18\x05 \x01(\t\"G\n\x0fReturnWithdrawn\x12\x11\n\treturn_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t*^\n\x0b\x44isposition\x12\x1b\n\x17\x44ISPOSITION_UNSPECIFIED\x10\x00\x12\x17\n\x13\x44ISPOSITION_RESTOCK\x10\x01\x12\x19\n\x15\x44ISPOSITION_WRITE_OFF\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oms.returns.v1.returns_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DISPOSITION']._serialized_start=756
-  _globals['_DISPOSITION']._serialized_end=850
+  _globals['_DISPOSITION']._serialized_start=890
+  _globals['_DISPOSITION']._serialized_end=984
   _globals['_RETURNSEVENT']._serialized_start=84
-  _globals['_RETURNSEVENT']._serialized_end=284
-  _globals['_RETURNLINE']._serialized_start=286
-  _globals['_RETURNLINE']._serialized_end=396
-  _globals['_RETURNOPENED']._serialized_start=398
-  _globals['_RETURNOPENED']._serialized_end=509
-  _globals['_RETURNINSPECTED']._serialized_start=511
-  _globals['_RETURNINSPECTED']._serialized_end=625
-  _globals['_REFUNDVALIDATED']._serialized_start=627
-  _globals['_REFUNDVALIDATED']._serialized_end=754
+  _globals['_RETURNSEVENT']._serialized_end=345
+  _globals['_RETURNLINE']._serialized_start=347
+  _globals['_RETURNLINE']._serialized_end=457
+  _globals['_RETURNOPENED']._serialized_start=459
+  _globals['_RETURNOPENED']._serialized_end=570
+  _globals['_RETURNINSPECTED']._serialized_start=572
+  _globals['_RETURNINSPECTED']._serialized_end=686
+  _globals['_REFUNDVALIDATED']._serialized_start=688
+  _globals['_REFUNDVALIDATED']._serialized_end=815
+  _globals['_RETURNWITHDRAWN']._serialized_start=817
+  _globals['_RETURNWITHDRAWN']._serialized_end=888
 # @@protoc_insertion_point(module_scope)

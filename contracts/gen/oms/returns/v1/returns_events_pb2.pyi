@@ -51,24 +51,28 @@ class ReturnsEvent(_message.Message):
     RETURN_OPENED_FIELD_NUMBER: _builtins.int
     RETURN_INSPECTED_FIELD_NUMBER: _builtins.int
     REFUND_VALIDATED_FIELD_NUMBER: _builtins.int
+    RETURN_WITHDRAWN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def return_opened(self) -> Global___ReturnOpened: ...
     @_builtins.property
     def return_inspected(self) -> Global___ReturnInspected: ...
     @_builtins.property
     def refund_validated(self) -> Global___RefundValidated: ...
+    @_builtins.property
+    def return_withdrawn(self) -> Global___ReturnWithdrawn: ...
     def __init__(
         self,
         *,
         return_opened: Global___ReturnOpened | None = ...,
         return_inspected: Global___ReturnInspected | None = ...,
         refund_validated: Global___RefundValidated | None = ...,
+        return_withdrawn: Global___ReturnWithdrawn | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "refund_validated", b"refund_validated", "return_inspected", b"return_inspected", "return_opened", b"return_opened"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "refund_validated", b"refund_validated", "return_inspected", b"return_inspected", "return_opened", b"return_opened", "return_withdrawn", b"return_withdrawn"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "refund_validated", b"refund_validated", "return_inspected", b"return_inspected", "return_opened", b"return_opened"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "refund_validated", b"refund_validated", "return_inspected", b"return_inspected", "return_opened", b"return_opened", "return_withdrawn", b"return_withdrawn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["return_opened", "return_inspected", "refund_validated"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["return_opened", "return_inspected", "refund_validated", "return_withdrawn"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -202,3 +206,32 @@ class RefundValidated(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RefundValidated: _TypeAlias = RefundValidated  # noqa: Y015
+
+@_typing.final
+class ReturnWithdrawn(_message.Message):
+    """Nothing comes back after all: the customer changed his mind, or the case was opened by mistake.
+    Nothing of it was inspected; its units may be returned again, in another case.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RETURN_ID_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    SITE_ID_FIELD_NUMBER: _builtins.int
+    return_id: _builtins.str
+    order_id: _builtins.str
+    site_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        return_id: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+        site_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_id", b"order_id", "return_id", b"return_id", "site_id", b"site_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnWithdrawn: _TypeAlias = ReturnWithdrawn  # noqa: Y015

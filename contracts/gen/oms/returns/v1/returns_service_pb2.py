@@ -27,53 +27,57 @@ from oms.common.v1 import common_pb2 as oms_dot_common_dot_v1_dot_common__pb2
 from oms.returns.v1 import returns_events_pb2 as oms_dot_returns_dot_v1_dot_returns__events__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$oms/returns/v1/returns_service.proto\x12\x0eoms.returns.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aoms/common/v1/common.proto\x1a#oms/returns/v1/returns_events.proto\"5\n\x10ReturnedQuantity\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\"\x8e\x01\n\x11OpenReturnRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\treturn_id\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x0f\n\x07site_id\x18\x04 \x01(\t\x12/\n\x05lines\x18\x05 \x03(\x0b\x32 .oms.returns.v1.ReturnedQuantity\"%\n\x12OpenReturnResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"h\n\x11InspectedQuantity\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\x12\x30\n\x0b\x64isposition\x18\x03 \x01(\x0e\x32\x1b.oms.returns.v1.Disposition\"o\n\x14InspectReturnRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\treturn_id\x18\x02 \x01(\t\x12\x30\n\x05lines\x18\x03 \x03(\x0b\x32!.oms.returns.v1.InspectedQuantity\"(\n\x15InspectReturnResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\")\n\x14PreviewRefundRequest\x12\x11\n\treturn_id\x18\x01 \x01(\t\"R\n\nRefundLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\"\xaa\x01\n\x15PreviewRefundResponse\x12\x11\n\treturn_id\x18\x01 \x01(\t\x12\x17\n\x0fpreview_version\x18\x02 \x01(\x03\x12$\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x14.oms.common.v1.Money\x12)\n\x05lines\x18\x04 \x03(\x0b\x32\x1a.oms.returns.v1.RefundLine\x12\x14\n\x0clowest_minor\x18\x05 \x01(\x03\"\x8f\x01\n\x15ValidateRefundRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\treturn_id\x18\x02 \x01(\t\x12\x17\n\x0fpreview_version\x18\x03 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63lerk_id\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\")\n\x16ValidateRefundResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\":\n\x10GetReturnRequest\x12\x11\n\treturn_id\x18\x01 \x01(\t\x12\x13\n\x0bmin_version\x18\x02 \x01(\x03\"\xcc\x02\n\nReturnCase\x12\x11\n\treturn_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12,\n\x06status\x18\x04 \x01(\x0e\x32\x1c.oms.returns.v1.ReturnStatus\x12)\n\x05lines\x18\x05 \x03(\x0b\x32\x1a.oms.returns.v1.ReturnLine\x12%\n\x07preview\x18\x06 \x01(\x0b\x32\x14.oms.common.v1.Money\x12&\n\x08refunded\x18\x07 \x01(\x0b\x32\x14.oms.common.v1.Money\x12\x10\n\x08\x63lerk_id\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12-\n\topened_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x0b \x01(\x03\"D\n\x11GetReturnResponse\x12/\n\x0breturn_case\x18\x01 \x01(\x0b\x32\x1a.oms.returns.v1.ReturnCase\"^\n\x12ListReturnsRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"[\n\x13ListReturnsResponse\x12+\n\x07returns\x18\x01 \x03(\x0b\x32\x1a.oms.returns.v1.ReturnCase\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x14GetReturnableRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"z\n\x0eReturnableLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x1a\n\x12\x64\x65livered_quantity\x18\x03 \x01(\x03\x12\x1b\n\x13returnable_quantity\x18\x04 \x01(\x03\x12\x11\n\tnet_minor\x18\x05 \x01(\x03\"\xd0\x01\n\x15GetReturnableResponse\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x10\n\x08\x63urrency\x18\x02 \x01(\t\x12-\n\x05lines\x18\x03 \x03(\x0b\x32\x1e.oms.returns.v1.ReturnableLine\x12\x16\n\x0e\x63\x61ptured_minor\x18\x04 \x01(\x03\x12\x16\n\x0erefunded_minor\x18\x05 \x01(\x03\x12\x34\n\x10returnable_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x80\x01\n\x0cReturnStatus\x12\x1d\n\x19RETURN_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14RETURN_STATUS_OPENED\x10\x01\x12\x1b\n\x17RETURN_STATUS_INSPECTED\x10\x02\x12\x1a\n\x16RETURN_STATUS_REFUNDED\x10\x03\x32\x8a\x05\n\x0eReturnsService\x12S\n\nOpenReturn\x12!.oms.returns.v1.OpenReturnRequest\x1a\".oms.returns.v1.OpenReturnResponse\x12\\\n\rInspectReturn\x12$.oms.returns.v1.InspectReturnRequest\x1a%.oms.returns.v1.InspectReturnResponse\x12\\\n\rPreviewRefund\x12$.oms.returns.v1.PreviewRefundRequest\x1a%.oms.returns.v1.PreviewRefundResponse\x12_\n\x0eValidateRefund\x12%.oms.returns.v1.ValidateRefundRequest\x1a&.oms.returns.v1.ValidateRefundResponse\x12P\n\tGetReturn\x12 .oms.returns.v1.GetReturnRequest\x1a!.oms.returns.v1.GetReturnResponse\x12V\n\x0bListReturns\x12\".oms.returns.v1.ListReturnsRequest\x1a#.oms.returns.v1.ListReturnsResponse\x12\\\n\rGetReturnable\x12$.oms.returns.v1.GetReturnableRequest\x1a%.oms.returns.v1.GetReturnableResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$oms/returns/v1/returns_service.proto\x12\x0eoms.returns.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1aoms/common/v1/common.proto\x1a#oms/returns/v1/returns_events.proto\"5\n\x10ReturnedQuantity\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\"\x8e\x01\n\x11OpenReturnRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\treturn_id\x18\x02 \x01(\t\x12\x10\n\x08order_id\x18\x03 \x01(\t\x12\x0f\n\x07site_id\x18\x04 \x01(\t\x12/\n\x05lines\x18\x05 \x03(\x0b\x32 .oms.returns.v1.ReturnedQuantity\"%\n\x12OpenReturnResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"N\n\x15WithdrawReturnRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\treturn_id\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\")\n\x16WithdrawReturnResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\"h\n\x11InspectedQuantity\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\x12\x30\n\x0b\x64isposition\x18\x03 \x01(\x0e\x32\x1b.oms.returns.v1.Disposition\"o\n\x14InspectReturnRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\treturn_id\x18\x02 \x01(\t\x12\x30\n\x05lines\x18\x03 \x03(\x0b\x32!.oms.returns.v1.InspectedQuantity\"(\n\x15InspectReturnResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\")\n\x14PreviewRefundRequest\x12\x11\n\treturn_id\x18\x01 \x01(\t\"R\n\nRefundLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\"\xaa\x01\n\x15PreviewRefundResponse\x12\x11\n\treturn_id\x18\x01 \x01(\t\x12\x17\n\x0fpreview_version\x18\x02 \x01(\x03\x12$\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x14.oms.common.v1.Money\x12)\n\x05lines\x18\x04 \x03(\x0b\x32\x1a.oms.returns.v1.RefundLine\x12\x14\n\x0clowest_minor\x18\x05 \x01(\x03\"\x8f\x01\n\x15ValidateRefundRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x11\n\treturn_id\x18\x02 \x01(\t\x12\x17\n\x0fpreview_version\x18\x03 \x01(\x03\x12\x14\n\x0c\x61mount_minor\x18\x04 \x01(\x03\x12\x10\n\x08\x63lerk_id\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\")\n\x16ValidateRefundResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\":\n\x10GetReturnRequest\x12\x11\n\treturn_id\x18\x01 \x01(\t\x12\x13\n\x0bmin_version\x18\x02 \x01(\x03\"\xcc\x02\n\nReturnCase\x12\x11\n\treturn_id\x18\x01 \x01(\t\x12\x10\n\x08order_id\x18\x02 \x01(\t\x12\x0f\n\x07site_id\x18\x03 \x01(\t\x12,\n\x06status\x18\x04 \x01(\x0e\x32\x1c.oms.returns.v1.ReturnStatus\x12)\n\x05lines\x18\x05 \x03(\x0b\x32\x1a.oms.returns.v1.ReturnLine\x12%\n\x07preview\x18\x06 \x01(\x0b\x32\x14.oms.common.v1.Money\x12&\n\x08refunded\x18\x07 \x01(\x0b\x32\x14.oms.common.v1.Money\x12\x10\n\x08\x63lerk_id\x18\x08 \x01(\t\x12\x0e\n\x06reason\x18\t \x01(\t\x12-\n\topened_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07version\x18\x0b \x01(\x03\"D\n\x11GetReturnResponse\x12/\n\x0breturn_case\x18\x01 \x01(\x0b\x32\x1a.oms.returns.v1.ReturnCase\"^\n\x12ListReturnsRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07site_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"[\n\x13ListReturnsResponse\x12+\n\x07returns\x18\x01 \x03(\x0b\x32\x1a.oms.returns.v1.ReturnCase\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x14GetReturnableRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"z\n\x0eReturnableLine\x12\x0f\n\x07line_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x1a\n\x12\x64\x65livered_quantity\x18\x03 \x01(\x03\x12\x1b\n\x13returnable_quantity\x18\x04 \x01(\x03\x12\x11\n\tnet_minor\x18\x05 \x01(\x03\"\xd0\x01\n\x15GetReturnableResponse\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x10\n\x08\x63urrency\x18\x02 \x01(\t\x12-\n\x05lines\x18\x03 \x03(\x0b\x32\x1e.oms.returns.v1.ReturnableLine\x12\x16\n\x0e\x63\x61ptured_minor\x18\x04 \x01(\x03\x12\x16\n\x0erefunded_minor\x18\x05 \x01(\x03\x12\x34\n\x10returnable_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x9d\x01\n\x0cReturnStatus\x12\x1d\n\x19RETURN_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14RETURN_STATUS_OPENED\x10\x01\x12\x1b\n\x17RETURN_STATUS_INSPECTED\x10\x02\x12\x1a\n\x16RETURN_STATUS_REFUNDED\x10\x03\x12\x1b\n\x17RETURN_STATUS_WITHDRAWN\x10\x04\x32\xeb\x05\n\x0eReturnsService\x12S\n\nOpenReturn\x12!.oms.returns.v1.OpenReturnRequest\x1a\".oms.returns.v1.OpenReturnResponse\x12_\n\x0eWithdrawReturn\x12%.oms.returns.v1.WithdrawReturnRequest\x1a&.oms.returns.v1.WithdrawReturnResponse\x12\\\n\rInspectReturn\x12$.oms.returns.v1.InspectReturnRequest\x1a%.oms.returns.v1.InspectReturnResponse\x12\\\n\rPreviewRefund\x12$.oms.returns.v1.PreviewRefundRequest\x1a%.oms.returns.v1.PreviewRefundResponse\x12_\n\x0eValidateRefund\x12%.oms.returns.v1.ValidateRefundRequest\x1a&.oms.returns.v1.ValidateRefundResponse\x12P\n\tGetReturn\x12 .oms.returns.v1.GetReturnRequest\x1a!.oms.returns.v1.GetReturnResponse\x12V\n\x0bListReturns\x12\".oms.returns.v1.ListReturnsRequest\x1a#.oms.returns.v1.ListReturnsResponse\x12\\\n\rGetReturnable\x12$.oms.returns.v1.GetReturnableRequest\x1a%.oms.returns.v1.GetReturnableResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oms.returns.v1.returns_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RETURNSTATUS']._serialized_start=2175
-  _globals['_RETURNSTATUS']._serialized_end=2303
+  _globals['_RETURNSTATUS']._serialized_start=2298
+  _globals['_RETURNSTATUS']._serialized_end=2455
   _globals['_RETURNEDQUANTITY']._serialized_start=154
   _globals['_RETURNEDQUANTITY']._serialized_end=207
   _globals['_OPENRETURNREQUEST']._serialized_start=210
   _globals['_OPENRETURNREQUEST']._serialized_end=352
   _globals['_OPENRETURNRESPONSE']._serialized_start=354
   _globals['_OPENRETURNRESPONSE']._serialized_end=391
-  _globals['_INSPECTEDQUANTITY']._serialized_start=393
-  _globals['_INSPECTEDQUANTITY']._serialized_end=497
-  _globals['_INSPECTRETURNREQUEST']._serialized_start=499
-  _globals['_INSPECTRETURNREQUEST']._serialized_end=610
-  _globals['_INSPECTRETURNRESPONSE']._serialized_start=612
-  _globals['_INSPECTRETURNRESPONSE']._serialized_end=652
-  _globals['_PREVIEWREFUNDREQUEST']._serialized_start=654
-  _globals['_PREVIEWREFUNDREQUEST']._serialized_end=695
-  _globals['_REFUNDLINE']._serialized_start=697
-  _globals['_REFUNDLINE']._serialized_end=779
-  _globals['_PREVIEWREFUNDRESPONSE']._serialized_start=782
-  _globals['_PREVIEWREFUNDRESPONSE']._serialized_end=952
-  _globals['_VALIDATEREFUNDREQUEST']._serialized_start=955
-  _globals['_VALIDATEREFUNDREQUEST']._serialized_end=1098
-  _globals['_VALIDATEREFUNDRESPONSE']._serialized_start=1100
-  _globals['_VALIDATEREFUNDRESPONSE']._serialized_end=1141
-  _globals['_GETRETURNREQUEST']._serialized_start=1143
-  _globals['_GETRETURNREQUEST']._serialized_end=1201
-  _globals['_RETURNCASE']._serialized_start=1204
-  _globals['_RETURNCASE']._serialized_end=1536
-  _globals['_GETRETURNRESPONSE']._serialized_start=1538
-  _globals['_GETRETURNRESPONSE']._serialized_end=1606
-  _globals['_LISTRETURNSREQUEST']._serialized_start=1608
-  _globals['_LISTRETURNSREQUEST']._serialized_end=1702
-  _globals['_LISTRETURNSRESPONSE']._serialized_start=1704
-  _globals['_LISTRETURNSRESPONSE']._serialized_end=1795
-  _globals['_GETRETURNABLEREQUEST']._serialized_start=1797
-  _globals['_GETRETURNABLEREQUEST']._serialized_end=1837
-  _globals['_RETURNABLELINE']._serialized_start=1839
-  _globals['_RETURNABLELINE']._serialized_end=1961
-  _globals['_GETRETURNABLERESPONSE']._serialized_start=1964
-  _globals['_GETRETURNABLERESPONSE']._serialized_end=2172
-  _globals['_RETURNSSERVICE']._serialized_start=2306
-  _globals['_RETURNSSERVICE']._serialized_end=2956
+  _globals['_WITHDRAWRETURNREQUEST']._serialized_start=393
+  _globals['_WITHDRAWRETURNREQUEST']._serialized_end=471
+  _globals['_WITHDRAWRETURNRESPONSE']._serialized_start=473
+  _globals['_WITHDRAWRETURNRESPONSE']._serialized_end=514
+  _globals['_INSPECTEDQUANTITY']._serialized_start=516
+  _globals['_INSPECTEDQUANTITY']._serialized_end=620
+  _globals['_INSPECTRETURNREQUEST']._serialized_start=622
+  _globals['_INSPECTRETURNREQUEST']._serialized_end=733
+  _globals['_INSPECTRETURNRESPONSE']._serialized_start=735
+  _globals['_INSPECTRETURNRESPONSE']._serialized_end=775
+  _globals['_PREVIEWREFUNDREQUEST']._serialized_start=777
+  _globals['_PREVIEWREFUNDREQUEST']._serialized_end=818
+  _globals['_REFUNDLINE']._serialized_start=820
+  _globals['_REFUNDLINE']._serialized_end=902
+  _globals['_PREVIEWREFUNDRESPONSE']._serialized_start=905
+  _globals['_PREVIEWREFUNDRESPONSE']._serialized_end=1075
+  _globals['_VALIDATEREFUNDREQUEST']._serialized_start=1078
+  _globals['_VALIDATEREFUNDREQUEST']._serialized_end=1221
+  _globals['_VALIDATEREFUNDRESPONSE']._serialized_start=1223
+  _globals['_VALIDATEREFUNDRESPONSE']._serialized_end=1264
+  _globals['_GETRETURNREQUEST']._serialized_start=1266
+  _globals['_GETRETURNREQUEST']._serialized_end=1324
+  _globals['_RETURNCASE']._serialized_start=1327
+  _globals['_RETURNCASE']._serialized_end=1659
+  _globals['_GETRETURNRESPONSE']._serialized_start=1661
+  _globals['_GETRETURNRESPONSE']._serialized_end=1729
+  _globals['_LISTRETURNSREQUEST']._serialized_start=1731
+  _globals['_LISTRETURNSREQUEST']._serialized_end=1825
+  _globals['_LISTRETURNSRESPONSE']._serialized_start=1827
+  _globals['_LISTRETURNSRESPONSE']._serialized_end=1918
+  _globals['_GETRETURNABLEREQUEST']._serialized_start=1920
+  _globals['_GETRETURNABLEREQUEST']._serialized_end=1960
+  _globals['_RETURNABLELINE']._serialized_start=1962
+  _globals['_RETURNABLELINE']._serialized_end=2084
+  _globals['_GETRETURNABLERESPONSE']._serialized_start=2087
+  _globals['_GETRETURNABLERESPONSE']._serialized_end=2295
+  _globals['_RETURNSSERVICE']._serialized_start=2458
+  _globals['_RETURNSSERVICE']._serialized_end=3205
 # @@protoc_insertion_point(module_scope)

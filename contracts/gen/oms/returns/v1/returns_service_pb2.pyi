@@ -32,6 +32,8 @@ class _ReturnStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReturnSt
     RETURN_STATUS_OPENED: _ReturnStatus.ValueType  # 1
     RETURN_STATUS_INSPECTED: _ReturnStatus.ValueType  # 2
     RETURN_STATUS_REFUNDED: _ReturnStatus.ValueType  # 3
+    RETURN_STATUS_WITHDRAWN: _ReturnStatus.ValueType  # 4
+    """Nothing came back; the units are free to be returned in another case."""
 
 class ReturnStatus(_ReturnStatus, metaclass=_ReturnStatusEnumTypeWrapper):
     """Where a case stands."""
@@ -40,6 +42,8 @@ RETURN_STATUS_UNSPECIFIED: ReturnStatus.ValueType  # 0
 RETURN_STATUS_OPENED: ReturnStatus.ValueType  # 1
 RETURN_STATUS_INSPECTED: ReturnStatus.ValueType  # 2
 RETURN_STATUS_REFUNDED: ReturnStatus.ValueType  # 3
+RETURN_STATUS_WITHDRAWN: ReturnStatus.ValueType  # 4
+"""Nothing came back; the units are free to be returned in another case."""
 Global___ReturnStatus: _TypeAlias = ReturnStatus  # noqa: Y015
 
 @_typing.final
@@ -127,6 +131,57 @@ class OpenReturnResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OpenReturnResponse: _TypeAlias = OpenReturnResponse  # noqa: Y015
+
+@_typing.final
+class WithdrawReturnRequest(_message.Message):
+    """Withdraws a case."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RETURN_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Chosen by the client, the same on every retry."""
+    return_id: _builtins.str
+    reason: _builtins.str
+    """Why, for the staff; at most 200 characters, no personal data. May be empty."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        return_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "request_id", b"request_id", "return_id", b"return_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawReturnRequest: _TypeAlias = WithdrawReturnRequest  # noqa: Y015
+
+@_typing.final
+class WithdrawReturnResponse(_message.Message):
+    """The case is withdrawn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Version of the case."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WithdrawReturnResponse: _TypeAlias = WithdrawReturnResponse  # noqa: Y015
 
 @_typing.final
 class InspectedQuantity(_message.Message):
@@ -409,6 +464,7 @@ class ReturnCase(_message.Message):
     status: Global___ReturnStatus.ValueType
     clerk_id: _builtins.str
     reason: _builtins.str
+    """Why less than the preview was given back, or why the case was withdrawn."""
     version: _builtins.int
     """Version of the case; the preview_version of a validation."""
     @_builtins.property

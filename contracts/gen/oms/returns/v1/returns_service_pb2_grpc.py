@@ -40,6 +40,11 @@ class ReturnsServiceStub:
                 request_serializer=oms_dot_returns_dot_v1_dot_returns__service__pb2.OpenReturnRequest.SerializeToString,
                 response_deserializer=oms_dot_returns_dot_v1_dot_returns__service__pb2.OpenReturnResponse.FromString,
                 _registered_method=True)
+        self.WithdrawReturn = channel.unary_unary(
+                '/oms.returns.v1.ReturnsService/WithdrawReturn',
+                request_serializer=oms_dot_returns_dot_v1_dot_returns__service__pb2.WithdrawReturnRequest.SerializeToString,
+                response_deserializer=oms_dot_returns_dot_v1_dot_returns__service__pb2.WithdrawReturnResponse.FromString,
+                _registered_method=True)
         self.InspectReturn = channel.unary_unary(
                 '/oms.returns.v1.ReturnsService/InspectReturn',
                 request_serializer=oms_dot_returns_dot_v1_dot_returns__service__pb2.InspectReturnRequest.SerializeToString,
@@ -80,6 +85,15 @@ class ReturnsServiceServicer:
         """Opens a case for delivered units that a customer brings to a site. Refused with
         QUANTITY_NOT_RETURNABLE when more is asked for than was delivered and is not in another
         case, and with RETURN_WINDOW_CLOSED when it is too late.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawReturn(self, request, context):
+        """Withdraws a case of which nothing was inspected: the customer changed his mind, or it was
+        opened by mistake. Its units may be returned again, under another return_id. Refused with
+        STEP_CONFLICT once the goods were inspected.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,6 +149,11 @@ def add_ReturnsServiceServicer_to_server(servicer, server):
                     servicer.OpenReturn,
                     request_deserializer=oms_dot_returns_dot_v1_dot_returns__service__pb2.OpenReturnRequest.FromString,
                     response_serializer=oms_dot_returns_dot_v1_dot_returns__service__pb2.OpenReturnResponse.SerializeToString,
+            ),
+            'WithdrawReturn': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawReturn,
+                    request_deserializer=oms_dot_returns_dot_v1_dot_returns__service__pb2.WithdrawReturnRequest.FromString,
+                    response_serializer=oms_dot_returns_dot_v1_dot_returns__service__pb2.WithdrawReturnResponse.SerializeToString,
             ),
             'InspectReturn': grpc.unary_unary_rpc_method_handler(
                     servicer.InspectReturn,
@@ -195,6 +214,33 @@ class ReturnsService:
             '/oms.returns.v1.ReturnsService/OpenReturn',
             oms_dot_returns_dot_v1_dot_returns__service__pb2.OpenReturnRequest.SerializeToString,
             oms_dot_returns_dot_v1_dot_returns__service__pb2.OpenReturnResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawReturn(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oms.returns.v1.ReturnsService/WithdrawReturn',
+            oms_dot_returns_dot_v1_dot_returns__service__pb2.WithdrawReturnRequest.SerializeToString,
+            oms_dot_returns_dot_v1_dot_returns__service__pb2.WithdrawReturnResponse.FromString,
             options,
             channel_credentials,
             insecure,

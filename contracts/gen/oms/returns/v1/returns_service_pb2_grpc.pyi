@@ -38,6 +38,11 @@ class ReturnsServiceStub:
     QUANTITY_NOT_RETURNABLE when more is asked for than was delivered and is not in another
     case, and with RETURN_WINDOW_CLOSED when it is too late.
     """
+    WithdrawReturn: _grpc.UnaryUnaryMultiCallable[_returns_service_pb2.WithdrawReturnRequest, _returns_service_pb2.WithdrawReturnResponse]
+    """Withdraws a case of which nothing was inspected: the customer changed his mind, or it was
+    opened by mistake. Its units may be returned again, under another return_id. Refused with
+    STEP_CONFLICT once the goods were inspected.
+    """
     InspectReturn: _grpc.UnaryUnaryMultiCallable[_returns_service_pb2.InspectReturnRequest, _returns_service_pb2.InspectReturnResponse]
     """Says what happens to the goods of a case; every unit of every line, once."""
     PreviewRefund: _grpc.UnaryUnaryMultiCallable[_returns_service_pb2.PreviewRefundRequest, _returns_service_pb2.PreviewRefundResponse]
@@ -62,6 +67,11 @@ class ReturnsServiceAsyncStub(ReturnsServiceStub):
     """Opens a case for delivered units that a customer brings to a site. Refused with
     QUANTITY_NOT_RETURNABLE when more is asked for than was delivered and is not in another
     case, and with RETURN_WINDOW_CLOSED when it is too late.
+    """
+    WithdrawReturn: _aio.UnaryUnaryMultiCallable[_returns_service_pb2.WithdrawReturnRequest, _returns_service_pb2.WithdrawReturnResponse]  # type: ignore[assignment]
+    """Withdraws a case of which nothing was inspected: the customer changed his mind, or it was
+    opened by mistake. Its units may be returned again, under another return_id. Refused with
+    STEP_CONFLICT once the goods were inspected.
     """
     InspectReturn: _aio.UnaryUnaryMultiCallable[_returns_service_pb2.InspectReturnRequest, _returns_service_pb2.InspectReturnResponse]  # type: ignore[assignment]
     """Says what happens to the goods of a case; every unit of every line, once."""
@@ -90,6 +100,17 @@ class ReturnsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Opens a case for delivered units that a customer brings to a site. Refused with
         QUANTITY_NOT_RETURNABLE when more is asked for than was delivered and is not in another
         case, and with RETURN_WINDOW_CLOSED when it is too late.
+        """
+
+    @_abc_1.abstractmethod
+    def WithdrawReturn(
+        self,
+        request: _returns_service_pb2.WithdrawReturnRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_returns_service_pb2.WithdrawReturnResponse, _abc.Awaitable[_returns_service_pb2.WithdrawReturnResponse]]:
+        """Withdraws a case of which nothing was inspected: the customer changed his mind, or it was
+        opened by mistake. Its units may be returned again, under another return_id. Refused with
+        STEP_CONFLICT once the goods were inspected.
         """
 
     @_abc_1.abstractmethod
