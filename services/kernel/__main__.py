@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import dataclasses
 import faulthandler
-import gc
 import importlib
 import json
 import signal
@@ -36,6 +35,7 @@ from services.kernel.main import (
     stock_commands,
 )
 from services.kernel.main.buses import declare_feeds
+from services.kernel.main.collector import calm_collector
 from services.kernel.main.console import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -87,6 +87,7 @@ def main() -> None:
 
 
 def _run[T](work: Coroutine[Any, Any, T]) -> T:
+    calm_collector()
     return uvloop.run(work)
 
 
@@ -114,10 +115,7 @@ async def _up(settings: KernelSettings, demo_orders: int) -> None:
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
     async with running(settings, say) as embedded:
-        # What is alive now lives as long as the process: the collector need not look at it again,
-        # and it need not look often, because hardly anything here is part of a cycle.
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        calm_collector()
         key = await embedded.demo_key(settings.data_home)
         done = settings.data_home / DEMO_DONE
         if demo_orders and not done.exists():

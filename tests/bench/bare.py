@@ -18,6 +18,8 @@ import uvloop
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
 from oms.stock_ledger.v1 import stock_ledger_service_pb2_grpc as rpc
 
+from services.kernel.main.collector import calm_collector
+
 CONNECTIONS = 8
 _DEADLOCK_TRIES = 10
 
@@ -144,4 +146,5 @@ def questions(
 
 
 if __name__ == "__main__":
+    calm_collector()  # as what it is compared with
     uvloop.run(serve(*sys.argv[1:] or [""]))

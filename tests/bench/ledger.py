@@ -1,7 +1,6 @@
 """The stock ledger alone in a process of its own, behind its guard, at the server of a DSN."""
 
 import asyncio
-import gc
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +12,7 @@ import uvloop
 from services.kernel.adapters.telemetry import TELEMETRY
 from services.kernel.entrypoints.grpc_guard import Limits, ServiceToken
 from services.kernel.entrypoints.grpc_server import grpc_server
+from services.kernel.main.collector import calm_collector
 from tests.support.stack import TENANT, running
 
 _TOKEN = "only-for-the-bench-0123456789abcdef"  # noqa: S105 - of a server that lives for one run
@@ -33,8 +33,7 @@ async def serve(postgres_dsn: str) -> None:
         )
         port = await server.start("127.0.0.1:0")
         name = await host.database.sql.fetchval("SELECT current_database()")
-        gc.freeze()  # as every process of ours does
-        gc.set_threshold(50_000, 20, 50)
+        calm_collector()
         print(port, name, flush=True)
         await asyncio.Event().wait()
 

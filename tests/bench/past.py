@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import random  # noqa: TID251 - seeded load
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -15,6 +14,7 @@ from services.kernel.application.clock import SystemClock
 from services.kernel.application.work import Sql, Work
 from services.kernel.domain.messages import Cause, stream_id
 from services.kernel.entrypoints.calls import CALLER, Caller
+from services.kernel.main.collector import calm_collector
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.stock_item import Movement, Receive, SellAtTill, stock_key
@@ -149,9 +149,7 @@ async def image(postgres_dsn: str) -> AsyncIterator[Result]:
         tell("image: stocking half of the pairs")
         await _all(grpc.ReceiveStock, [_received(n) for n in range(0, PAIRS // 2, _BATCH)])
         await _settled(stack)
-        # As `oms up` does: hardly anything here is part of a cycle.
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        calm_collector()
         tell(f"image: {PAIRS} pairs")
         started = time.perf_counter()
         await _all(grpc.PostImages, [_image(n) for n in range(0, PAIRS, _BATCH)])

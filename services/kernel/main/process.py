@@ -21,6 +21,7 @@ from services.kernel.entrypoints.grpc_guard import ServiceToken
 from services.kernel.entrypoints.grpc_server import grpc_server
 from services.kernel.entrypoints.health import HealthEndpoint
 from services.kernel.main.buses import ServiceBus, chosen_bus
+from services.kernel.main.collector import calm_collector
 from services.kernel.main.door import open_gateway
 from services.kernel.main.embedded import ALL_SCOPES, api_keys, hand_over_secrets
 from services.kernel.main.host import ServiceHost
@@ -69,6 +70,7 @@ async def serve_service(name: str, stop: asyncio.Event, say: Say) -> None:
         port = await server.start(f"{settings.host}:{settings.grpc_port}")
         stack.push_async_callback(server.drain, edge.notice_s, edge.grace_s)
         opened.is_started = True
+        calm_collector()
         say(f"{name} answers gRPC on {settings.host}:{port}")
         await stop.wait()
         opened.endpoint.drain()
@@ -94,6 +96,7 @@ async def work_service(name: str, stop: asyncio.Event, say: Say) -> None:
         try:
             opened.host.start_working()
             opened.is_started = True
+            calm_collector()
             say(f"{name} works: {len(opened.host.consumers)} feeds in, {topic_of(name)} out")
             await stop.wait()
             opened.endpoint.drain()
@@ -130,6 +133,7 @@ async def serve_gateway(stop: asyncio.Event, say: Say) -> None:
         await open_gateway(settings, dsn, keys, targets, stack)
         await endpoint.start(settings.host, settings.health_port, METRICS.loop_lag_seconds.set)
         stack.push_async_callback(endpoint.stop)
+        calm_collector()
         say(f"the gateway answers HTTP on {settings.host}:{settings.http_port}")
         await stop.wait()
         endpoint.drain()

@@ -1,0 +1,32 @@
+"""What a process has when it is up is left out of the collector's rounds, in all kinds of them."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from services.kernel import __main__ as command_line
+from services.kernel.main.collector import calm_collector
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    thresholds = gc.get_threshold()
+    yield
+    gc.set_threshold(*thresholds)
+    gc.unfreeze()
+
+
+def test_rounds_are_rare_and_leave_out_what_is_there() -> None:
+    calm_collector()
+    assert gc.get_threshold()[0] >= 10_000
+    assert gc.get_freeze_count() > 0
+
+
+def test_every_command_runs_with_it() -> None:
+    gc.set_threshold(700, 10, 10)
+
+    async def thresholds() -> int:
+        return gc.get_threshold()[0]
+
+    assert command_line._run(thresholds()) >= 10_000
