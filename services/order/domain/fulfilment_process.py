@@ -52,7 +52,10 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class HoldRefused:
+    """Reason: why no other plan can be held either; empty: sourcing plans again."""
+
     revision: int
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,8 @@ def react(message: Message, process: Fulfilment) -> Sequence[Command]:  # noqa: 
             return []
         case PlanRejected(_, reason, alternatives), Phase.OPEN:
             return [RefuseOrder(reason, alternatives)]
+        case HoldRefused(_, reason), Phase.OPEN if reason:
+            return [RefuseOrder(reason, ())]
         case HoldRefused(revision), Phase.ACCEPTED if process.hold is not None:
             # The stock ledger answers our acceptance: the hold had expired, the stock is gone.
             # A refusal of an older plan is history by now.
@@ -147,7 +152,7 @@ def react(message: Message, process: Fulfilment) -> Sequence[Command]:  # noqa: 
             return []
 
 
-def evolve(process: Fulfilment, message: Message) -> Fulfilment:  # noqa: PLR0911 - one per kind
+def evolve(process: Fulfilment, message: Message) -> Fulfilment:  # noqa: C901, PLR0911 - one per kind
     match message, process.phase:
         case ((Planned() | Held()), Phase.OPEN):
             known = _with(process, message)
@@ -167,6 +172,8 @@ def evolve(process: Fulfilment, message: Message) -> Fulfilment:  # noqa: PLR091
             if process.hold and process.hold.revision <= revision:
                 return replace(process, hold=None)
             return process
+        case HoldRefused(_, reason), Phase.OPEN if reason:
+            return replace(process, phase=Phase.CLOSED, plan=None)
         case ((PlanRejected() | Abandoned()), Phase.OPEN):
             return replace(process, phase=Phase.CLOSED, plan=None)
         case Abandoned(), Phase.ACCEPTED:

@@ -241,7 +241,7 @@ def _holding(event: StockLedgerEvent) -> tuple[str, process.Message] | None:
             return held.order_id, process.Held(held.plan_revision, held.reservation_id)
         case "reservation_refused":
             refused = event.reservation_refused
-            return refused.order_id, process.HoldRefused(refused.plan_revision)
+            return refused.order_id, process.HoldRefused(refused.plan_revision, refused.reason)
         case "reservation_expired":
             expired = event.reservation_expired
             return expired.order_id, process.HoldExpired(expired.plan_revision)

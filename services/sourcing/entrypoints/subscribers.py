@@ -177,6 +177,8 @@ class Subscribers:
                 self._decisions.spoken_for.forget(envelope.tenant, order_id)
             case "reservation_refused":
                 refused = event.reservation_refused
+                if refused.reason:
+                    return  # whatever is planned is refused, too; the order hears of it and ends
                 corrections = _corrections(refused.shortages, envelope)
                 await self._again(refused, Cause.REFUSED, corrections, work)
             case "reservation_expired":

@@ -7,6 +7,7 @@ from services.stock_ledger.domain.expiry import ExpiryNoted
 from services.stock_ledger.domain.holder import HoldCounted, HoldUncounted
 from services.stock_ledger.domain.inbound import InboundArrived, InboundExpected
 from services.stock_ledger.domain.reservation import (
+    PlanDeclined,
     ReservationClosed,
     ReservationConfirmed,
     ReservationEndangered,
@@ -36,6 +37,7 @@ def event_codec() -> EventCodec:
             "rule.withdrawn.v1": RuleWithdrawn,
             "reservation.held.v1": ReservationHeld,
             "reservation.refused.v1": ReservationRefused,
+            "reservation.plan_declined.v1": PlanDeclined,
             "reservation.confirmed.v1": ReservationConfirmed,
             "reservation.released.v1": ReservationReleased,
             "reservation.expired.v1": ReservationExpired,

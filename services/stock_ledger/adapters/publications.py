@@ -16,6 +16,7 @@ from services.stock_ledger.domain.reservation import (
 )
 from services.stock_ledger.domain.reservation import (
     Line,
+    PlanDeclined,
     ReservationClosed,
     ReservationConfirmed,
     ReservationEndangered,
@@ -105,6 +106,7 @@ def _of_reservation(  # noqa: PLR0911 - one per event
     reservation_id: str,
     event: ReservationHeld
     | ReservationRefused
+    | PlanDeclined
     | ReservationConfirmed
     | ReservationReleased
     | ReservationExpired
@@ -133,6 +135,15 @@ def _of_reservation(  # noqa: PLR0911 - one per event
                     order_id=event.order_id,
                     plan_revision=event.plan_revision,
                     shortages=_lines(event.shortages),
+                )
+            )
+        case PlanDeclined():
+            return feed.StockLedgerEvent(
+                reservation_refused=feed.ReservationRefused(
+                    reservation_id=reservation_id,
+                    order_id=event.order_id,
+                    plan_revision=event.plan_revision,
+                    reason=event.reason,
                 )
             )
         case ReservationConfirmed():

@@ -16,6 +16,7 @@ from services.stock_ledger.application.giving_back import (
 from services.stock_ledger.application.ports import Alternatives
 from services.stock_ledger.application.shortages import (
     expect_unheld,
+    is_promised_some,
     missing_of,
     out_of_stock,
     shortages_of,
@@ -102,12 +103,19 @@ class Reservations:
     async def reserve_plan(
         self, work: Work, order_id: str, plan_revision: int, lines: Sequence[Line]
     ) -> None:
-        """Hold a plan, or record that it cannot be held; pass over old plans and ended orders."""
+        """Hold a plan, or record that it cannot be held; pass over old plans and ended orders.
+
+        What somebody reserved himself under the id of the order stays his.
+        """
+        lines = summed(lines)
         known = (await work.state(RESERVATION, order_id)).state
         if not known.awaits(plan_revision):
             known = await surely(work, order_id)
-        if known.awaits(plan_revision):
-            await self._hold(work, order_id, order_id, plan_revision, summed(lines), None)
+        awaits = known.awaits(plan_revision)
+        if known.is_no_orders or (awaits and await is_promised_some(work, order_id, lines)):
+            await work.handle(RESERVATION, order_id, promise.DeclinePlan(order_id, plan_revision))
+        elif awaits:
+            await self._hold(work, order_id, order_id, plan_revision, lines, None)
 
     async def _hold(
         self,
@@ -160,11 +168,17 @@ class Reservations:
 
         Raises:
             NotFound: A caller waits, and there never was such a reservation.
-            Rejected: It holds nothing to confirm, or ``RESERVATION_EXPIRED`` with alternatives.
+            Rejected: It holds nothing to confirm, or ``RESERVATION_EXPIRED`` with alternatives;
+                or a caller confirms what is an order's.
         """
         known = await surely(work, reservation_id)
-        if refuse and known.status is Status.NEW:
-            raise NotFound("reservation", reservation_id)
+        if refuse:
+            if known.status is Status.NEW:
+                raise NotFound("reservation", reservation_id)
+            if known.order_id and known.status is not Status.CONFIRMED:
+                raise _an_orders(known, "it is confirmed when the order is accepted")
+        elif known.is_no_orders:
+            return (await work.state(RESERVATION, reservation_id)).version
         keys = [stock_key(line.site_id, line.sku) for line in known.lines]
         await work.load(STOCK, keys)
         shortages: tuple[Line, ...] = ()
@@ -199,10 +213,18 @@ class Reservations:
 
         Raises:
             NotFound: There never was such a reservation.
+            Rejected: It is an order's, which would go on without its stock.
         """
         known = await surely(work, reservation_id)
         if known.status is Status.NEW:
             raise NotFound("reservation", reservation_id)
+        if known.order_id and known.is_promised:
+            raise _an_orders(known, "cancel the order instead")
+        return await self._release(work, reservation_id, known)
+
+    async def _release(
+        self, work: Work, reservation_id: str, known: Reservation
+    ) -> tuple[int, tuple[Line, ...]]:
         released: tuple[Line, ...] = ()
         if known.is_promised:
             released = await give_back(work, reservation_id, known.lines, is_expiry=False)
@@ -216,13 +238,16 @@ class Reservations:
 
         An order may end before its plan is heard of: then only the end is recorded.
         """
-        if (await surely(work, order_id)).status is not Status.NEW:
-            await self.release(work, order_id)
+        known = await surely(work, order_id)
+        if known.is_no_orders:
+            return
+        await self._release(work, order_id, known)
         await work.handle(RESERVATION, order_id, promise.Close(reason))
 
     async def complete(self, work: Work, order_id: str) -> None:
         """Never hold for this order again. Its goods are gone or going: nothing is released."""
-        if (await surely(work, order_id)).status is not Status.NEW:
+        known = await surely(work, order_id)
+        if known.status is not Status.NEW and not known.is_no_orders:
             await work.handle(RESERVATION, order_id, promise.Close("completed"))
 
     async def extend(
@@ -263,3 +288,10 @@ class Reservations:
             await work.set_timer(
                 hold_timer(reservation_id), known.expires_at, EXPIRY_TIMER, reservation_id
             )
+
+
+def _an_orders(known: Reservation, what_to_do: str) -> Rejected:
+    return Rejected(
+        promise.Refusal.STEP_CONFLICT,
+        f"the stock belongs to order {known.order_id}; {what_to_do}",
+    )

@@ -187,7 +187,8 @@ _MISMATCH = Answer(
 def _again(known: Reservation, wanted: Wanted) -> Answer:
     """Return what a reservation was answered before, for as long as it stands."""
     if known.is_promised:
-        is_same = known.holder_id == wanted.holder_id and set(known.asked) == set(wanted.lines)
+        is_his = not known.order_id and known.holder_id == wanted.holder_id
+        is_same = is_his and set(known.asked) == set(wanted.lines)
         return Answer(known.expires_at) if is_same else _MISMATCH
     return Answer(
         reason=_ENDED[known.status].value,

@@ -142,7 +142,8 @@ async def move_plan(
     An older plan, one heard again, and one for an order that has ended are passed over.
     """
     known = await surely(work, order_id)
-    if known.status is not Status.CONFIRMED or plan_revision <= known.plan_revision:
+    is_old = plan_revision <= known.plan_revision
+    if known.status is not Status.CONFIRMED or is_old or known.is_no_orders:
         return
     left, came = summed(left), summed(came)
     await work.load(STOCK, [stock_key(line.site_id, line.sku) for line in (*left, *came)])

@@ -54,6 +54,23 @@ async def expect_unheld(work: Work, reservation_id: str, lines: Iterable[Line]) 
         stock.decide(stock.Hold(reservation_id, line.quantity, work.now), item)
 
 
+async def is_promised_some(work: Work, reservation_id: str, lines: Iterable[Line]) -> bool:
+    """Say whether something of these lines is held or allocated under this id already.
+
+    A platform may report its own promises under any id; see ``PromiseOnline``.
+    """
+    for line in lines:
+        key = stock_key(line.site_id, line.sku)
+        had = (await work.state(STOCK, key)).state.open.get(reservation_id)
+        if had is None or not had.promised:
+            continue
+        await work.read_on(STOCK, [key])  # a state at hand may be behind the log
+        had = (await work.state(STOCK, key)).state.open.get(reservation_id)
+        if had is not None and had.promised:
+            return True
+    return False
+
+
 async def out_of_stock(
     work: Work, alternatives: Alternatives, lines: Sequence[Line], shortages: Sequence[Line]
 ) -> Rejected:

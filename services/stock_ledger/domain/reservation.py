@@ -3,7 +3,8 @@
 Stream  ``reservation-{reservation_id}``; the reservation of an order has the order's id
 Rule    all lines or none, unless the caller asked for what there is; a closed reservation never
         holds again; a newer plan replaces only what holds nothing; what is promised changes its
-        place as one, and at most so often.
+        place as one, and at most so often. What a caller reserved is never an order's, also where
+        the two have one id: the order is told, and refused.
 
 What each line still has lives with the stock items; here is what was promised, and until when.
 """
@@ -52,6 +53,18 @@ class ReservationRefused:
     order_id: str
     plan_revision: int
     shortages: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDeclined:
+    """An order has the id of what somebody reserved himself. That stands; the plan holds nothing.
+
+    Reason: registry name, for the order.
+    """
+
+    order_id: str
+    plan_revision: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +135,7 @@ class ReservationClosed:
 type Event = (
     ReservationHeld
     | ReservationRefused
+    | PlanDeclined
     | ReservationConfirmed
     | ReservationReleased
     | ReservationExpired
@@ -150,6 +164,14 @@ class Hold:
     shortages: tuple[Line, ...] = ()
     takes_what_there_is: bool = False
     holder_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeclinePlan:
+    """Hold nothing for an order whose id somebody has reserved under."""
+
+    order_id: str
+    plan_revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +243,17 @@ class Look:
 
 
 type Command = (
-    Look | Hold | Confirm | Release | Expire | Extend | Move | RefuseMove | Withdraw | Close
+    Look
+    | Hold
+    | DeclinePlan
+    | Confirm
+    | Release
+    | Expire
+    | Extend
+    | Move
+    | RefuseMove
+    | Withdraw
+    | Close
 )
 
 
@@ -260,6 +292,7 @@ class Reservation:
         endangered: What was told may lack of it, where it is.
         moves: Every change of place, oldest first.
         extensions: The newest, oldest first, by which a repeat is known.
+        declined: The newest plan of an order that it does not hold for.
     """
 
     status: Status = Status.NEW
@@ -273,6 +306,12 @@ class Reservation:
     endangered: tuple[Line, ...] = ()
     moves: tuple[ReservationMoved, ...] = ()
     extensions: tuple[ReservationExtended, ...] = ()
+    declined: int = 0
+
+    @property
+    def is_no_orders(self) -> bool:
+        """Somebody reserved under this id himself; an order that has it, too, has nothing here."""
+        return self.status not in (Status.NEW, Status.CLOSED) and not self.order_id
 
     @property
     def is_promised(self) -> bool:
@@ -291,16 +330,22 @@ class Reservation:
         return (
             self.status is not Status.CLOSED
             and not self.is_promised
+            and not self.is_no_orders
             and plan_revision > self.plan_revision
         )
 
 
-def decide(command: Command, reservation: Reservation) -> Sequence[Event]:  # noqa: PLR0911 - one per kind
+def decide(command: Command, reservation: Reservation) -> Sequence[Event]:  # noqa: C901, PLR0911 - one per kind
     match command:
         case Look():
             return []
         case Hold():
             return _hold(command, reservation)
+        case DeclinePlan(order_id, plan_revision):
+            if plan_revision <= reservation.declined or reservation.status is Status.CLOSED:
+                return []
+            why = Refusal.IDEMPOTENCY_MISMATCH.value
+            return [PlanDeclined(order_id, plan_revision, why)]
         case Extend():
             return _extend(command, reservation)
         case Move():
@@ -467,7 +512,9 @@ def _there(command: Hold) -> tuple[Line, ...]:
 
 
 def _same_lines(command: Hold, reservation: Reservation) -> None:
-    if set(command.lines) != set(reservation.asked) or command.holder_id != reservation.holder_id:
+    whose = (command.order_id, command.holder_id)
+    is_same = whose == (reservation.order_id, reservation.holder_id)
+    if not is_same or set(command.lines) != set(reservation.asked):
         raise Rejected(
             Refusal.IDEMPOTENCY_MISMATCH,
             "the reservation id was used for other lines or somebody else;"
@@ -505,6 +552,10 @@ def evolve(reservation: Reservation, event: Event) -> Reservation:  # noqa: C901
             )
         case ReservationRefused(order_id, plan_revision, _):
             return Reservation(Status.REFUSED, order_id, plan_revision)
+        case PlanDeclined(_, plan_revision):
+            is_new = reservation.status is Status.NEW  # whoever reserved did so by another feed
+            status = Status.REFUSED if is_new else reservation.status
+            return replace(reservation, status=status, declined=plan_revision)
         case ReservationExtended(expires_at):
             extensions = (*reservation.extensions[1 - _MOST_EXTENSIONS :], event)
             return replace(reservation, expires_at=expires_at, extensions=extensions)

@@ -70,7 +70,7 @@ async def one(
     return replace(row, lines=[ReservedLine(reservation_id, *line) for line in lines])
 
 
-def _after(row: ReservationRow, what: str, event: dict[str, Any]) -> ReservationRow:
+def _after(row: ReservationRow, what: str, event: dict[str, Any]) -> ReservationRow:  # noqa: PLR0911 - one per name
     """Return the row with one more event, read as an auditor would: by its stored name."""
     match what:
         case "held":
@@ -90,6 +90,8 @@ def _after(row: ReservationRow, what: str, event: dict[str, Any]) -> Reservation
                 order_id=event["order_id"],
                 plan_revision=event["plan_revision"],
             )
+        case "plan_declined":
+            return replace(row, status=Status.REFUSED.value) if row.version == 1 else row
         case "moved" | "move_refused":
             return replace(row, plan_revision=max(row.plan_revision, event["plan_revision"]))
         case "extended":

@@ -17,6 +17,7 @@ from services.kernel.read_models.read_model import ReadModel
 from services.stock_ledger.domain.entry import Cause, EntryPosted
 from services.stock_ledger.domain.reservation import (
     Line,
+    PlanDeclined,
     ReservationClosed,
     ReservationConfirmed,
     ReservationExpired,
@@ -59,6 +60,7 @@ class ReservationRow:
 type _Shown = (
     ReservationHeld
     | ReservationRefused
+    | PlanDeclined
     | ReservationConfirmed
     | ReservationReleased
     | ReservationExpired
@@ -70,7 +72,7 @@ type _Shown = (
 _OF_A_RESERVATION = (
     *(ReservationHeld, ReservationRefused, ReservationConfirmed),
     *(ReservationReleased, ReservationExpired, ReservationExtended, ReservationClosed),
-    *(ReservationMoved, ReservationMoveRefused),
+    *(ReservationMoved, ReservationMoveRefused, PlanDeclined),
 )
 
 
@@ -133,7 +135,7 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
         )
 
 
-def _after(
+def _after(  # noqa: C901 - one per event
     recorded: Recorded[Any], event: _Shown, before: tuple[Any, ...] | None
 ) -> tuple[Any, ...]:
     """Return the row with this event; fields it does not know stay empty and change nothing."""
@@ -152,6 +154,9 @@ def _after(
             status = before[3] if before else ""  # it is as promised as it was
         case ReservationRefused(order_id, plan_revision, _):
             status = Status.REFUSED
+        case PlanDeclined():  # it is as it was; where there is nothing else, nothing is held
+            was = before[3] if before else ""
+            status = Status.REFUSED if recorded.version == 1 else was
         case ReservationExtended(expires_at):
             status = Status.HELD
         case ReservationConfirmed():
@@ -220,11 +225,15 @@ async def open_at(
 
 
 async def kept_for(sql: Sql, orders: Sequence[tuple[str, str]]) -> list[Any]:
-    """Return what is kept for some orders, by (tenant, order id), of each product at each site."""
+    """Return what is kept for some orders, by (tenant, order id), of each product at each site.
+
+    What somebody reserved himself under the id of an order is not kept for the order.
+    """
     return await sql.fetch(
         "SELECT tenant, reservation_id, site_id, sku, held, allocated, picked FROM reserved_stock"
         " JOIN unnest($1::text[], $2::text[]) AS u (tenant, reservation_id)"
-        " USING (tenant, reservation_id)",
+        " USING (tenant, reservation_id) JOIN reservation AS r USING (tenant, reservation_id)"
+        " WHERE r.order_id <> ''",
         [tenant for tenant, _ in orders],
         [order_id for _, order_id in orders],
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,10 @@ from services.kernel.entrypoints.calls import CALLER, Caller
 from services.order.application.catalog_facts import CatalogFacts
 from services.order.application.handlers import OrderHandlers
 from services.order.entrypoints.grpc_server import OrderGrpc
+from services.stock_ledger.application.handlers import Reservations
+from services.stock_ledger.domain.reservation import Line
 from services.stock_ledger.domain.stock_item import STOCK, Receive
+from services.stock_ledger.read_models.availability import alternatives
 from tests.support.stack import TENANT, Stack, a_cause, running
 
 pytestmark = pytest.mark.stack
@@ -141,4 +145,24 @@ async def test_a_cancellation_at_any_moment_leaves_nothing_reserved(stack: Stack
 
     await asyncio.gather(*(change_of_mind(number) for number in range(UNITS)))
     assert await _levels(stack) == (UNITS, 0, 0)
+    assert await _parked(stack) == 0
+
+
+async def test_an_order_with_the_id_of_somebodys_reservation_is_refused(stack: Stack) -> None:
+    """He keeps what he reserved, also when the order ends; nobody waits for a plan to be held."""
+
+    async def reserve(work: Work) -> None:
+        promises = Reservations(timedelta(minutes=15), alternatives)
+        await promises.reserve(work, "O1", [Line("S1", "milk", 1)], None)
+
+    await stack["stock_ledger"].runner.execute(a_cause("reserve"), reserve)
+    orders = _orders(stack)
+    placed = await orders.PlaceOrder(_placing("O1", WAIT_MS), CONTEXT)
+    refused = (wire.ORDER_STATUS_REFUSED, "IDEMPOTENCY_MISMATCH")
+    assert (placed.status, placed.reason) == refused
+    assert await _levels(stack) == (UNITS - 1, 1, 0)
+    plans = await stack["sourcing"].database.sql.fetchval(
+        "SELECT count(*) FROM events WHERE topic = 'decision.decided.v1'"
+    )
+    assert plans == 1
     assert await _parked(stack) == 0

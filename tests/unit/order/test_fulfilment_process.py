@@ -134,6 +134,13 @@ def test_a_rejected_plan_refuses_the_order_once() -> None:
     ]
 
 
+def test_an_id_that_nothing_can_be_held_under_refuses_the_order_once() -> None:
+    declined = HoldRefused(1, "IDEMPOTENCY_MISMATCH")
+    assert reactions(declined, Planned(1, GROUPS), declined, PlanRejected(2, "OUT_OF_STOCK")) == [
+        RefuseOrder("IDEMPOTENCY_MISMATCH")
+    ]
+
+
 def test_a_grant_after_the_order_was_abandoned_accepts_nothing() -> None:
     assert reactions(Planned(1, GROUPS), Abandoned(), Held(1, "R-1")) == []
 

@@ -2,14 +2,11 @@
 
 from datetime import timedelta
 
-import pytest
-
-from services.kernel.domain.errors import Rejected
 from services.stock_ledger.application.feeds import Action, Asked, post_reservations
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.entry import Cause
-from services.stock_ledger.domain.reservation import RESERVATION, Line, Status
+from services.stock_ledger.domain.reservation import RESERVATION, Line, PlanDeclined, Status
 from services.stock_ledger.domain.stock_item import (
     STOCK,
     HandOver,
@@ -53,13 +50,14 @@ async def test_a_row_refused_for_its_last_line_holds_none_of_them() -> None:
     assert before[0][f"stock-{MILK}"] == work.streams[f"stock-{MILK}"]
 
 
-async def test_a_plan_refused_for_its_last_line_holds_none_of_them() -> None:
+async def test_a_plan_declined_for_its_last_line_holds_none_of_them() -> None:
     work = await with_three_held_by_a_platform()
     before = work.mark()
     lines = [Line("paris", "bread", 5), Line("paris", "milk", 5)]
-    with pytest.raises(Rejected, match="already has 3 here, not 5"):
-        await PROMISES.reserve_plan(work, "R-1", 1, lines)
-    assert work.mark() == before
+    await PROMISES.reserve_plan(work, "R-1", 1, lines)
+    declined = PlanDeclined("R-1", 1, "IDEMPOTENCY_MISMATCH")
+    assert work.streams == {**before[0], "reservation-R-1": (declined,)}
+    assert not work.timers
 
 
 async def expired_with(free: int, picked: int) -> LedgerInMemory:
@@ -97,6 +95,6 @@ async def test_a_platform_that_has_allocated_a_part_leaves_the_rest_to_allocate(
     platform = [PromiseOnline(Cause.CONFIRM, "O-1", 2, "c", NOON)]
     platform += [PromiseOnline(Cause.HOLD, "O-1", 1, "w", NOON)]
     await record(work, [(BREAD, one) for one in platform])
-    await PROMISES.confirm(work, "O-1", refuse=True)
+    await PROMISES.confirm(work, "O-1", refuse=False)
     buckets = (await work.state(STOCK, BREAD)).state.buckets
     assert (buckets.free, buckets.held, buckets.allocated, buckets.picked) == (4, 0, 4, 1)

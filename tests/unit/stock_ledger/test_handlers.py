@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from services.kernel.domain.errors import NotFound, Rejected
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.recording import record
+from services.stock_ledger.domain.entry import Cause
 from services.stock_ledger.domain.reservation import (
     RESERVATION,
     Line,
+    PlanDeclined,
     Reservation,
     Status,
     summed,
@@ -24,6 +26,7 @@ from services.stock_ledger.domain.stock_item import (
     STOCK,
     HandOver,
     Pick,
+    PromiseOnline,
     Receive,
     SellAtTill,
     StockItem,
@@ -105,6 +108,56 @@ async def test_who_asks_again_for_an_extension_is_answered_as_before() -> None:
     work.command_id = "extend-1"
     again = await PROMISES.extend(work, "R-1", timedelta(hours=1))
     assert again.state.expires_at == first.state.expires_at
+
+
+async def test_a_plan_for_an_id_that_somebody_reserved_under_is_declined_and_he_keeps_his() -> None:
+    work = await stocked(5, 5)
+    lines = [Line("paris", "milk", 2), Line("paris", "bread", 1)]
+    await _reserve(work, "O-1", 2, 1)
+    for _ in range(2):
+        await PROMISES.reserve_plan(work, "O-1", 1, lines)  # the same lines are no less his own
+    declined = PlanDeclined("O-1", 1, "IDEMPOTENCY_MISMATCH")
+    assert work.streams["reservation-O-1"][1:] == (declined,)
+    await PROMISES.end(work, "O-1", "refused")
+    await PROMISES.complete(work, "O-1")
+    await PROMISES.confirm(work, "O-1", refuse=False)
+    assert (await work.state(RESERVATION, "O-1")).state.status is Status.HELD
+    assert (await free(work, MILK), await free(work, BREAD)) == (3, 4)
+    await PROMISES.confirm(work, "O-1", refuse=True)
+    await PROMISES.release(work, "O-1")
+    assert await free(work, MILK) == 5
+    await PROMISES.reserve_plan(work, "O-1", 2, lines)
+    assert work.streams["reservation-O-1"][-1] == PlanDeclined("O-1", 2, "IDEMPOTENCY_MISMATCH")
+
+
+async def test_a_plan_for_an_id_that_a_platform_holds_under_is_declined() -> None:
+    work = await stocked(5, 5)
+    await record(work, [(MILK, PromiseOnline(Cause.HOLD, "O-1", 2, "w-1", NOON))])
+    await PROMISES.reserve_plan(work, "O-1", 1, [Line("paris", "milk", 2)])
+    assert work.streams["reservation-O-1"] == (PlanDeclined("O-1", 1, "IDEMPOTENCY_MISMATCH"),)
+    await PROMISES.end(work, "O-1", "refused")
+    assert await free(work, MILK) == 3
+    with pytest.raises(Rejected):
+        await _reserve(work, "O-1", 1, 1)
+
+
+async def test_what_an_order_has_is_nobody_elses_to_reserve_confirm_or_release() -> None:
+    work = await stocked(5, 5)
+    lines = [Line("paris", "milk", 2), Line("paris", "bread", 1)]
+    await PROMISES.reserve_plan(work, "O-1", 1, lines)
+    with pytest.raises(Rejected, match="used for other lines or somebody else"):
+        await _reserve(work, "O-1", 2, 1)
+    with pytest.raises(Rejected, match="belongs to order O-1; it is confirmed when the order is"):
+        await PROMISES.confirm(work, "O-1", refuse=True)
+    for is_accepted in (False, True):
+        if is_accepted:
+            await PROMISES.confirm(work, "O-1", refuse=False)
+        with pytest.raises(Rejected, match="belongs to order O-1; cancel the order instead"):
+            await PROMISES.release(work, "O-1")
+    assert await free(work, MILK) == 3
+    await PROMISES.end(work, "O-1", "cancelled")
+    assert await PROMISES.release(work, "O-1") == (4, ())  # nothing is left to release
+    assert await free(work, MILK) == 5
 
 
 async def _reserve(work: LedgerInMemory, reservation_id: str, milk: int, bread: int) -> object:

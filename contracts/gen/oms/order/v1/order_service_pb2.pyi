@@ -993,7 +993,7 @@ class PlaceOrderRequest(_message.Message):
     EXPECTED_BASKET_VERSION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     order_id: _builtins.str
-    """Chosen by the client, at most 48 characters."""
+    """Chosen by the client, at most 48 characters; no id that stock was reserved under."""
     customer_id: _builtins.str
     """The platform's own opaque id of the customer; empty: the basket's."""
     basket_id: _builtins.str

@@ -206,7 +206,9 @@ Global___ReservationHeld: _TypeAlias = ReservationHeld  # noqa: Y015
 
 @_typing.final
 class ReservationRefused(_message.Message):
-    """Not every line could be held, so none is."""
+    """Not every line could be held, so none is. With a reason no other plan can be held either: an order
+    has the id of what somebody reserved himself (IDEMPOTENCY_MISMATCH).
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -214,9 +216,12 @@ class ReservationRefused(_message.Message):
     ORDER_ID_FIELD_NUMBER: _builtins.int
     PLAN_REVISION_FIELD_NUMBER: _builtins.int
     SHORTAGES_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     order_id: _builtins.str
     plan_revision: _builtins.int
+    reason: _builtins.str
+    """Registry name, where nothing but another order can mend it; empty: plan again."""
     @_builtins.property
     def shortages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StockLine]:
         """The lines that lack stock, with the quantity that was free."""
@@ -228,10 +233,11 @@ class ReservationRefused(_message.Message):
         order_id: _builtins.str = ...,
         plan_revision: _builtins.int = ...,
         shortages: _abc.Iterable[Global___StockLine] | None = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_id", b"order_id", "plan_revision", b"plan_revision", "reservation_id", b"reservation_id", "shortages", b"shortages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order_id", b"order_id", "plan_revision", b"plan_revision", "reason", b"reason", "reservation_id", b"reservation_id", "shortages", b"shortages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

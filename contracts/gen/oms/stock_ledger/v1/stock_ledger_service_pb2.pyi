@@ -519,7 +519,9 @@ class ReserveRequest(_message.Message):
     HOLDER_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     reservation_id: _builtins.str
-    """Chosen by the caller; the same id with the same lines is answered the same."""
+    """Chosen by the caller; the same id with the same lines is answered the same. It is no order's:
+    an order that is placed under it later is refused with IDEMPOTENCY_MISMATCH.
+    """
     hold_seconds: _builtins.int
     """How long to hold, 1 to 86400 seconds; 0 means the service's default."""
     takes_what_there_is: _builtins.bool

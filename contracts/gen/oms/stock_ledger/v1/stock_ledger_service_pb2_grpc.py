@@ -177,7 +177,8 @@ class StockLedgerServiceServicer:
 
     def ConfirmReservation(self, request, context):
         """Turn a hold into an allocation, which does not expire. After expiry it holds anew if there
-        is still enough, else it is refused with RESERVATION_EXPIRED.
+        is still enough, else it is refused with RESERVATION_EXPIRED. An order's is refused with
+        STEP_CONFLICT: it is confirmed when the order is accepted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -200,7 +201,8 @@ class StockLedgerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseReservation(self, request, context):
-        """Give back what is held or allocated; what is picked stays picked until it is put back.
+        """Give back what is held or allocated; what is picked stays picked until it is put back. What an
+        order has is refused with STEP_CONFLICT: cancel the order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

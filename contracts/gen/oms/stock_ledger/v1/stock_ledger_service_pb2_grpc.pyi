@@ -54,7 +54,8 @@ class StockLedgerServiceStub:
     """
     ConfirmReservation: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ConfirmReservationRequest, _stock_ledger_service_pb2.ConfirmReservationResponse]
     """Turn a hold into an allocation, which does not expire. After expiry it holds anew if there
-    is still enough, else it is refused with RESERVATION_EXPIRED.
+    is still enough, else it is refused with RESERVATION_EXPIRED. An order's is refused with
+    STEP_CONFLICT: it is confirmed when the order is accepted.
     """
     ExtendReservation: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ExtendReservationRequest, _stock_ledger_service_pb2.ExtendReservationResponse]
     """Let a hold last longer, counted from now; it never gets shorter. One that has run out is
@@ -65,7 +66,9 @@ class StockLedgerServiceStub:
     OUT_OF_STOCK when the other site lacks some, and then nothing moves. What is picked stays.
     """
     ReleaseReservation: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ReleaseReservationRequest, _stock_ledger_service_pb2.ReleaseReservationResponse]
-    """Give back what is held or allocated; what is picked stays picked until it is put back."""
+    """Give back what is held or allocated; what is picked stays picked until it is put back. What an
+    order has is refused with STEP_CONFLICT: cancel the order.
+    """
     GetReservation: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.GetReservationRequest, _stock_ledger_service_pb2.GetReservationResponse]
     """One reservation and what it still has."""
     ListOpenReservations: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ListOpenReservationsRequest, _stock_ledger_service_pb2.ListOpenReservationsResponse]
@@ -111,7 +114,8 @@ class StockLedgerServiceAsyncStub(StockLedgerServiceStub):
     """
     ConfirmReservation: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ConfirmReservationRequest, _stock_ledger_service_pb2.ConfirmReservationResponse]  # type: ignore[assignment]
     """Turn a hold into an allocation, which does not expire. After expiry it holds anew if there
-    is still enough, else it is refused with RESERVATION_EXPIRED.
+    is still enough, else it is refused with RESERVATION_EXPIRED. An order's is refused with
+    STEP_CONFLICT: it is confirmed when the order is accepted.
     """
     ExtendReservation: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ExtendReservationRequest, _stock_ledger_service_pb2.ExtendReservationResponse]  # type: ignore[assignment]
     """Let a hold last longer, counted from now; it never gets shorter. One that has run out is
@@ -122,7 +126,9 @@ class StockLedgerServiceAsyncStub(StockLedgerServiceStub):
     OUT_OF_STOCK when the other site lacks some, and then nothing moves. What is picked stays.
     """
     ReleaseReservation: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ReleaseReservationRequest, _stock_ledger_service_pb2.ReleaseReservationResponse]  # type: ignore[assignment]
-    """Give back what is held or allocated; what is picked stays picked until it is put back."""
+    """Give back what is held or allocated; what is picked stays picked until it is put back. What an
+    order has is refused with STEP_CONFLICT: cancel the order.
+    """
     GetReservation: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.GetReservationRequest, _stock_ledger_service_pb2.GetReservationResponse]  # type: ignore[assignment]
     """One reservation and what it still has."""
     ListOpenReservations: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.ListOpenReservationsRequest, _stock_ledger_service_pb2.ListOpenReservationsResponse]  # type: ignore[assignment]
@@ -201,7 +207,8 @@ class StockLedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stock_ledger_service_pb2.ConfirmReservationResponse, _abc.Awaitable[_stock_ledger_service_pb2.ConfirmReservationResponse]]:
         """Turn a hold into an allocation, which does not expire. After expiry it holds anew if there
-        is still enough, else it is refused with RESERVATION_EXPIRED.
+        is still enough, else it is refused with RESERVATION_EXPIRED. An order's is refused with
+        STEP_CONFLICT: it is confirmed when the order is accepted.
         """
 
     @_abc_1.abstractmethod
@@ -230,7 +237,9 @@ class StockLedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _stock_ledger_service_pb2.ReleaseReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_stock_ledger_service_pb2.ReleaseReservationResponse, _abc.Awaitable[_stock_ledger_service_pb2.ReleaseReservationResponse]]:
-        """Give back what is held or allocated; what is picked stays picked until it is put back."""
+        """Give back what is held or allocated; what is picked stays picked until it is put back. What an
+        order has is refused with STEP_CONFLICT: cancel the order.
+        """
 
     @_abc_1.abstractmethod
     def GetReservation(
