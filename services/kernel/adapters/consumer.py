@@ -2,7 +2,8 @@
 
 The same code runs behind every bus. Three things may go wrong, and each has its own answer:
 
-* the database is away: wait, longer each time, and try the same batch again, for ever;
+* the database is away: wait, longer each time, and try the same batch again, for ever (but a
+  message that takes too long by itself, while the database is well, cannot be handled);
 * a race is lost: drop the states that were relied on and decide the batch again;
 * a message cannot be handled: find it by going one by one, try it a few times, then park it with
   its reason. Later messages of its stream are parked behind it; all others go on.
@@ -22,7 +23,7 @@ import asyncpg
 import msgspec
 
 from services.kernel.adapters import event_log
-from services.kernel.adapters.database import Database, is_outage
+from services.kernel.adapters.database import Database, is_outage, took_too_long
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import Committed
 from services.kernel.adapters.lazy_transaction import LazyTransaction
@@ -51,6 +52,7 @@ _LONGEST_TURN_S = 0.002
 _MOST_RACES = 20
 _RACES_BEFORE_HALVING = 3
 _OUTAGES_BEFORE_HALVING = 5
+_OVERRUNS_BEFORE_PARKING = 6
 _REDRIVE_MESSAGES = 1_000
 _LONGEST_REASON = 2_000
 # Taken by whoever adds to or takes from what is parked of a stream: group, feed, stream.
@@ -234,7 +236,7 @@ class Consumer:
             bus_offset: Where the bus has the last of them; kept beside the watermark.
         """
         pause_s = _FIRST_PAUSE_S
-        races = outages = 0
+        races = outages = overruns = 0
         while True:
             mark = self._watermarks[partition]
             batch = [e for e in envelopes if e.position > mark and e.type not in self._passes_over]
@@ -271,6 +273,11 @@ class Consumer:
                 if is_outage(error):
                     outages += 1
                     _log.warning("%s waits for its database", self.group, exc_info=True)
+                    if len(batch) == 1 and await self._is_to_blame(error):
+                        overruns += 1
+                        if overruns >= max(_OVERRUNS_BEFORE_PARKING, self._tries):
+                            await self._park(partition, batch[0], bus_offset, error)
+                            continue
                     if outages % _OUTAGES_BEFORE_HALVING == 0 and len(batch) > 1:
                         # A busy server may not manage so much within the limit of a statement.
                         await self.consume(partition, batch[: len(batch) // 2])
@@ -290,6 +297,10 @@ class Consumer:
                 self._watermarks[partition] = max(batch[-1].position, envelopes[-1].position)
                 self._bus_offsets[partition] = bus_offset
                 return
+
+    async def _is_to_blame(self, error: Exception) -> bool:
+        """Tell whether the database would have been there, had less been asked of it."""
+        return took_too_long(error) and await self._home.database.is_swift()
 
     def _count(self, messages: int, last: Envelope) -> None:
         METRICS.consumed.labels(self.group).inc(messages)
@@ -424,7 +435,7 @@ class Consumer:
             except WatermarkMoved:  # dropped, or driven again elsewhere, in the meantime
                 return True
             except Exception as error:
-                if is_outage(error):
+                if is_outage(error) and not await self._is_to_blame(error):
                     raise
                 # The whole stream has had its try: what waits behind was asked for with it.
                 await self._home.database.sql.execute(

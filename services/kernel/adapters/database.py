@@ -17,9 +17,12 @@ from services.kernel.application.runner import Overloaded
 
 APPLICATION_ROLE = "oms_app"
 _MIGRATION_LOCK = 7235000
+_APPEND_LOCK = 7235001  # as in the migrations
 _ROLE_LOCK = 7235004
 _KERNEL_MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _PASSWORD = re.compile(r"[A-Za-z0-9_-]{16,128}")
+# Part of a statement's limit within which a server that is well answers.
+_SWIFT = 0.2
 _FILE_NAME = re.compile(r"\d{4}_[a-z0-9_]+\.sql")
 
 # What every service grants to the role it runs under. Events may be added and read, never changed.
@@ -48,6 +51,10 @@ class Limits:
     pool_size: int = 6
     acquire_s: float = 2.0
     statement_s: float = 5.0
+
+
+class TookTooLong(Overloaded):
+    """A statement ran into its limit: the server is overrun, or too much was asked of it at once."""
 
 
 class Database:
@@ -98,6 +105,7 @@ class Database:
         """Lend a connection.
 
         Raises:
+            TookTooLong: A statement of the block ran into its limit.
             Overloaded: None was free within the limit, the server is away, or it went away during
                 the block; whether the last statement was carried out is then unknown.
         """
@@ -113,6 +121,12 @@ class Database:
         except Exception as error:
             if isinstance(error, Overloaded) or not is_outage(error):
                 raise
+            if took_too_long(error):
+                raise TookTooLong(
+                    f"a statement took longer than {self.limits.statement_s:g} s: if that cannot be"
+                    f" helped, allow more by OMS_STATEMENT_S ({error!r})",
+                    500,
+                ) from error
             raise Overloaded(f"the database went away: {error!r}", 500) from error
 
     async def close(self) -> None:
@@ -121,6 +135,22 @@ class Database:
             await asyncio.wait_for(self._pool.close(), self.limits.statement_s)
         except TimeoutError:
             self._pool.terminate()
+
+    async def is_swift(self) -> bool:
+        """Tell whether who wants to write to the log need not wait long for it.
+
+        Then what took too long did so by itself.
+        """
+        try:
+            async with asyncio.timeout(self.limits.statement_s * _SWIFT):
+                await self.sql.execute(
+                    "SELECT pg_advisory_xact_lock($1), pg_current_xact_id()", _APPEND_LOCK
+                )
+        except Exception as error:
+            if not is_outage(error):
+                raise
+            return False
+        return True
 
     @property
     def sql(self) -> "PooledSql":
@@ -180,6 +210,11 @@ def is_outage(error: BaseException) -> bool:
         | asyncpg.ObjectNotInPrerequisiteStateError
         | asyncpg.PostgresSystemError,
     )
+
+
+def took_too_long(error: BaseException) -> bool:
+    """Tell an outage that may be the fault of what was asked: a statement that took too long."""
+    return isinstance(error, TookTooLong | TimeoutError | asyncpg.QueryCanceledError)
 
 
 async def ensure_database(admin_dsn: str, name: str, app_password: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import asyncpg
 import pytest
 from oms.common.v1.common_pb2 import Money
 from oms.order.v1.order_events_pb2 import OrderEvent, PaymentCaptured
@@ -83,14 +84,22 @@ class Processes:
         self._prefix = f"u{secrets.token_hex(4)}_"
 
     @asynccontextmanager
-    async def one_more(self, group: Group) -> AsyncIterator[Consumer]:
+    async def one_more(self, group: Group, **settings: float) -> AsyncIterator[Consumer]:
         async with running(
-            self._dsn, {"sourcing": group.build}, prefix=self._prefix, is_sole_writer=False
+            self._dsn,
+            {"sourcing": group.build},
+            prefix=self._prefix,
+            is_sole_writer=False,
+            **settings,
         ) as stack:
             await self.sql(
                 "CREATE TABLE IF NOT EXISTS heard (position bigint); GRANT ALL ON heard TO oms_app"
             )
             yield stack["sourcing"].consumers[0]
+
+    @property
+    def dsn(self) -> str:
+        return with_database(self._dsn, f"{self._prefix}sourcing")
 
     async def heard(self) -> list[int]:
         return [row[0] for row in await self.sql("SELECT position FROM heard ORDER BY 1")]
@@ -104,7 +113,7 @@ class Processes:
     async def sql(self, statements: str) -> list[tuple[int, ...]]:
         rows: list[tuple[int, ...]] = []
         for statement in statements.split(";"):
-            rows = await execute(with_database(self._dsn, f"{self._prefix}sourcing"), statement)
+            rows = await execute(self.dsn, statement)
         return rows
 
 
@@ -372,3 +381,71 @@ async def test_a_batch_that_is_too_much_for_a_busy_server_is_taken_in_parts(
             await consumer.consume(LOCAL_PARTITION, a_batch(1, 2, 3, 4, 5, 6, 7))
     assert await processes.events() == 7
     assert await processes.watermark() == 7
+
+
+class Slow(Records):
+    """Asks for more than a statement may take, for one message; slow to record, or slow to ask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slow_at = 3
+        self.calls = 0
+
+    async def _hear(self, event: OrderEvent, envelope: Envelope, work: Work) -> None:
+        if envelope.position == self.slow_at:
+            self.calls += 1
+            await work.sql.execute("INSERT INTO heard SELECT 3 FROM pg_sleep(20)")
+        await super()._hear(event, envelope, work)
+
+
+async def test_a_message_that_alone_takes_longer_than_a_statement_may_is_parked(
+    processes: Processes,
+) -> None:
+    """It looks like a server that is away, but the server answers others at once."""
+    slow = Slow()
+    async with processes.one_more(slow, statement_s=0.4) as consumer:
+        async with asyncio.timeout(60):
+            await consumer.consume(LOCAL_PARTITION, a_batch(1, 2, 3, 4, 5, 6))
+        assert await processes.watermark() == 6
+        assert await processes.events() == 4  # 3 and what waits behind it are not among them
+        rows = await processes.sql("SELECT reason, attempts FROM parked ORDER BY position")
+        assert [row[1] for row in rows] == [3, 0]
+        assert "longer than 0.4 s" in str(rows[0][0])
+        assert "OMS_STATEMENT_S" in str(rows[0][0])
+        assert slow.calls > 5
+        # Driven again in vain it is put back, and so holds up no other that was asked for.
+        calls = slow.calls
+        await processes.sql("UPDATE parked SET redrive = true WHERE position = 3")
+
+        async def is_put_back() -> bool:
+            return await processes.sql("SELECT 1 FROM parked WHERE redrive") == []
+
+        await eventually(is_put_back)
+        assert slow.calls == calls + 1
+        slow.slow_at = 0
+        await processes.sql("UPDATE parked SET redrive = true WHERE position = 3")
+
+        async def is_free() -> bool:
+            return await processes.sql("SELECT 1 FROM parked") == []
+
+        await eventually(is_free)
+    assert await processes.events() == 6
+
+
+async def test_a_message_is_not_parked_while_nobody_can_write_to_the_log(
+    processes: Processes,
+) -> None:
+    """Its statements take too long, but so would everybody's: it waits for as long as it takes."""
+    async with processes.one_more(Records(), statement_s=0.3) as consumer:
+        locked = await asyncpg.connect(processes.dsn)
+        try:
+            await locked.execute("SELECT pg_advisory_lock(7235001)")
+            consuming = asyncio.create_task(consumer.consume(LOCAL_PARTITION, a_batch(1)))
+            await asyncio.sleep(8)
+            assert not consuming.done()
+        finally:
+            await locked.close()
+        async with asyncio.timeout(20):
+            await consuming
+        assert await processes.sql("SELECT 1 FROM parked") == []
+    assert await processes.events() == 1
