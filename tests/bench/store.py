@@ -15,9 +15,10 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresDatastore
 
 from services.kernel.adapters.appender import Appender, AppenderLimits
-from services.kernel.adapters.database import Database, Limits, ensure_database, migrate
+from services.kernel.adapters.database import Database, Limits, ensure_database
 from services.kernel.adapters.durability import Barrier
 from services.kernel.adapters.event_log import NewEvent, decode_rows, read_log
+from services.kernel.adapters.migrations import migrate
 from services.kernel.application.work import Work
 from services.kernel.domain.ids import derive
 from services.kernel.main import Build, Kernel, Service, ServiceHost

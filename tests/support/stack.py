@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 
 from services.kernel.adapters import database as databases
 from services.kernel.adapters.database import APPLICATION_ROLE, with_login
+from services.kernel.adapters.migrations import migrate
 from services.kernel.application.clock import Clock
 from services.kernel.application.feeds import Envelope
 from services.kernel.domain.ids import derive
@@ -160,7 +161,7 @@ async def a_database(admin_dsn: str, *folders: Path, event_store: bool = True) -
     template = _TEMPLATE + hashlib.sha256(" ".join(words).encode()).hexdigest()[:16]
     if (admin_dsn, template) not in _TEMPLATES:
         owner = await databases.ensure_database(admin_dsn, template, APP_PASSWORD)
-        await databases.migrate(owner, folders, event_store=event_store)
+        await migrate(owner, folders, event_store=event_store)
         _TEMPLATES.add((admin_dsn, template))
     name = f"t{secrets.token_hex(6)}"
     await _copy(admin_dsn, template, name)

@@ -273,11 +273,10 @@ class Consumer:
                 if is_outage(error):
                     outages += 1
                     _log.warning("%s waits for its database", self.group, exc_info=True)
-                    if len(batch) == 1 and await self._is_to_blame(error):
-                        overruns += 1
-                        if overruns >= max(_OVERRUNS_BEFORE_PARKING, self._tries):
-                            await self._park(partition, batch[0], bus_offset, error)
-                            continue
+                    overruns += len(batch) == 1 and await self._is_to_blame(error)
+                    if overruns >= max(_OVERRUNS_BEFORE_PARKING, self._tries):
+                        await self._park(partition, batch[0], bus_offset, error)
+                        continue
                     if outages % _OUTAGES_BEFORE_HALVING == 0 and len(batch) > 1:
                         # A busy server may not manage so much within the limit of a statement.
                         await self.consume(partition, batch[: len(batch) // 2])

@@ -38,6 +38,7 @@ from faststream.kafka.message import KafkaMessage
 from services.kernel.adapters import kafka_records as records
 from services.kernel.adapters.consumer import Consumer, Parked, Part
 from services.kernel.adapters.database import is_outage
+from services.kernel.adapters.kafka_forgiving import forgive
 from services.kernel.adapters.kafka_options import (
     KafkaOptions,
     broker_arguments,
@@ -76,6 +77,7 @@ class KafkaBus:
     """
 
     def __init__(self, options: KafkaOptions, topics: Iterable[str] = ()) -> None:
+        forgive()
         self._options = options
         self._topics = set(topics)
         self.broker = KafkaBroker(logger=_client_log, **broker_arguments(options))

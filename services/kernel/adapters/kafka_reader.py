@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, OffsetOutOfRangeError
 
 from services.kernel.adapters import kafka_records as records
+from services.kernel.adapters.kafka_forgiving import forgive
 from services.kernel.adapters.kafka_options import KafkaOptions, client_arguments, reader_arguments
 from services.kernel.application.feeds import Envelope
 from services.kernel.application.reading import Gone, Page, Period, Place
@@ -34,6 +35,7 @@ async def kafka_reader(
         NotFound: The cluster has no such topic.
         KafkaError: No broker answers.
     """
+    forgive()
     places = await _partitions(options, options.prefix + topic)
     consumer = AIOKafkaConsumer(**reader_arguments(options))
     await consumer.start()

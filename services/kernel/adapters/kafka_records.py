@@ -25,11 +25,13 @@ _MOST_POSITION = 2**62
 # pass over every true event that follows.
 _LONGEST_STEP = 1_000_000_000
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# The only header of a record that has one whose name cannot be read.
+NOT_UTF8 = "the name of a header that is not UTF-8"
 _OURS = frozenset(
     {
         *("ce_specversion", "ce_id", "ce_source", "ce_type", "ce_subject", "ce_time"),
         *("ce_tenant", "ce_streamversion", "ce_position", "ce_causationid", "ce_correlationid"),
-        "traceparent",
+        *("traceparent", NOT_UTF8),
     }
 )
 # Before every real position, so that a stream waits behind its unreadable record, and growing
@@ -221,6 +223,8 @@ def _texts(headers: Sequence[tuple[str, bytes | None]]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for name, value in headers:
         if name in _OURS:
+            if name == NOT_UTF8:
+                raise Unreadable("the name of a header is not UTF-8")
             if name in texts:
                 raise Unreadable(f"header {name} stands twice")
             try:

@@ -15,6 +15,7 @@ from services.kernel.adapters.api_keys import PostgresApiKeys
 from services.kernel.adapters.database import APPLICATION_ROLE, Database, Limits
 from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
 from services.kernel.adapters.installation_secrets import installation_secrets
+from services.kernel.adapters.migrations import migrate
 from services.kernel.adapters.telemetry import METRICS, TELEMETRY
 from services.kernel.application.clock import SystemClock
 from services.kernel.application.work import Sql
@@ -101,7 +102,7 @@ async def open_databases(settings: KernelSettings, say: Say) -> Any:
             owner = await databases.ensure_database(
                 admin_dsn, f"{settings.database_prefix}{name}", password
             )
-            await databases.migrate(owner, [folder], event_store=False)
+            await migrate(owner, [folder], event_store=False)
             app_dsns[name] = databases.with_login(owner, APPLICATION_ROLE, password)
         owner_dsns = {
             name: databases.with_database(admin_dsn, f"{settings.database_prefix}{name}")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from services.kernel.adapters import database as databases
 from services.kernel.adapters.database import Database, Limits, is_outage
 from services.kernel.adapters.local_bus import LocalBus
+from services.kernel.adapters.migrations import migrate
 from services.kernel.application.clock import Clock, SystemClock
 from services.kernel.application.tasks import end
 from services.kernel.main.buses import ServiceBus
@@ -40,7 +41,7 @@ async def prepare_databases(
     for name in names:
         database = f"{settings.database_prefix}{name}"
         owner_dsn = await databases.ensure_database(admin_dsn, database, app_password)
-        applied = await databases.migrate(owner_dsn, [migrations_of(name)])
+        applied = await migrate(owner_dsn, [migrations_of(name)])
         for migration in applied:
             _log.info("%s: applied %s", name, migration)
         app_dsns[name] = (

@@ -6,6 +6,7 @@ hear it or by giving it up, and the stream goes on in its order.
 """
 
 import secrets
+import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,8 @@ from typing import Any, cast
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import DefaultRecordBase
+from aiokafka.record.util import calc_crc32c
 from oms.common.v1.common_pb2 import Money
 from oms.order.v1.order_events_pb2 import OrderEvent, PaymentCaptured
 
@@ -51,6 +54,7 @@ class Bad:
         reason: What is said of it, in part, on the local bus and where Kafka says the same.
         kafka_reason: What is said of it on Kafka, where records are looked at before.
         spoil_headers: The good headers to the bad ones; on Kafka only.
+        spoil_batch: The record as it travels, spoilt where no client would; on Kafka only.
         has_cure: Whether a later version can hear it; otherwise it must be given up.
     """
 
@@ -59,7 +63,15 @@ class Bad:
     reason: str = ""
     kafka_reason: str = ""
     spoil_headers: Callable[[Headers], Headers] = field(default=lambda headers: headers)
+    spoil_batch: Callable[[bytes], bytes] | None = None
     has_cure: bool = False
+
+
+def with_checksum(batch: bytes) -> bytes:
+    """Return a batch of records with the checksum of what it holds now."""
+    checked = calc_crc32c(batch[DefaultRecordBase.ATTRIBUTES_OFFSET :])
+    at = DefaultRecordBase.CRC_OFFSET
+    return batch[:at] + struct.pack(">I", checked) + batch[at + 4 :]
 
 
 def without(*names: str) -> Callable[[Headers], Headers]:
@@ -105,7 +117,15 @@ MATRIX = (
         "Unreadable: value of 5242",
     ),
 )
+NAME = "x-name"
 ONLY_ON_KAFKA = (
+    Bad(
+        # Brokers take it, and the client cannot parse what follows it in its partition either.
+        "a header name that is not UTF-8",
+        kafka_reason="Unreadable: the name of a header is not UTF-8",
+        spoil_headers=lambda headers: [*headers, (NAME, b"")],
+        spoil_batch=lambda batch: batch.replace(NAME.encode(), b"\xff-name"),
+    ),
     Bad(
         "no headers at all",
         kafka_reason="Unreadable: header ce_specversion is missing",
@@ -176,7 +196,9 @@ class Stand:
                 await execute(with_database(self._dsn, f"{self._prefix}sourcing"), statement)
             if self.chosen:
                 producer = AIOKafkaProducer(
-                    **client_arguments(self.chosen), max_request_size=8 << 20
+                    **client_arguments(self.chosen),
+                    max_request_size=8 << 20,
+                    max_batch_size=8 << 20,
                 )
                 await producer.start()
                 block.push_async_callback(producer.stop)
@@ -208,13 +230,22 @@ class Stand:
             await self._stack.runtime.bus.publish(FEED, [envelope])
             return
         headers = records.headers_of(envelope)
-        await self._producer.send_and_wait(
-            self.chosen.prefix + FEED,
-            envelope.value,
+        batch = self._producer.create_batch()
+        batch.append(
+            timestamp=records.timestamp_ms(envelope),
             key=records.key_of(envelope),
-            partition=records.partition_of(envelope.key, PARTITIONS),
+            value=envelope.value,
             headers=bad.spoil_headers(headers) if bad else headers,
         )
+        batch.close()
+        if bad and bad.spoil_batch:
+            batch._buffer = with_checksum(bad.spoil_batch(bytes(batch._build())))
+        sent = await self._producer.send_batch(
+            batch,
+            self.chosen.prefix + FEED,
+            partition=records.partition_of(envelope.key, PARTITIONS),
+        )
+        await sent
 
     async def heard(self, key: str) -> list[int]:
         """Return the amounts that had their effect, in the order in which they had it."""

@@ -84,13 +84,13 @@ class Processes:
         self._prefix = f"u{secrets.token_hex(4)}_"
 
     @asynccontextmanager
-    async def one_more(self, group: Group, **settings: float) -> AsyncIterator[Consumer]:
+    async def one_more(self, group: Group, *, statement_s: float = 5.0) -> AsyncIterator[Consumer]:
         async with running(
             self._dsn,
             {"sourcing": group.build},
             prefix=self._prefix,
             is_sole_writer=False,
-            **settings,
+            statement_s=statement_s,
         ) as stack:
             await self.sql(
                 "CREATE TABLE IF NOT EXISTS heard (position bigint); GRANT ALL ON heard TO oms_app"
