@@ -2,9 +2,11 @@
 
 This is capacitated facility location with lines that may be cut. A depth-first branch and bound
 solves it: the bound spreads the fixed cost of every undecided option over what it could supply,
-which never overestimates, and its own solution, rounded up, is the next incumbent. One order over
-a few dozen sites takes microseconds to milliseconds, because a single site nearly always covers
-it and the bound then proves at once that two cannot be cheaper.
+which never overestimates, and its own solution, rounded up, is the next incumbent. Before that,
+two covers are taken greedily, so that a search that is cut short has something to answer; what it
+did not look through, it does not claim. One order over a few dozen sites takes microseconds to
+milliseconds, because a single site nearly always covers it and the bound then proves at once that
+two cannot be cheaper.
 
 Costs are integers in any one unit. Among covers within the tolerance of the cheapest, the
 fastest wins, then the fewest groups, then the sites' priority, then their ids.
@@ -68,7 +70,15 @@ class Cover:
     is_proved: bool
 
 
+@dataclass(frozen=True, slots=True)
+class NoCover:
+    """Nothing was found. ``is_proved``: because there is nothing, not because the search ended."""
+
+    is_proved: bool
+
+
 _LEAST_NODES = 10
+_WHOLE = 1_000_000  # of a demand: what shares of it are measured in
 _DEEPEST = 400  # each level is a call within a call
 # One look at a pair of site and need in a flow costs as much as so many at an offer, and there are
 # about four rounds for every path.
@@ -93,6 +103,7 @@ class _Search:
         self.demands, self.options, self.site_stock = demands, options, site_stock
         self.tolerance, self.max_groups, self.nodes_left = tolerance, max_groups, max_nodes
         self.is_cut_short = False
+        self.most_groups = max_groups * len({option.choice for option in options})
         self.best_cost: int | None = None
         self.found: dict[frozenset[int], tuple[int, Key, Fill]] = {}
         # Per demand: (unit cost, is undecided, option, supply), cheapest first. An undecided
@@ -211,6 +222,83 @@ class _Search:
             return None
         return [(option_of[arc], arc[1], units) for arc, units in shares.items()]
 
+    def greedy(self) -> None:
+        """Price two covers that need little looking: cheapest first, and most at once first.
+
+        The first is often the cheapest there is; the second uses few groups, and so it exists
+        where the limit of groups leaves no room for bargains.
+        """
+        for is_most_first in (False, True):
+            chosen = self._taken_greedily(is_most_first=is_most_first)
+            if chosen is not None:
+                self.offer_cover(chosen)
+
+    def _taken_greedily(self, *, is_most_first: bool) -> int | None:
+        """Return options that together cover everything, choice by choice; None if these do not.
+
+        The choice with the fewest options goes first: it leaves the others more than they it.
+        """
+        of_choice: dict[int, list[int]] = {}
+        for o, option in enumerate(self.options):
+            of_choice.setdefault(option.choice, []).append(o)
+        wanted: dict[int, dict[int, int]] = {}
+        for d, demand in enumerate(self.demands):
+            wanted.setdefault(demand.choice, {})[d] = demand.quantity
+        left_at = dict(self.site_stock)
+        chosen = 0
+        for choice in sorted(wanted, key=lambda each: (len(of_choice.get(each, ())), each)):
+            candidates, left = of_choice.get(choice, []), wanted[choice]
+            for _ in range(self.max_groups):
+                priced = [
+                    (*self._worth(o, left, left_at, is_most_first=is_most_first), o)
+                    for o in candidates
+                    if not chosen >> o & 1
+                ]
+                if not priced or min(priced)[:2] == (0, 0):
+                    return None
+                best = min(priced)[2]
+                chosen |= 1 << best
+                for d, units in self._takes(best, left, left_at):
+                    left[d] -= units
+                    place = self.options[best].site, self.demands[d].sku
+                    if place in left_at:
+                        left_at[place] -= units
+                if not any(left.values()):
+                    break
+            if any(left.values()):
+                return None
+        return chosen
+
+    def _takes(
+        self, o: int, left: Mapping[int, int], left_at: Mapping[tuple[str, str], int]
+    ) -> list[tuple[int, int]]:
+        """Return what an option would supply of what is left to supply (demand, units)."""
+        option = self.options[o]
+        taken: list[tuple[int, int]] = []
+        for d, supply in option.supply.items():
+            units = min(supply, left[d])
+            units = min(units, left_at.get((option.site, self.demands[d].sku), units))
+            if units > 0:
+                taken.append((d, units))
+        return taken
+
+    def _worth(
+        self,
+        o: int,
+        left: Mapping[int, int],
+        left_at: Mapping[tuple[str, str], int],
+        *,
+        is_most_first: bool,
+    ) -> tuple[int, int]:
+        """Return by what an option is chosen, the least first; (0, 0): it supplies nothing."""
+        option, part, cost = self.options[o], 0, self.options[o].fixed
+        for d, units in self._takes(o, left, left_at):
+            part += units * _WHOLE // self.demands[d].quantity
+            cost += units * option.unit[d]
+        if part == 0:
+            return 0, 0
+        return (-part, cost) if is_most_first else (cost * _WHOLE // part, -part)
+
     def singles(self) -> None:
         """Price every option that covers everything by itself, and keep the good ones."""
         costs: list[tuple[int, int]] = []
@@ -239,8 +327,9 @@ class _Search:
 
     def explore(self, opened: int, undecided: int, depth: int) -> None:
         """Search every cover that uses all of ``opened`` and nothing outside of ``undecided``."""
-        deepest = self.max_groups * len({option.choice for option in self.options})
-        deepest = min(deepest, _DEEPEST)
+        if depth > min(self.most_groups, _DEEPEST):
+            self.is_cut_short = self.is_cut_short or depth <= self.most_groups
+            return
         while True:
             if self.nodes_left <= 0:
                 self.is_cut_short = True
@@ -267,8 +356,7 @@ class _Search:
                     return
             branch = max(fresh, key=lambda o: (self.options[o].fixed, -o))
             undecided &= ~(1 << branch)
-            if depth < deepest:
-                self.explore(opened | 1 << branch, undecided, depth + 1)
+            self.explore(opened | 1 << branch, undecided, depth + 1)
 
 
 def cheapest_cover(
@@ -280,7 +368,7 @@ def cheapest_cover(
     max_groups: int,
     max_nodes: int,
     max_looks: int = 0,
-) -> Cover | None:
+) -> Cover | NoCover:
     """Return the cheapest cover of every demand, all or nothing.
 
     Args:
@@ -293,7 +381,8 @@ def cheapest_cover(
         max_looks: Most work of the search, in offers looked at; 0: as many as the nodes take.
 
     Returns:
-        None when no selection of options covers every demand within ``max_groups`` per choice.
+        NoCover when no selection of options that was looked at covers every demand within
+        ``max_groups`` per choice.
     """
     search = _Search(
         demands,
@@ -307,11 +396,12 @@ def cheapest_cover(
     everything = (1 << len(options)) - 1
     search.singles()
     if not search.several_cannot_pay():
+        search.greedy()
         search.explore(0, everything, 0)
     if search.is_cut_short and search.best_cost is None:
         search.offer_cover(everything)
     if search.best_cost is None:
-        return None
+        return NoCover(not search.is_cut_short)
     within = search.best_cost + tolerance
     cost, _, fill = min(
         (each for each in search.found.values() if each[0] <= within), key=lambda each: each[1]

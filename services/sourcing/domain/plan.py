@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.kernel.domain.apportion import apportion
-from services.sourcing.domain.cover import Cover, Demand, cheapest_cover
+from services.sourcing.domain.cover import Cover, Demand, NoCover, cheapest_cover
 from services.sourcing.domain.network import Position, distance_m
 from services.sourcing.domain.options import MICRO, Asked, Need, Way, ask, gather
 from services.sourcing.domain.policy import Policy
@@ -72,14 +72,17 @@ def plan(request: Request, snapshot: Snapshot, policy: Policy) -> Outcome:
     asked = _asked(request, snapshot, policy)
     solved: list[_Solved] = []
     failed: list[Asked] = []
+    is_proved = False  # that what failed has no plan; one such set is enough
     for together in _sharing(asked):
         solution = _solve(together, snapshot, policy, request.at)
-        if solution is None:
-            failed += together
-        else:
-            solved.append(solution)
+        match solution:
+            case NoCover():
+                failed += together
+                is_proved = is_proved or solution.is_proved
+            case _Solved():
+                solved.append(solution)
     if failed:
-        return _refused(request, asked, failed, snapshot, policy)
+        return _refused(request, asked, failed, snapshot, policy, is_proved=is_proved)
     groups, cost = _groups(request, asked, solved, policy)
     rejections = [each for one in asked for each in one.rejections]
     for solution in solved:
@@ -92,7 +95,7 @@ def plan(request: Request, snapshot: Snapshot, policy: Policy) -> Outcome:
 def refuse(request: Request, snapshot: Snapshot, policy: Policy, reason: Refusal) -> Refused:
     """Refuse without looking for a plan, with alternatives: the tries are used up."""
     asked = _asked(request, snapshot, policy)
-    refused = _refused(request, asked, asked, snapshot, policy)
+    refused = _refused(request, asked, asked, snapshot, policy, is_proved=True)
     return replace(refused, reason=reason)
 
 
@@ -168,18 +171,19 @@ def _sharing(asked: Sequence[Asked]) -> list[list[Asked]]:
 
 def _solve(
     together: Sequence[Asked], snapshot: Snapshot, policy: Policy, at: datetime
-) -> _Solved | None:
+) -> _Solved | NoCover:
     first = together[0].needs[0].demand if len(together) == 1 else None
     needs = tuple(need for one in together for need in one.needs)
     place = {need.demand: place for place, need in enumerate(needs)}
     demands = tuple(
         Demand(one.index, need.sku, need.quantity) for one in together for need in one.needs
     )
+    is_proved = True  # that there is nothing, or nothing cheaper, in the circles so far
     for tier in (0, 1):
         for one in together:
             gather(one, tier, snapshot, policy, at, is_reduced=len(together) == 1)
         if tier and not any(one.circles[1] for one in together):
-            return None
+            break
         for one in together:
             one.ways.sort(key=lambda way: way.option.rank)
         ways = tuple(way for one in together for way in one.ways)
@@ -209,10 +213,11 @@ def _solve(
             max_nodes=policy.max_search_nodes,
             max_looks=policy.max_search_looks,
         )
-        if cover is not None:
+        is_proved = is_proved and cover.is_proved
+        if isinstance(cover, Cover):
             fill = tuple((o, needs[d].demand, units) for o, d, units in cover.fill)
-            return _Solved(ways, needs, replace(cover, fill=fill))
-    return None
+            return _Solved(ways, needs, Cover(cover.cost, fill, is_proved))
+    return NoCover(is_proved)
 
 
 def _lines_of(one: Asked, request: Request) -> list[Line]:
@@ -352,17 +357,29 @@ def _refused(
     failed: Sequence[Asked],
     snapshot: Snapshot,
     policy: Policy,
+    *,
+    is_proved: bool,
 ) -> Refused:
-    reason, lacking = _reason(failed, snapshot)
+    reason, lacking = _reason(failed, snapshot, is_proved=is_proved)
     rejections = [each for one in asked for each in one.rejections]
     for one in failed:
         rejections += _outside(one, lacking, snapshot)
-    receipt = _receipt(request, asked, rejections, snapshot, policy, everywhere=lacking)
+    receipt = _receipt(
+        *(request, asked, rejections, snapshot, policy),
+        is_proved=reason is not Refusal.PLAN_NOT_FOUND,
+        everywhere=lacking,
+    )
     return Refused(reason, _alternatives(failed, lacking, snapshot), receipt)
 
 
-def _reason(failed: Sequence[Asked], snapshot: Snapshot) -> tuple[Refusal, tuple[str, ...]]:
-    """Return why, and the products that lack (all of them when stock is not the reason)."""
+def _reason(
+    failed: Sequence[Asked], snapshot: Snapshot, *, is_proved: bool
+) -> tuple[Refusal, tuple[str, ...]]:
+    """Return why, and the products that lack (all of them when stock is not the reason).
+
+    What can be counted is true however short the search was. Only where nothing lacks does it
+    matter whether the search has seen that there is no plan, or has ended before.
+    """
     incapable = [one for one in failed if one.is_capable_nowhere]
     if incapable:
         return Refusal.MODE_NOT_CAPABLE, _skus(incapable)
@@ -381,7 +398,8 @@ def _reason(failed: Sequence[Asked], snapshot: Snapshot) -> tuple[Refusal, tuple
             late[sku] = late.get(sku, 0) + units
     lacking = tuple(s for s in sorted(need) if sum(have.get(s, {}).values()) < need[s])
     if not lacking:
-        return Refusal.PARTIALLY_AVAILABLE, _skus(failed)
+        reason = Refusal.PARTIALLY_AVAILABLE if is_proved else Refusal.PLAN_NOT_FOUND
+        return reason, _skus(failed)
     if all(sum(have.get(s, {}).values()) + late.get(s, 0) >= need[s] for s in lacking):
         return Refusal.CUTOFF_PASSED, lacking
     return Refusal.OUT_OF_STOCK, lacking

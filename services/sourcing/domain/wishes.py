@@ -121,6 +121,7 @@ class Refusal(StrEnum):
     PARTIALLY_AVAILABLE = "PARTIALLY_AVAILABLE"
     MODE_NOT_CAPABLE = "MODE_NOT_CAPABLE"
     CUTOFF_PASSED = "CUTOFF_PASSED"
+    PLAN_NOT_FOUND = "PLAN_NOT_FOUND"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +212,8 @@ class Receipt:
         snapshot_hash: Content hash of the request, the policy and everything that was looked at.
         products: The products of the order as they were known.
         stock: The stock that was looked at.
-        is_proved: False when the search was cut short before it proved the plan cheapest.
+        is_proved: False when the search was cut short before it proved the plan cheapest, or that
+            there is none.
     """
 
     at: datetime

@@ -2,12 +2,14 @@
 
 from itertools import product
 from time import process_time
+from unittest.mock import patch
 
 from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from services.sourcing.domain.cover import Cover, Demand, Option, cheapest_cover
+from services.sourcing.domain import cover as cover_module
+from services.sourcing.domain.cover import Cover, Demand, NoCover, Option, cheapest_cover
 
 SITES = ("a", "b", "c", "d")
 
@@ -74,7 +76,9 @@ def every_cover(instance: Instance, max_groups: int) -> dict[frozenset[int], int
     return covers
 
 
-def solve(instance: Instance, tolerance: int, max_groups: int) -> Cover | None:
+def solve(
+    instance: Instance, tolerance: int, max_groups: int, max_nodes: int = 100_000
+) -> Cover | NoCover:
     demands, options, stock = instance
     return cheapest_cover(
         demands,
@@ -82,7 +86,7 @@ def solve(instance: Instance, tolerance: int, max_groups: int) -> Cover | None:
         stock,
         tolerance=tolerance,
         max_groups=max_groups,
-        max_nodes=100_000,
+        max_nodes=max_nodes,
     )
 
 
@@ -94,9 +98,9 @@ def test_no_cover_is_cheaper_and_none_as_cheap_is_faster(
     covers = every_cover(instance, max_groups)
     cover = solve(instance, tolerance, max_groups)
     if not covers:
-        assert cover is None
+        assert cover == NoCover(is_proved=True)
         return
-    assert cover is not None
+    assert isinstance(cover, Cover)
     assert cover.is_proved
     least = min(covers.values())
     assert cover.cost <= least + tolerance
@@ -115,7 +119,7 @@ def test_no_cover_is_cheaper_and_none_as_cheap_is_faster(
 def test_no_site_gives_more_than_it_has(instance: Instance) -> None:
     demands, options, stock = instance
     cover = solve(instance, 0, 6)
-    if cover is None:
+    if isinstance(cover, NoCover):
         return
     given: dict[tuple[str, str], int] = {}
     got = [0] * len(demands)
@@ -135,8 +139,68 @@ def test_a_search_cut_short_still_covers_and_says_that_it_is_not_proved() -> Non
     ]
     stock = {(site, "x"): 2 for site in SITES}
     cover = cheapest_cover(demands, options, stock, tolerance=0, max_groups=6, max_nodes=1)
-    assert cover is not None
+    assert isinstance(cover, Cover)
     assert not cover.is_proved
+
+
+@settings(max_examples=200, deadline=None)
+@for_all(instances(), st.sampled_from([1, 2, 6]))
+def test_a_search_cut_short_claims_nothing_that_it_has_not_seen(
+    instance: Instance, max_groups: int
+) -> None:
+    covers = every_cover(instance, max_groups)
+    cover = solve(instance, 0, max_groups, max_nodes=1)
+    match cover:
+        case Cover():
+            assert covers[frozenset(o for o, _, _ in cover.fill)] == cover.cost
+            assert not cover.is_proved or cover.cost == min(covers.values())
+        case NoCover():
+            assert not (cover.is_proved and covers)
+
+
+def test_a_search_cut_short_tries_few_sites_with_much_before_it_gives_up() -> None:
+    """Ten sites that each have a little at no cost, and two that together have everything."""
+    skus = [f"sku-{n}" for n in range(10)]
+    demands = [Demand(0, sku, 2) for sku in skus]
+    little = [Option(0, f"a{n}", 0, {n: 1}, {n: 0}, 0, (0, f"a{n}", "")) for n in range(len(skus))]
+    most = Option(
+        0, "b", 500, dict.fromkeys(range(8), 2), dict.fromkeys(range(8), 9), 0, (0, "b", "")
+    )
+    rest = Option(0, "c", 500, {8: 2, 9: 2}, {8: 9, 9: 9}, 0, (0, "c", ""))
+    cover = cheapest_cover(
+        demands, [*little, most, rest], {}, tolerance=0, max_groups=2, max_nodes=1
+    )
+    assert isinstance(cover, Cover)
+    assert {o for o, _, _ in cover.fill} == {10, 11}
+
+
+def test_a_search_cut_short_shares_stock_when_it_takes_what_it_sees_first() -> None:
+    """The first choice must leave to the second what only one site has."""
+    demands = [Demand(0, "x", 1), Demand(1, "x", 1)]
+    options = [
+        Option(0, "b", 0, {0: 1}, {0: 0}, 0, (0, "b", "")),
+        Option(0, "d", 9, {0: 1}, {0: 9}, 0, (0, "d", "")),
+        Option(1, "b", 0, {1: 1}, {1: 0}, 0, (0, "b", "")),
+    ]
+    stock = {("b", "x"): 1, ("d", "x"): 1}
+    cover = cheapest_cover(demands, options, stock, tolerance=0, max_groups=1, max_nodes=1)
+    assert isinstance(cover, Cover)
+    assert [(o, d) for o, d, _ in cover.fill] == [(1, 0), (2, 1)]
+
+
+@settings(max_examples=100, deadline=None)
+@for_all(instances())
+def test_a_search_that_may_go_no_deeper_claims_nothing_of_what_lies_there(
+    instance: Instance,
+) -> None:
+    covers = every_cover(instance, 6)
+    with patch.object(cover_module, "_DEEPEST", 1):
+        cover = solve(instance, 0, 6)
+    match cover:
+        case Cover():
+            assert not cover.is_proved or cover.cost == min(covers.values())
+        case NoCover():
+            assert not (cover.is_proved and covers)
 
 
 def test_the_work_of_a_search_is_bounded_whatever_one_step_of_it_costs() -> None:
@@ -153,7 +217,7 @@ def test_the_work_of_a_search_is_bounded_whatever_one_step_of_it_costs() -> None
     began = process_time()
     cover = cheapest_cover(demands, options, stock, **limits, max_looks=2_000_000)
     assert process_time() - began < 10
-    assert cover is not None
+    assert isinstance(cover, Cover)
     assert not cover.is_proved
     assert sum(units for _, _, units in cover.fill) == 60
 

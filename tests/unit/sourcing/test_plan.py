@@ -225,6 +225,52 @@ def test_a_later_wish_is_promised_when_the_doors_are_open() -> None:
     assert outcome.groups[0].promised_at == MONDAY + timedelta(days=7, hours=-1)  # 9:00 in Paris
 
 
+def a_trap() -> tuple[Request, Network, dict[str, dict[str, int]]]:
+    """S1 and S2 together have everything; S0 has most, and leads whoever begins with it astray."""
+    network = a_network(a_site("S1", 5), a_site("S2", 6), a_site("S0", 1))
+    has = {"S1": "abc", "S2": "def", "S0": "abde"}
+    stock: dict[str, dict[str, int]] = {}
+    for site_id, skus in has.items():
+        for sku in skus:
+            stock.setdefault(sku, {})[site_id] = 5
+    return a_request(*((sku, 2) for sku in "abcdef"), choice=deliver()), network, stock
+
+
+def test_a_refusal_for_want_of_time_to_look_says_so_and_not_that_stock_lacks() -> None:
+    request, network, stock = a_trap()
+    two = replace(POLICY, max_groups_per_choice=2)
+    assert sources(planned(request, network, stock, two)) == ["S1", "S2"]
+    outcome = refused(request, network, stock, replace(two, max_search_nodes=1))
+    assert outcome.reason is Refusal.PLAN_NOT_FOUND
+    assert not outcome.receipt.is_proved
+    assert {each.site_id for each in outcome.alternatives} == {"S0", "S1", "S2"}
+
+
+def test_a_refusal_whose_reason_is_counted_is_proved_however_short_the_search() -> None:
+    request, network, stock = a_trap()
+    short = replace(POLICY, max_search_nodes=1)
+    outcome = refused(request, network, {**stock, "f": {"S2": 1}}, short)
+    assert outcome.reason is Refusal.OUT_OF_STOCK
+    assert outcome.receipt.is_proved
+    alone = replace(POLICY, max_groups_per_choice=1)
+    outcome = refused(request, network, stock, alone)
+    assert outcome.reason is Refusal.PARTIALLY_AVAILABLE
+    assert outcome.receipt.is_proved
+
+
+def test_a_plan_from_the_zone_is_not_proved_when_the_near_sites_were_not_looked_through() -> None:
+    _, network, stock = a_trap()
+    collected = a_request(*((sku, 2) for sku in "abcdef"), choice=collect("S0"))
+    facts = network.facts
+    helped = a_network(*facts.sites, zone=(a_site("Z1", 9),))
+    everywhere = {sku: {**row, "Z1": 5} for sku, row in stock.items()}
+    two = replace(POLICY, max_groups_per_choice=2)
+    near = planned(collected, helped, everywhere, two)
+    assert (sources(near), near.receipt.is_proved) == (["S1", "S2"], True)
+    far = planned(collected, helped, everywhere, replace(two, max_search_nodes=1))
+    assert (sources(far), far.receipt.is_proved) == (["Z1"], False)
+
+
 def test_alternatives_are_nearest_first_and_few() -> None:
     others = tuple(a_site(f"X{n:02}", 30 - n) for n in range(15))
     network = a_network(a_site("S1"))

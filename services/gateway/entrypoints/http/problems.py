@@ -57,6 +57,9 @@ REASONS: Mapping[str, Kind] = {
     "VERSION_MISMATCH": Kind(412, "The version is another", "Read it again, then decide again."),
     "OUT_OF_STOCK": Kind(409, "Out of stock", "Choose one of `alternatives`, or less."),
     "PARTIALLY_AVAILABLE": Kind(409, "Only partly available", "Choose less, or another site."),
+    "PLAN_NOT_FOUND": Kind(
+        409, "No plan was found in time", "Choose fewer places and times, or order in parts."
+    ),
     "TOO_MANY_HOLDS": Kind(
         409, "Too many unpaid holds", "Confirm or release one, or let it run out."
     ),

@@ -413,7 +413,9 @@ class Decision(_message.Message):
     snapshot_hash: _builtins.str
     """Hash of everything that the policy saw."""
     is_proved_optimal: _builtins.bool
-    """True when no cheaper plan exists under the policy."""
+    """True when no cheaper plan exists under the policy; of a refusal, when no plan exists. False
+    when the search was cut short before it could tell.
+    """
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedGroup]: ...
     @_builtins.property
