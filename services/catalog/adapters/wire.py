@@ -75,6 +75,7 @@ def site(value: Site) -> wire.Site:
         ],
         priority=value.priority,
         is_active=value.is_active,
+        country=value.country,
     )
 
 

@@ -16,6 +16,7 @@ from services.catalog.domain.values import (
     Money,
     Position,
     TemperatureClass,
+    country_faults,
     id_faults,
     money_faults,
     number_faults,
@@ -78,6 +79,7 @@ class Site:
     capabilities: tuple[SiteCapability, ...]
     priority: int
     is_active: bool
+    country: str = ""
 
 
 # Events. Fields are storage format: add, never rename.
@@ -134,6 +136,8 @@ def faults(site: Site) -> Iterator[Fault]:
         "position.longitude_e6", site.position.longitude_e6, -MAX_LONGITUDE_E6, MAX_LONGITUDE_E6
     )
     yield from text_faults("postcode", site.postcode, MAX_POSTCODE_CHARACTERS)
+    if site.country:
+        yield from country_faults("country", site.country)
     yield from _hours_faults(site.opening_hours)
     yield from _capabilities_faults(site.capabilities)
     yield from number_faults("priority", site.priority, 0, MAX_PRIORITY)

@@ -10,6 +10,7 @@ MAX_AMOUNT_MINOR = 1_000_000_000
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,63}")
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_COUNTRY = re.compile(r"[A-Z]{2}")
 
 
 class Unit(StrEnum):
@@ -83,6 +84,15 @@ def text_faults(field: str, value: str, max_characters: int) -> Iterator[Fault]:
 def number_faults(field: str, value: int, least: int, most: int) -> Iterator[Fault]:
     if not least <= value <= most:
         yield Fault(field, f"is {value}", f"give {least} to {most}")
+
+
+def country_faults(field: str, value: str) -> Iterator[Fault]:
+    if _COUNTRY.fullmatch(value) is None:
+        yield Fault(
+            field,
+            "is not a country code",
+            "give the ISO 3166-1 alpha-2 code in upper case, for example FR",
+        )
 
 
 def money_faults(field: str, value: Money) -> Iterator[Fault]:

@@ -7,7 +7,8 @@ Sites     site_id, name, type (store, warehouse, dark_store, drive, pedestrian),
           longitude (degrees), postcode, time_zone; optional: opening_hours
           (``1-6 08:30-12:30 14:00-20:00; 7 09:00-12:30``, weekdays from Monday = 1), capabilities
           (``click_and_collect prepare+hand_over ambient+chilled 320 EUR 90``, the cost in minor
-          units and the lead time in minutes, joined by ``;``), priority (0), is_active (true)
+          units and the lead time in minutes, joined by ``;``), priority (0), is_active (true),
+          country (``FR``)
 
 A line of a JSONL file is the protobuf JSON of ``oms.catalog.v1.Product`` or ``Site``.
 """
@@ -26,7 +27,7 @@ type Columns = Mapping[str, str]
 PRODUCT_COLUMNS = ("sku", "name", "category_path", "unit", "temperature", "price_minor", "currency")
 PRODUCT_OPTIONS = ("price_quantity", "volume_ml", "weight_g", "barcode", "is_weight_variable")
 SITE_COLUMNS = ("site_id", "name", "type", "latitude", "longitude", "postcode", "time_zone")
-SITE_OPTIONS = ("opening_hours", "capabilities", "priority", "is_active")
+SITE_OPTIONS = ("opening_hours", "capabilities", "priority", "is_active", "country")
 
 _INTEGER = re.compile(r"-?\d{1,18}")
 _DEGREES = re.compile(r"-?\d{1,3}(?:[.,]\d{1,9})?")
@@ -84,6 +85,7 @@ def site(row: Columns) -> wire.Site:
         capabilities=_capabilities(row.get("capabilities", "")),
         priority=_integer(row, "priority", 0),
         is_active=_boolean(row, "is_active", default=True),
+        country=row.get("country", "").strip(),
     )
 
 

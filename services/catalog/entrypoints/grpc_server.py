@@ -16,7 +16,7 @@ from services.catalog.domain.mode_definition import Mode
 from services.catalog.domain.product import MAX_CATEGORY_LEVELS, Product
 from services.catalog.domain.sales_zone import SalesZone
 from services.catalog.domain.site import MAX_LATITUDE_E6, MAX_LONGITUDE_E6, Site
-from services.catalog.domain.values import Position
+from services.catalog.domain.values import Position, country_faults
 from services.catalog.entrypoints import rows
 from services.catalog.read_models import circles, modes, products, sites
 from services.kernel.application.runner import Reader
@@ -286,7 +286,11 @@ class CatalogGrpc(rpc.CatalogServiceServicer):
             raise Invalid(("near", "give a position, or a postcode"))
         if len(request.postcode) > MAX_POSTCODE_CHARACTERS or not request.postcode.isprintable():
             raise Invalid(("postcode", f"must be at most {MAX_POSTCODE_CHARACTERS} characters"))
-        return await sites.position_of(self._reader.sql, tenant=tenant, postcode=request.postcode)
+        if request.country and any(country_faults("country", request.country)):
+            raise Invalid(("country", "must be an ISO 3166-1 alpha-2 code such as FR"))
+        return await sites.position_of(
+            self._reader.sql, tenant=tenant, postcode=request.postcode, country=request.country
+        )
 
 
 def _bounded(field: str, batch: Sequence[object]) -> None:

@@ -161,6 +161,7 @@ def _site(index: int, row: wire.Site) -> Row[Site]:
             ),
             priority=row.priority,
             is_active=row.is_active,
+            country=row.country,
         ),
     )
 

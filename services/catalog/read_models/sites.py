@@ -78,13 +78,19 @@ async def page(sql: Sql, *, tenant: str, after: str, limit: int, site_type: str)
     return [_decode(row[0]) for row in rows]
 
 
-async def position_of(sql: Sql, *, tenant: str, postcode: str) -> Position | None:
-    """Return the middle of the sites whose postcode begins like ``postcode`` the longest."""
+async def position_of(
+    sql: Sql, *, tenant: str, postcode: str, country: str = ""
+) -> Position | None:
+    """Return the middle of the sites whose postcode begins like ``postcode`` the longest.
+
+    Of those that are in the country, or do not say in which; no country means any.
+    """
     for length in range(len(postcode), _SHORTEST_PREFIX - 1, -1):
         row = await sql.fetchrow(
             "SELECT avg(latitude_e6)::integer, avg(longitude_e6)::integer FROM site"
-            " WHERE tenant = $1 AND starts_with(postcode, $2)",
-            *(tenant, postcode[:length]),
+            " WHERE tenant = $1 AND starts_with(postcode, $2)"
+            " AND ($3 = '' OR coalesce(content->>'country', '') IN ('', $3))",
+            *(tenant, postcode[:length], country),
         )
         if row[0] is not None:
             return Position(row[0], row[1])

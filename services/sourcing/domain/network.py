@@ -35,6 +35,7 @@ class Site:
     Attributes:
         position: Latitude and longitude in micro-degrees; None when nobody said.
         hours: No hours at all means that nobody said: the site counts as always open.
+        country: Of the postcode; empty when nobody said.
     """
 
     site_id: str
@@ -45,6 +46,7 @@ class Site:
     postcode: str = ""
     priority: int = 0
     is_active: bool = True
+    country: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Amounts are in millionths of a minor unit ("micro"), so that grams and metres st
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 
 from services.sourcing.domain.cover import Option
 from services.sourcing.domain.network import Capability, Network, Position, Site, distance_m
@@ -116,22 +117,35 @@ def _keeps(capability: Capability, temperature: str) -> bool:
 
 
 def _nearest_extended(choice: Choice, network: Network) -> str:
-    """Return the extended site nearest to the destination that can prepare the mode at all."""
+    """Return the extended site nearest to the destination that can prepare the mode at all.
 
-    def remoteness(extended_site_id: str) -> tuple[bool, int, int, str]:
+    Where positions do not tell, postcodes that begin alike do, within a country: one that is known
+    to lie in another is the last to be asked.
+    """
+
+    def remoteness(extended_site_id: str) -> tuple[bool, int, bool, int, str]:
         anchor = network.sites.get(network.extended_sites[extended_site_id].anchor_site_id)
-        metres, alike = 10**9, 0
+        metres, is_abroad, alike = 10**9, True, 0
         if anchor is not None:
             if anchor.position is not None and choice.position is not None:
                 metres = distance_m(anchor.position, choice.position)
-            while alike < min(len(anchor.postcode), len(choice.postcode)) and (
-                anchor.postcode[alike] == choice.postcode[alike]
-            ):
-                alike += 1
+            countries = {anchor.country, choice.country} - {""}
+            is_abroad = len(countries) > 1
+            alike = _alike(anchor.postcode, choice.postcode)
         is_unable = not network.can_prepare(extended_site_id, choice.mode_id)
-        return is_unable, metres, -alike, extended_site_id
+        return is_unable, metres, is_abroad, -alike, extended_site_id
 
     return min(network.extended_sites, key=remoteness)
+
+
+def _alike(postcode: str, other: str) -> int:
+    """Return how many letters and digits two postcodes have in common from their beginning."""
+    pairs = zip(_compact(postcode), _compact(other), strict=False)
+    return len(list(takewhile(lambda pair: pair[0] == pair[1], pairs)))
+
+
+def _compact(postcode: str) -> str:
+    return "".join(filter(str.isalnum, postcode)).upper()
 
 
 @dataclass(frozen=True, slots=True)

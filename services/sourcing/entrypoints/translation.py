@@ -112,6 +112,7 @@ def site(wire: catalog.Site) -> Site:
         postcode=wire.postcode,
         priority=wire.priority,
         is_active=wire.is_active,
+        country=wire.country,
     )
 
 

@@ -209,6 +209,11 @@ async def test_pickup_points_come_nearest_first(stack: Stack, api: CatalogGrpc) 
     assert await found(postcode="75011", mode_id="click_and_collect", limit=1) == ["S-2"]
     assert await found(near=near, mode_id="home_delivery") == []
     assert await found(postcode="13001") == []
+    # The postcode of a country: sites that say another one do not stand for it.
+    assert await found(postcode="75011", country="FR", limit=1) == ["S-2"]
+    assert await found(postcode="75011", country="DE") == []
+    with pytest.raises(Invalid, match="country"):
+        await found(postcode="75011", country="france")
     drives = await api.ListSites(wire.ListSitesRequest(type=values.SITE_TYPE_DRIVE), None)
     assert [site.site_id for site in drives.sites] == ["S-2"]
 

@@ -52,6 +52,7 @@ LYON = Site(
     ),
     priority=1,
     is_active=True,
+    country="FR",
 )
 
 LYON_CIRCLE = ExtendedSite(ExtendedSiteId("X-LYON"), "Lyon", LYON.site_id, (LYON.site_id,))

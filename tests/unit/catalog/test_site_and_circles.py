@@ -44,6 +44,8 @@ def test_it_is_defined_once_and_a_repeat_is_silent(kind: Any, command: Any, even
         (replace(LYON, position=Position(91_000_000, 0)), "position.latitude_e6"),
         (replace(LYON, position=Position(0, -181_000_000)), "position.longitude_e6"),
         (replace(LYON, postcode=""), "postcode"),
+        (replace(LYON, country="fr"), "country"),
+        (replace(LYON, country="FRA"), "country"),
         (replace(LYON, priority=-1), "priority"),
         (replace(LYON, opening_hours=(OpeningHours(8, 0, 1),)), "opening_hours[0].weekday"),
         (replace(LYON, opening_hours=(OpeningHours(1, 60, 60),)), "opening_hours[0].closes_minute"),

@@ -225,6 +225,39 @@ def test_a_later_wish_is_promised_when_the_doors_are_open() -> None:
     assert outcome.groups[0].promised_at == MONDAY + timedelta(days=7, hours=-1)  # 9:00 in Paris
 
 
+def two_far_sites(near: Mapping[str, str], other: Mapping[str, str]) -> Network:
+    """S1 and S2, each an extended site of its own, with these fields; nobody helps the other."""
+    sites = (a_site("S1", 0, **near), a_site("S2", 0, **other))
+    extended = tuple(ExtendedSite(f"E{s.site_id}", s.site_id, (s.site_id,)) for s in sites)
+    return Network(replace(a_network(*sites).facts, extended_sites=extended), "n")
+
+
+def test_postcodes_are_alike_in_one_country_only() -> None:
+    """59100 is near Lille in France, and near Hamm in Germany."""
+    stock = {"milk": {"S1": 5, "S2": 5}}
+    here = Choice(DELIVER, 1, postcode="59100", country="FR")
+    request = a_request(("milk", 1), choice=here)
+    same, near = {"postcode": "59100"}, {"postcode": "59800"}
+    for one, other, chosen in (
+        ({**same, "country": "DE"}, {**near, "country": "FR"}, "S2"),
+        ({**same, "country": "DE"}, near, "S2"),  # nobody said where S2 is: it may be here
+        ({**same, "country": "DE"}, {"postcode": "13001", "country": "FR"}, "S2"),
+        ({**same, "country": "FR"}, {**near, "country": "FR"}, "S1"),
+        (same, {**near, "country": "FR"}, "S1"),
+        (near, same, "S2"),
+        ({**same, "country": "DE"}, {**near, "country": "DE"}, "S1"),
+    ):
+        outcome = planned(request, two_far_sites(one, other), stock)
+        assert sources(outcome) == [chosen], (one, other)
+
+
+def test_a_postcode_is_the_same_however_it_is_written() -> None:
+    stock = {"milk": {"S1": 5, "S2": 5}}
+    here = Choice(DELIVER, 1, postcode="sw1a-1aa", country="GB")
+    network = two_far_sites({"postcode": "SW1B 9ZZ"}, {"postcode": "SW1A 1AA"})
+    assert sources(planned(a_request(("milk", 1), choice=here), network, stock)) == ["S2"]
+
+
 def a_trap() -> tuple[Request, Network, dict[str, dict[str, int]]]:
     """S1 and S2 together have everything; S0 has most, and leads whoever begins with it astray."""
     network = a_network(a_site("S1", 5), a_site("S2", 6), a_site("S0", 1))

@@ -279,6 +279,7 @@ class Site(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     IS_ACTIVE_FIELD_NUMBER: _builtins.int
+    COUNTRY_FIELD_NUMBER: _builtins.int
     site_id: _builtins.str
     name: _builtins.str
     type: Global___SiteType.ValueType
@@ -289,6 +290,8 @@ class Site(_message.Message):
     """Lower goes first when cost and time tie."""
     is_active: _builtins.bool
     """False while the site takes no new orders."""
+    country: _builtins.str
+    """ISO 3166-1 alpha-2, of the postcode; empty when nobody said: it may be any."""
     @_builtins.property
     def position(self) -> _common_pb2.Position: ...
     @_builtins.property
@@ -308,10 +311,11 @@ class Site(_message.Message):
         capabilities: _abc.Iterable[Global___SiteCapability] | None = ...,
         priority: _builtins.int = ...,
         is_active: _builtins.bool = ...,
+        country: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "is_active", b"is_active", "name", b"name", "opening_hours", b"opening_hours", "position", b"position", "postcode", b"postcode", "priority", b"priority", "site_id", b"site_id", "time_zone", b"time_zone", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "country", b"country", "is_active", b"is_active", "name", b"name", "opening_hours", b"opening_hours", "position", b"position", "postcode", b"postcode", "priority", b"priority", "site_id", b"site_id", "time_zone", b"time_zone", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

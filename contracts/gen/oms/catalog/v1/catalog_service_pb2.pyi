@@ -818,12 +818,15 @@ class FindPickupPointsRequest(_message.Message):
     POSTCODE_FIELD_NUMBER: _builtins.int
     MODE_ID_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
+    COUNTRY_FIELD_NUMBER: _builtins.int
     postcode: _builtins.str
     """Sites of this postcode, else of the postcodes that begin alike, stand for its position."""
     mode_id: _builtins.str
     """Empty for any mode."""
     limit: _builtins.int
     """1 to 50; 0 means 10."""
+    country: _builtins.str
+    """Of the postcode, ISO 3166-1 alpha-2: sites of another country do not stand for it. Empty: any."""
     @_builtins.property
     def near(self) -> _common_pb2.Position:
         """Wins over the postcode when both are given."""
@@ -835,10 +838,11 @@ class FindPickupPointsRequest(_message.Message):
         postcode: _builtins.str = ...,
         mode_id: _builtins.str = ...,
         limit: _builtins.int = ...,
+        country: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["near", b"near"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "mode_id", b"mode_id", "near", b"near", "postcode", b"postcode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["country", b"country", "limit", b"limit", "mode_id", b"mode_id", "near", b"near", "postcode", b"postcode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
