@@ -39,7 +39,7 @@ from services.kernel.domain.messages import Cause
 
 _log = logging.getLogger(__name__)
 
-_encode_envelope = msgspec.json.Encoder().encode
+encode_envelope = msgspec.json.Encoder().encode
 decode_envelope = msgspec.json.Decoder(Envelope).decode
 
 _WATERMARK_MOVED = "OM001"
@@ -719,7 +719,7 @@ class Consumer:
             [
                 (
                     *(self.group, self.topic, e.key, e.position, e.event_id, e.tenant, e.type),
-                    *(_encode_envelope(e), reason, attempts),
+                    *(encode_envelope(e), reason, attempts),
                 )
                 for e in envelopes
             ],

@@ -6,9 +6,11 @@ from typing import Any
 import asyncpg
 from google.protobuf.message import Message
 
+from services.kernel.adapters.consumer import reason_of
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import LOG_COLUMNS, decode_rows
 from services.kernel.adapters.relay import public_form
+from services.kernel.application.feeds import Envelope
 from services.kernel.application.reading import Page, Period, Place
 from services.kernel.domain.messages import Recorded
 
@@ -68,8 +70,19 @@ class StoreReader:
 
     async def read(self, place: Place, end: Place | None) -> Page:
         batch, after = await self.recorded(place, end)
-        public = (public_form(self.topic, self._publish, one) for one in batch)
-        return Page([envelope for envelope in public if envelope is not None], after)
+        envelopes: list[Envelope] = []
+        unsayable: list[str] = []
+        for recorded in batch:
+            try:
+                envelope = public_form(self.topic, self._publish, recorded)
+            except Exception as error:
+                unsayable.append(
+                    f"position {recorded.position} cannot be published: {reason_of(error)}"
+                )
+            else:
+                if envelope is not None:
+                    envelopes.append(envelope)
+        return Page(envelopes, after, unsayable)
 
     async def mark(self, place: Place) -> str:
         # A server that lost its last moment gives the same positions to other events.

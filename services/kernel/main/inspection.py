@@ -11,6 +11,7 @@ from services.kernel.adapters.database import Database, Limits
 from services.kernel.adapters.local_bus import LocalBus
 from services.kernel.adapters.log_verification import unfinished, verify_log
 from services.kernel.adapters.rebuild import Progress, compare, rebuild
+from services.kernel.adapters.relay import RELAY
 from services.kernel.application.clock import SystemClock
 from services.kernel.application.feeds import Envelope
 from services.kernel.application.work import Sql
@@ -40,6 +41,11 @@ WITH first AS (
 DELETE FROM parked p USING first f
 WHERE p.stream = $1 AND p.group_name = f.group_name AND p.topic = f.topic
 AND p.position = f.position RETURNING 1
+"""
+_GIVE_UP_PUBLISHING = """
+INSERT INTO unpublished (topic, position, stream, event_id, reason)
+SELECT topic, position, stream, event_id, reason FROM parked
+WHERE group_name = $1 AND stream = $2 ON CONFLICT DO NOTHING
 """
 
 
@@ -234,6 +240,8 @@ async def drop(inspection: Inspection, stream: str, *, first_only: bool = False)
                 stream,
             ):
                 await connection.execute(HOLD_PARKED, group, topic, stream)
+            # A relay tries what it parked until this tells it not to.
+            await connection.execute(_GIVE_UP_PUBLISHING, RELAY, stream)
             dropped += len(await connection.fetch(query, stream))
     return dropped
 
