@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from services.kernel.application.work import Work
+from services.kernel.domain.errors import Rejected
 from services.stock_ledger.application.discrepancies import note
 from services.stock_ledger.domain import reservation as promise
 from services.stock_ledger.domain import stock_item as stock
@@ -50,3 +51,11 @@ async def uncount(work: Work, reservation_id: str, known: Reservation) -> None:
 
 def hold_timer(reservation_id: str) -> str:
     return f"{EXPIRY_TIMER}-{reservation_id}"
+
+
+def an_orders(known: Reservation, what_to_do: str) -> Rejected:
+    """Return the refusal of what a caller asks of an order's reservation."""
+    return Rejected(
+        promise.Refusal.STEP_CONFLICT,
+        f"the stock belongs to order {known.order_id}; {what_to_do}",
+    )

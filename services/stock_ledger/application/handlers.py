@@ -8,6 +8,7 @@ from services.kernel.application.work import Versioned, Work
 from services.kernel.domain.errors import NotFound, Rejected
 from services.stock_ledger.application.giving_back import (
     EXPIRY_TIMER,
+    an_orders,
     give_back,
     hold_timer,
     surely,
@@ -176,7 +177,7 @@ class Reservations:
             if known.status is Status.NEW:
                 raise NotFound("reservation", reservation_id)
             if known.order_id and known.status is not Status.CONFIRMED:
-                raise _an_orders(known, "it is confirmed when the order is accepted")
+                raise an_orders(known, "it is confirmed when the order is accepted")
         elif known.is_no_orders:
             return (await work.state(RESERVATION, reservation_id)).version
         keys = [stock_key(line.site_id, line.sku) for line in known.lines]
@@ -208,6 +209,14 @@ class Reservations:
         await uncount(work, reservation_id, known)
         return (await work.state(RESERVATION, reservation_id)).version
 
+    async def confirm_begun(self, work: Work, order_id: str) -> None:
+        """Confirm what an order has that is being prepared, before its acceptance is heard of."""
+        known = (await work.state(RESERVATION, order_id)).state
+        if known.order_id and known.status is Status.EXPIRED:
+            known = await surely(work, order_id)
+        if known.order_id and known.status in (Status.HELD, Status.EXPIRED):
+            await self.confirm(work, order_id, refuse=False)
+
     async def release(self, work: Work, reservation_id: str) -> tuple[int, tuple[Line, ...]]:
         """Give back what is held or allocated; return the version and what became free.
 
@@ -219,7 +228,7 @@ class Reservations:
         if known.status is Status.NEW:
             raise NotFound("reservation", reservation_id)
         if known.order_id and known.is_promised:
-            raise _an_orders(known, "cancel the order instead")
+            raise an_orders(known, "cancel the order instead")
         return await self._release(work, reservation_id, known)
 
     async def _release(
@@ -288,10 +297,3 @@ class Reservations:
             await work.set_timer(
                 hold_timer(reservation_id), known.expires_at, EXPIRY_TIMER, reservation_id
             )
-
-
-def _an_orders(known: Reservation, what_to_do: str) -> Rejected:
-    return Rejected(
-        promise.Refusal.STEP_CONFLICT,
-        f"the stock belongs to order {known.order_id}; {what_to_do}",
-    )

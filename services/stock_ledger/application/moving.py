@@ -159,23 +159,37 @@ async def move_plan(
 
 
 async def give_up(work: Work, order_id: str, plan_revision: int, lines: Sequence[Line]) -> None:
-    """Give back what was moved, or held, for a plan that the order did not take up."""
+    """Give back what was moved, or held, for a plan that the order did not take up.
+
+    What was picked of it stays: the groups that the order keeps may have some of the same product
+    at the same site. An order that is completed with those it kept holds nothing again.
+    """
     known = await surely(work, order_id)
-    left = summed(lines)
-    await work.load(STOCK, [stock_key(line.site_id, line.sku) for line in left])
     # Or all of it was held for that plan, after the hold that the order was accepted on had ended.
     is_theirs = (
         known.moved(f"plan-{plan_revision}") is not None or known.plan_revision == plan_revision
     )
-    if not is_theirs or not await _is_all_allocated(work, order_id, left):
-        return  # it ended, and gave everything back
-    if known.is_promised:
-        await carry_over(work, order_id, Move(f"kept-{plan_revision}", left, (), work.now))
+    if not is_theirs or known.status not in (Status.CONFIRMED, Status.CLOSED):
         return
-    for line in left:  # the order is completed with the groups it kept, and holds nothing again
-        key = stock_key(line.site_id, line.sku)
-        entries = await work.handle(STOCK, key, stock.MoveAway(order_id, line.quantity, work.now))
-        await note(work, {key: entries})
+    left = await _allocated_of(work, order_id, known, summed(lines))
+    if left:  # else it ended, and gave everything back, or all of it was picked
+        await carry_over(work, order_id, Move(f"kept-{plan_revision}", left, (), work.now))
+
+
+async def _allocated_of(
+    work: Work, order_id: str, known: Reservation, lines: Sequence[Line]
+) -> tuple[Line, ...]:
+    """Return these lines as far as the order has them allocated, and by its plan."""
+    await work.load(STOCK, [stock_key(line.site_id, line.sku) for line in lines])
+    promised = {(line.site_id, line.sku): line.quantity for line in summed(known.lines)}
+    left = []
+    for line in lines:
+        item = (await work.state(STOCK, stock_key(line.site_id, line.sku))).state
+        reserved = item.open.get(order_id)
+        allocated = reserved.allocated if reserved else 0
+        most = min(allocated, promised.get((line.site_id, line.sku), 0))
+        left.append(Line(line.site_id, line.sku, min(line.quantity, most)))
+    return summed(left)
 
 
 async def _is_all_allocated(work: Work, order_id: str, lines: Sequence[Line]) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from services.stock_ledger.domain.entry import ALLOCATED, HELD, Left, Reserved
+from services.stock_ledger.domain.entry import ALLOCATED, FREE, HELD, Left, Reserved
 
 _MOST_REMEMBERED = 32
 
@@ -32,7 +32,7 @@ def still_ahead(
         return caught_up(had, -ahead)[1]
     if not ahead:
         return had.left
-    taken = [(account, -changes.get(account, 0)) for account in (ALLOCATED, HELD)]
+    taken = [(account, -changes.get(account, 0)) for account in (ALLOCATED, HELD, FREE)]
     new = [Left(quantity, account, occurred_at) for account, quantity in taken if quantity]
     return (*had.left, *new)[-_MOST_REMEMBERED:]
 

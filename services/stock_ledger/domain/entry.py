@@ -79,6 +79,8 @@ FACTS = frozenset(
         Cause.COUNT,
         Cause.TILL_SALE,
         Cause.PICK,
+        Cause.HANDOVER,
+        Cause.SHIPMENT,
         Cause.SHORT_NOT_FOUND,
         Cause.SHORT_DAMAGED,
         Cause.IMAGE,
@@ -91,7 +93,11 @@ FACTS = frozenset(
         Cause.TRANSFER_RECEIVED,
     }
 )
-"""The causes that may take free below zero; a receipt or a return when it is taken back."""
+"""The causes that may take free below zero; a receipt or a return when it is taken back.
+
+What is handed over or shipped does where it weighs more than was promised, before its pick is
+heard of.
+"""
 
 
 # Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.

@@ -396,7 +396,9 @@ def _move(command: Move, reservation: Reservation) -> Sequence[Event]:
     if reservation.moved(command.move_id) is not None:
         return []
     _expect_time(reservation, command.now)
-    if not reservation.is_promised:
+    # A completed order may still have what was moved for groups that it did not take up.
+    gives_back = reservation.status is Status.CLOSED and command.left and not command.came
+    if not (reservation.is_promised or gives_back):
         raise Rejected(
             Refusal.STEP_CONFLICT,
             f"a {reservation.status.value} reservation has nothing to move; reserve first",

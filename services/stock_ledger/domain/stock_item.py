@@ -12,7 +12,8 @@ it; see domain/image.py.
 
 Picking, delivery and order events travel on feeds that race each other. A handover heard before
 its pick takes what is still allocated and notes it as *ahead*; the late pick then moves nothing
-that is still there, only the past; see domain/ahead.py.
+that is still there, only the past; see domain/ahead.py. If the pick was of more than was promised,
+which is told by who weighs and hands over himself, the rest comes from free, like the pick's own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -198,18 +199,24 @@ class PutBack:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
+    """Over: more may leave than was promised, by a pick that exceeded it and is yet to be heard."""
+
     reservation_id: str
     quantity: int
     source_id: str
     occurred_at: datetime
+    may_be_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Ship:
+    """As a handover, to a carrier."""
+
     reservation_id: str
     quantity: int
     source_id: str
     occurred_at: datetime
+    may_be_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -778,8 +785,10 @@ def _reserved_changes(command: _Moved, reserved: Reserved) -> tuple[dict[str, in
             assert_never(command)
     taken, lacking = _take(reserved, sources, quantity)
     if lacking:
-        raise _lacks(command, quantity - lacking)
-    ahead = -(taken.get(ALLOCATED, 0) + taken.get(HELD, 0))
+        if not (taken and isinstance(command, HandOver | Ship) and command.may_be_over):
+            raise _lacks(command, quantity - lacking)
+        taken[FREE] = -lacking
+    ahead = -(taken.get(ALLOCATED, 0) + taken.get(HELD, 0) + taken.get(FREE, 0))
     return {gains: quantity, **taken}, ahead
 
 

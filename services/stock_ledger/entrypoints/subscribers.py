@@ -9,7 +9,12 @@ from collections.abc import Iterable, Sequence
 
 from oms.catalog.v1.catalog_events_pb2 import CatalogEvent
 from oms.common.v1.common_pb2 import GroupLine
-from oms.delivery.v1.delivery_events_pb2 import DeliveryEvent
+from oms.delivery.v1.delivery_events_pb2 import (
+    Delivered,
+    DeliveryEvent,
+    HandedOver,
+    HandedToCarrier,
+)
 from oms.order.v1.order_events_pb2 import Group, OrderEvent
 from oms.picking.v1.picking_events_pb2 import SHORT_REASON_DAMAGED, PickingEvent
 from oms.returns.v1.returns_events_pb2 import (
@@ -28,7 +33,7 @@ from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.loading import load_plans, load_reserved
 from services.stock_ledger.application.moving import give_up, move_plan
 from services.stock_ledger.application.not_ahead import movement_by
-from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.reservation import RESERVATION, Line
 from services.stock_ledger.domain.reservation import Refusal as ReservationRefusal
 from services.stock_ledger.domain.stock_item import (
     STOCK,
@@ -53,6 +58,7 @@ def subscriptions(promises: Reservations) -> tuple[Subscription, ...]:
     """Return everything the service listens to."""
     orders = OrderSubscriber(promises)
     plans = PlanSubscriber(promises)
+    goods = GoodsSubscriber(promises)
     return (
         listen(
             SourcingEvent,
@@ -76,15 +82,15 @@ def subscriptions(promises: Reservations) -> tuple[Subscription, ...]:
             PickingEvent,
             group=GROUP,
             hears=("line_picked", "line_shorted", "line_put_back"),
-            hear=hear_picking,
-            prepare=prepare_picking,
+            hear=goods.hear_picking,
+            prepare=goods.prepare_picking,
         ),
         listen(
             DeliveryEvent,
             group=GROUP,
             hears=("handed_over", "handed_to_carrier", "delivered"),
-            hear=hear_delivery,
-            prepare=prepare_delivery,
+            hear=goods.hear_delivery,
+            prepare=goods.prepare_delivery,
         ),
         listen(
             ReturnsEvent,
@@ -188,86 +194,103 @@ class OrderSubscriber:
                 pass  # moves no stock, or is newer than this service
 
 
-async def prepare_picking(batch: Batch[PickingEvent], work: Work) -> None:
-    keys = set()
-    for event, envelope in batch:
-        match event.WhichOneof("event") if _is_ours(envelope, work) else None:
+class GoodsSubscriber:
+    """Moves what is picked for an order, and what leaves the site for it.
+
+    Nobody picks for an order that is not accepted. Where its acceptance is still to be heard, the
+    hold becomes an allocation now: it can no longer run out below goods that are in a tote or gone,
+    and the acceptance finds nothing to allocate a second time.
+    """
+
+    def __init__(self, promises: Reservations) -> None:
+        self._promises = promises
+
+    async def prepare_picking(self, batch: Batch[PickingEvent], work: Work) -> None:
+        keys, order_ids = set(), set()
+        for event, envelope in batch:
+            match event.WhichOneof("event") if _is_ours(envelope, work) else None:
+                case "line_picked":
+                    keys.add(stock_key(event.line_picked.site_id, event.line_picked.sku))
+                    order_ids.add(event.line_picked.order_id)
+                case "line_shorted":
+                    keys.add(stock_key(event.line_shorted.site_id, event.line_shorted.sku))
+                    order_ids.add(event.line_shorted.order_id)
+                case "line_put_back":
+                    keys.add(stock_key(event.line_put_back.site_id, event.line_put_back.sku))
+                case _:
+                    pass  # moves no stock
+        await work.load(STOCK, keys)
+        await work.load(RESERVATION, order_ids)
+
+    async def hear_picking(self, event: PickingEvent, envelope: Envelope, work: Work) -> None:
+        report = (envelope.event_id, envelope.recorded_at)
+        match event.WhichOneof("event"):
             case "line_picked":
-                keys.add(stock_key(event.line_picked.site_id, event.line_picked.sku))
+                picked = event.line_picked
+                await _post(
+                    work,
+                    stock_key(picked.site_id, picked.sku),
+                    Pick(picked.order_id, picked.quantity, *report),
+                )
+                # Afterwards: what is in the tote already need not be free.
+                await self._promises.confirm_begun(work, picked.order_id)
             case "line_shorted":
-                keys.add(stock_key(event.line_shorted.site_id, event.line_shorted.sku))
+                short = event.line_shorted
+                is_damaged = short.reason == SHORT_REASON_DAMAGED
+                await self._promises.confirm_begun(work, short.order_id)
+                await _post(
+                    work,
+                    stock_key(short.site_id, short.sku),
+                    Short(short.order_id, short.quantity, is_damaged, *report),
+                )
             case "line_put_back":
-                keys.add(stock_key(event.line_put_back.site_id, event.line_put_back.sku))
+                back = event.line_put_back
+                await _post(
+                    work,
+                    stock_key(back.site_id, back.sku),
+                    PutBack(back.order_id, back.quantity, *report),
+                )
             case _:
-                pass  # moves no stock
-    await work.load(STOCK, keys)
+                pass  # moves no stock, or is newer than this service
+
+    async def prepare_delivery(self, batch: Batch[DeliveryEvent], work: Work) -> None:
+        keys, order_ids = set(), set()
+        for event, envelope in batch:
+            told = _movement(event) if _is_ours(envelope, work) else None
+            if told is not None:
+                keys |= _keys(told.source_site_id, told.lines)
+                order_ids.add(told.order_id)
+        await work.load(STOCK, keys)
+        await work.load(RESERVATION, order_ids)
+
+    async def hear_delivery(self, event: DeliveryEvent, envelope: Envelope, work: Work) -> None:
+        told = _movement(event)
+        if told is None:
+            return
+        await self._promises.confirm_begun(work, told.order_id)
+        for sku, quantity in sorted(_by_sku(told.lines).items()):
+            of = (told.order_id, quantity, envelope.event_id, envelope.recorded_at)
+            move: HandOver | Ship | Deliver
+            match told:
+                case HandedOver():
+                    move = HandOver(*of, may_be_over=True)
+                case HandedToCarrier():
+                    move = Ship(*of, may_be_over=True)
+                case Delivered():
+                    move = Deliver(*of)
+            await _post(work, stock_key(told.source_site_id, sku), move)
 
 
-async def hear_picking(event: PickingEvent, envelope: Envelope, work: Work) -> None:
-    report = (envelope.event_id, envelope.recorded_at)
-    match event.WhichOneof("event"):
-        case "line_picked":
-            picked = event.line_picked
-            await _post(
-                work,
-                stock_key(picked.site_id, picked.sku),
-                Pick(picked.order_id, picked.quantity, *report),
-            )
-        case "line_shorted":
-            short = event.line_shorted
-            await _post(
-                work,
-                stock_key(short.site_id, short.sku),
-                Short(
-                    short.order_id, short.quantity, short.reason == SHORT_REASON_DAMAGED, *report
-                ),
-            )
-        case "line_put_back":
-            back = event.line_put_back
-            await _post(
-                work,
-                stock_key(back.site_id, back.sku),
-                PutBack(back.order_id, back.quantity, *report),
-            )
-        case _:
-            pass  # moves no stock, or is newer than this service
-
-
-async def prepare_delivery(batch: Batch[DeliveryEvent], work: Work) -> None:
-    keys = set()
-    for event, envelope in batch:
-        match event.WhichOneof("event") if _is_ours(envelope, work) else None:
-            case "handed_over":
-                keys |= _keys(event.handed_over.source_site_id, event.handed_over.lines)
-            case "handed_to_carrier":
-                keys |= _keys(event.handed_to_carrier.source_site_id, event.handed_to_carrier.lines)
-            case "delivered":
-                keys |= _keys(event.delivered.source_site_id, event.delivered.lines)
-            case _:
-                pass  # moves no stock
-    await work.load(STOCK, keys)
-
-
-async def hear_delivery(event: DeliveryEvent, envelope: Envelope, work: Work) -> None:
-    move: type[HandOver | Ship | Deliver]
+def _movement(event: DeliveryEvent) -> HandedOver | HandedToCarrier | Delivered | None:
     match event.WhichOneof("event"):
         case "handed_over":
-            moved, site_id = event.handed_over, event.handed_over.source_site_id
-            order_id, lines, move = moved.order_id, moved.lines, HandOver
+            return event.handed_over
         case "handed_to_carrier":
-            shipped, site_id = event.handed_to_carrier, event.handed_to_carrier.source_site_id
-            order_id, lines, move = shipped.order_id, shipped.lines, Ship
+            return event.handed_to_carrier
         case "delivered":
-            arrived, site_id = event.delivered, event.delivered.source_site_id
-            order_id, lines, move = arrived.order_id, arrived.lines, Deliver
+            return event.delivered
         case _:
-            return  # moves no stock, or is newer than this service
-    for sku, quantity in sorted(_by_sku(lines).items()):
-        await _post(
-            work,
-            stock_key(site_id, sku),
-            move(order_id, quantity, envelope.event_id, envelope.recorded_at),
-        )
+            return None  # moves no stock, or is newer than this service
 
 
 async def prepare_returns(batch: Batch[ReturnsEvent], work: Work) -> None:

@@ -53,6 +53,8 @@ async def one(
     row = ReservationRow(reservation_id, "", Status.NEW.value, 0, None, 0, "", (), ())
     for version, topic, state in events:
         row = _after(replace(row, version=version), topic.split(".")[1], json.loads(state))
+    if row.status == Status.NEW:
+        return None  # nothing but a plan that was declined: it is known to another feed only
     then = "e.tenant = $1 AND e.occurred_at <= $3 AND e.recorded_at <= $4"
     places = (
         " JOIN reserved_stock r ON r.tenant = e.tenant AND r.reservation_id = $2"
@@ -70,7 +72,7 @@ async def one(
     return replace(row, lines=[ReservedLine(reservation_id, *line) for line in lines])
 
 
-def _after(row: ReservationRow, what: str, event: dict[str, Any]) -> ReservationRow:  # noqa: PLR0911 - one per name
+def _after(row: ReservationRow, what: str, event: dict[str, Any]) -> ReservationRow:
     """Return the row with one more event, read as an auditor would: by its stored name."""
     match what:
         case "held":
@@ -90,8 +92,6 @@ def _after(row: ReservationRow, what: str, event: dict[str, Any]) -> Reservation
                 order_id=event["order_id"],
                 plan_revision=event["plan_revision"],
             )
-        case "plan_declined":
-            return replace(row, status=Status.REFUSED.value) if row.version == 1 else row
         case "moved" | "move_refused":
             return replace(row, plan_revision=max(row.plan_revision, event["plan_revision"]))
         case "extended":
@@ -99,7 +99,7 @@ def _after(row: ReservationRow, what: str, event: dict[str, Any]) -> Reservation
         case "confirmed" | "released" | "expired" | "closed":
             return replace(row, status=Status(what).value)
         case _:
-            return row  # that it is endangered changes nothing that is shown
+            return row  # that it is endangered, or declined a plan, changes nothing shown
 
 
 async def open_at(

@@ -17,7 +17,6 @@ from services.kernel.read_models.read_model import ReadModel
 from services.stock_ledger.domain.entry import Cause, EntryPosted
 from services.stock_ledger.domain.reservation import (
     Line,
-    PlanDeclined,
     ReservationClosed,
     ReservationConfirmed,
     ReservationExpired,
@@ -56,11 +55,10 @@ class ReservationRow:
     lacking: Sequence[Line]
 
 
-# All but ReservationEndangered, which changes nothing that is shown.
+# All but ReservationEndangered and PlanDeclined, which change nothing that is shown.
 type _Shown = (
     ReservationHeld
     | ReservationRefused
-    | PlanDeclined
     | ReservationConfirmed
     | ReservationReleased
     | ReservationExpired
@@ -72,7 +70,7 @@ type _Shown = (
 _OF_A_RESERVATION = (
     *(ReservationHeld, ReservationRefused, ReservationConfirmed),
     *(ReservationReleased, ReservationExpired, ReservationExtended, ReservationClosed),
-    *(ReservationMoved, ReservationMoveRefused, PlanDeclined),
+    *(ReservationMoved, ReservationMoveRefused),
 )
 
 
@@ -135,7 +133,7 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
         )
 
 
-def _after(  # noqa: C901 - one per event
+def _after(
     recorded: Recorded[Any], event: _Shown, before: tuple[Any, ...] | None
 ) -> tuple[Any, ...]:
     """Return the row with this event; fields it does not know stay empty and change nothing."""
@@ -154,9 +152,6 @@ def _after(  # noqa: C901 - one per event
             status = before[3] if before else ""  # it is as promised as it was
         case ReservationRefused(order_id, plan_revision, _):
             status = Status.REFUSED
-        case PlanDeclined():  # it is as it was; where there is nothing else, nothing is held
-            was = before[3] if before else ""
-            status = Status.REFUSED if recorded.version == 1 else was
         case ReservationExtended(expires_at):
             status = Status.HELD
         case ReservationConfirmed():

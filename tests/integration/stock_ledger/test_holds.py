@@ -255,8 +255,8 @@ async def test_what_is_paid_released_or_over_makes_room(ledger: Holds) -> None:
     assert await ledger.wrong() == []
 
 
-def _group(group_id: str, site_id: str, quantity: int) -> Group:
-    line = GroupLine(line_id="1", sku="milk", quantity=quantity)
+def _group(group_id: str, site_id: str, quantity: int, sku: str = "milk") -> Group:
+    line = GroupLine(line_id="1", sku=sku, quantity=quantity)
     return Group(group_id=group_id, source_site_id=site_id, lines=[line])
 
 
@@ -339,6 +339,82 @@ async def test_what_the_order_did_not_take_up_is_given_back(
     assert await ledger.level("milk", "lyon") == (4, 0, 0, 0)
     assert await ledger.level("milk") == (2, 0, 0, 0 if is_completed else 3)
     assert await ledger.wrong() == []
+
+
+@pytest.mark.parametrize("is_completed", [False, True])
+async def test_what_was_picked_of_a_plan_that_was_not_taken_up_keeps_nothing_else(
+    ledger: Holds, *, is_completed: bool
+) -> None:
+    """The group that the order keeps has some of the same product at the same site."""
+    await ledger.receive("milk", 5)
+    await ledger.receive("bread", 5)
+    await ledger.receive("bread", 5, "lyon")
+    await ledger.plan("O-1", ("milk", 2), ("bread", 2))
+    await ledger.stack.settle()
+    row = wire.MovementRow(site_id="paris", sku="bread", quantity=5, source_id="t-1")
+    await ledger.grpc.RecordTillSales(
+        wire.RecordTillSalesRequest(request_id="t", rows=[row]), NOTHING
+    )
+    there = [_group("O-1.1-2", "paris", 2), _group("O-1.2-2", "lyon", 2, "bread")]
+    plan = PlanDecided(order_id="O-1", revision=2, groups=there)
+    await ledger.stack.publish(SourcingEvent(plan_decided=plan), "decision-O-1")
+    await ledger.stack.settle()
+    await ledger.accepted("O-1")
+    await ledger.picked("O-1", "milk", 2)
+    await ledger.stack.settle()
+    assert await ledger.level("bread", "lyon") == (3, 0, 2, 0)
+    if is_completed:
+        await ledger.order("O-1", order_completed=OrderCompleted(order_id="O-1"))
+        await ledger.stack.settle()
+    kept = GroupsKept(order_id="O-1", plan_revision=2, declined=there)
+    for _ in range(2):
+        await ledger.order("O-1", groups_kept=kept)
+        await ledger.stack.settle()
+    assert await ledger.level("bread", "lyon") == (5, 0, 0, 0)
+    assert await ledger.level("milk") == (3, 0, 0, 2)
+    assert await ledger.wrong() == []
+
+
+async def test_weighed_goods_may_leave_before_their_pick_is_heard(ledger: Holds) -> None:
+    """Of what was promised 1,500, and 1,540 were picked: nothing is parked, and nothing is left."""
+    await ledger.receive("ham", 5_000)
+    await ledger.plan("O-1", ("ham", 1_500))
+    await ledger.stack.settle()
+    await ledger.handed_over("O-1", ("ham", 1_540))
+    await ledger.stack.settle()
+    assert await ledger.level("ham") == (3_460, 0, 0, 0)
+    await ledger.picked("O-1", "ham", 1_540)
+    await ledger.accepted("O-1")
+    await ledger.order("O-1", order_completed=OrderCompleted(order_id="O-1"))
+    assert await ledger.level("ham") == (3_460, 0, 0, 0)
+    assert await ledger.host.database.sql.fetchval("SELECT count(*) FROM parked") == 0
+    assert await ledger.wrong() == []
+
+
+async def test_an_acceptance_that_is_heard_after_the_goods_left_allocates_nothing(
+    ledger: Holds,
+) -> None:
+    """The hold ran out meanwhile: neither it nor the acceptance takes what is in totes or gone."""
+    await ledger.receive("milk", 9)
+    await ledger.receive("bread", 9)
+    await ledger.plan("O-1", ("milk", 3), ("bread", 2))
+    await ledger.stack.settle()
+    ledger.clock.at += timedelta(minutes=20)
+    await eventually(lambda: _is(ledger, "O-1", "expired"))
+    await ledger.picked("O-1", "milk", 3)
+    await ledger.picked("O-1", "bread", 2)
+    await ledger.handed_over("O-1", ("milk", 3), ("bread", 2))
+    await ledger.accepted("O-1")
+    await ledger.order("O-1", order_completed=OrderCompleted(order_id="O-1"))
+    assert await ledger.level("milk") == (6, 0, 0, 0)
+    assert await ledger.level("bread") == (7, 0, 0, 0)
+    assert (await _topics(ledger))["confirmed"] == 1
+    assert await ledger.host.database.sql.fetchval("SELECT count(*) FROM parked") == 0
+    assert await ledger.wrong() == []
+
+
+async def _is(ledger: Holds, reservation_id: str, status: str) -> bool:
+    return await ledger.status(reservation_id) == status
 
 
 async def test_a_later_plan_that_was_confirmed_in_the_accepted_ones_stead_is_given_back(

@@ -176,7 +176,14 @@ class History(RuleBasedStateMachine):
 
         self._fact(unit)
 
-    @rule(key=keys, move=st.sampled_from(moves), one=whose, quantity=few, late=ago)
+    @rule(
+        key=keys,
+        move=st.sampled_from(moves),
+        one=whose,
+        quantity=few,
+        late=ago,
+        is_over=st.booleans(),
+    )
     def goods_move(
         self,
         key: str,
@@ -184,8 +191,11 @@ class History(RuleBasedStateMachine):
         one: str,
         quantity: int,
         late: timedelta,
+        is_over: bool,  # noqa: FBT001 - drawn by name
     ) -> None:
         command = move(one, quantity, self._source(), self.work.at - late)
+        if isinstance(command, HandOver | Ship):
+            command = replace(command, may_be_over=is_over)
         self._fact(self._posting(key, command))
 
     @rule(key=keys, one=whose, quantity=few, is_damaged=st.booleans(), late=ago)
@@ -283,6 +293,10 @@ class History(RuleBasedStateMachine):
     @rule(one=whose, refuse=st.booleans())
     def an_order_is_accepted(self, one: str, refuse: bool) -> None:  # noqa: FBT001
         self._run(lambda: self.promises.confirm(self.work, one, refuse=refuse))
+
+    @rule(one=whose)
+    def somebody_begins_to_pick(self, one: str) -> None:
+        self._run(lambda: self.promises.confirm_begun(self.work, one))
 
     @rule(one=whose)
     def an_order_is_cancelled(self, one: str) -> None:

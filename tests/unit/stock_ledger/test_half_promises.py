@@ -81,6 +81,32 @@ async def test_what_was_picked_before_the_hold_ran_out_is_not_allocated_again() 
     assert item.open.get("O-1") is None
 
 
+async def test_what_left_before_its_very_late_acceptance_is_not_allocated_again() -> None:
+    work = await expired_with(free=50, picked=5)
+    await PROMISES.confirm_begun(work, "O-1")
+    await record(work, [(BREAD, HandOver("O-1", 5, "h", NOON))])
+    await PROMISES.confirm(work, "O-1", refuse=False)
+    item = (await work.state(STOCK, BREAD)).state
+    assert (item.buckets.free, item.buckets.allocated) == (45, 0)
+    assert item.open.get("O-1") is None
+
+
+async def test_who_is_picked_for_has_it_allocated_whatever_is_heard_first() -> None:
+    work = LedgerInMemory()
+    await record(work, [(BREAD, Receive(9, "n", NOON))])
+    await PROMISES.reserve_plan(work, "O-1", 1, [Line("paris", "bread", 5)])
+    await record(work, [(BREAD, Pick("O-1", 2, "p", NOON))])
+    await PROMISES.confirm_begun(work, "O-1")
+    assert not work.timers
+    buckets = (await work.state(STOCK, BREAD)).state.buckets
+    assert (buckets.free, buckets.held, buckets.allocated, buckets.picked) == (4, 0, 3, 2)
+    before = work.mark()
+    await PROMISES.confirm_begun(work, "O-1")
+    await PROMISES.confirm(work, "O-1", refuse=False)
+    await PROMISES.confirm_begun(work, "NOBODYS")
+    assert work.mark() == before
+
+
 async def test_what_is_left_to_pick_is_allocated_anew_and_must_be_free() -> None:
     work = await expired_with(free=5, picked=3)
     await PROMISES.confirm(work, "O-1", refuse=False)

@@ -200,6 +200,21 @@ def test_a_handover_heard_before_its_pick_leads_to_the_same_balance(leave: Comma
     )
 
 
+@pytest.mark.parametrize("leave", [HandOver, Ship])
+def test_a_pick_of_more_than_was_ordered_may_be_heard_after_its_goods_left(
+    leave: type[HandOver | Ship],
+) -> None:
+    way: list[Command] = [Receive(5_000, "n", NOON), Hold("a", 1_500, NOON), Confirm("a", NOON)]
+    left = leave("a", 1_540, "h", NOON, may_be_over=True)
+    picks: list[Command] = [Pick("a", 1_500, "p-1", NOON), Pick("a", 40, "p-2", NOON)]
+    for order in ([*picks, left], [left, *picks], [picks[0], left, picks[1]], [left, *picks[::-1]]):
+        assert balance(*way, *order) == Buckets(free=3_460)
+        has = STOCK_ITEM.fold(history(*way, *order)).open.get("a")
+        assert (has.transit, has.ahead) == (1_540, 0) if has else leave is HandOver
+    closed: list[Command] = [*way, Release("a", NOON)]
+    given(STOCK_ITEM, *history(*closed)).when(left).then_rejected(Refusal.STEP_CONFLICT)
+
+
 def test_nobody_gets_more_than_his_reservation_has() -> None:
     past = history(TEN, ALICE_4, ALICE_CONFIRMED)
     for greedy in (
@@ -251,8 +266,8 @@ commands: st.SearchStrategy[Command] = st.one_of(
     st.builds(Pick, whose, quantities, sources, at),
     st.builds(Short, whose, quantities, st.booleans(), sources, at),
     st.builds(PutBack, whose, quantities, sources, at),
-    st.builds(HandOver, whose, quantities, sources, at),
-    st.builds(Ship, whose, quantities, sources, at),
+    st.builds(HandOver, whose, quantities, sources, at, st.booleans()),
+    st.builds(Ship, whose, quantities, sources, at, st.booleans()),
     st.builds(Deliver, whose, quantities, sources, at),
     st.builds(TakeBack, quantities, st.booleans(), sources, at),
     st.builds(

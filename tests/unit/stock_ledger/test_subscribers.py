@@ -7,6 +7,7 @@ from oms.delivery.v1.delivery_events_pb2 import DeliveryEvent, HandedOver
 
 from services.kernel.application.feeds import Envelope
 from services.stock_ledger.application.discrepancies import note
+from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.domain.discrepancy import DISCREPANCY
 from services.stock_ledger.domain.image import Basis, Seen
 from services.stock_ledger.domain.stock_item import (
@@ -17,8 +18,8 @@ from services.stock_ledger.domain.stock_item import (
     Receive,
     stock_key,
 )
-from services.stock_ledger.entrypoints.subscribers import hear_delivery
-from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory
+from services.stock_ledger.entrypoints.subscribers import GoodsSubscriber
+from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory, nowhere
 
 MILK = stock_key("paris", "milk")
 MINUTE = timedelta(minutes=1)
@@ -52,7 +53,9 @@ async def test_a_handover_heard_after_an_image_that_saw_it_settles_the_discrepan
     handed_over = HandedOver(
         order_id="O1", source_site_id="paris", lines=[GroupLine(sku="milk", quantity=5)]
     )
-    await hear_delivery(DeliveryEvent(handed_over=handed_over), heard(NOON + 3 * MINUTE), ledger)
+    goods = GoodsSubscriber(Reservations(timedelta(minutes=15), nowhere))
+    event = DeliveryEvent(handed_over=handed_over)
+    await goods.hear_delivery(event, heard(NOON + 3 * MINUTE), ledger)
 
     assert (await ledger.state(STOCK, MILK)).state.buckets.free == 0
     assert not (await ledger.state(DISCREPANCY, MILK)).state.is_open
