@@ -372,8 +372,8 @@ def verify(
         for finding in findings:
             mark = "[red]broken[/red]" if finding.violations else "[green]holds[/green]"
             errors.print(f"{mark}  {finding.service}: {finding.invariant}", highlight=False)
-            for violation in finding.violations:
-                errors.print(f"        {violation}", markup=False, highlight=False)
+            for sentence in (*finding.violations, *finding.remarks):
+                errors.print(f"        {sentence}", markup=False, highlight=False)
         errors.print(f"{len(findings)} checks, {len(broken)} broken")
     if broken:
         raise typer.Exit(EXIT_FAILED)

@@ -14,6 +14,7 @@ from services.sourcing.entrypoints.grpc_server import SCOPES, SourcingGrpc
 from services.sourcing.entrypoints.subscribers import Subscribers
 from services.sourcing.read_models.network_view import NetworkView, named_by_content
 from services.sourcing.read_models.receipts import RECEIPTS
+from services.sourcing.read_models.replay_check import replay_violations
 from services.sourcing.settings import Settings
 
 
@@ -38,4 +39,5 @@ def build(kernel: Kernel) -> Service:
         subscriptions=subscribers.all(),
         grpc=(lambda server: rpc.add_SourcingServiceServicer_to_server(servicer, server),),
         scopes=SCOPES,
+        checks={"I8: a decision made again is the same": replay_violations},
     )

@@ -21,6 +21,7 @@ from services.kernel.main.embedded import Databases, hand_over_secrets, open_dat
 from services.kernel.main.host import ServiceHost
 from services.kernel.main.runtime import SERVICES
 from services.kernel.main.service import Check, builder
+from services.kernel.read_models.remark import Remark
 from services.kernel.settings import KernelSettings
 
 # Reads of a whole log may take longer than a command may.
@@ -65,11 +66,13 @@ class Finding:
         service: Where.
         invariant: Which.
         violations: One sentence each; empty when the invariant holds.
+        remarks: What the check left out, and why.
     """
 
     service: str
     invariant: str
     violations: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,26 +147,29 @@ async def verify(
                 ),
             )
         for invariant, check in host.service.checks.items():
-            yield Finding(name, invariant, await _lasting(check, sql))
+            violations, remarks = await _lasting(check, sql)
+            yield Finding(name, invariant, violations, remarks)
         yield Finding(name, "I11: nothing is parked or given up", tuple(await unfinished(sql)))
     if set(services) >= set(SERVICES):
         async for rule, sentences in agreements(inspection.hosts, progress):
             yield Finding("agreement", rule, sentences)
 
 
-async def _lasting(check: Check, sql: Sql) -> tuple[str, ...]:
-    """Return what a check finds however often it looks.
+async def _lasting(check: Check, sql: Sql) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what a check finds however often it looks, and what it remarks.
 
     Beside a running system it may look between one commit and the next.
     """
-    found = tuple(await check(sql))
+    said = await check(sql)
+    remarks = tuple(str(one) for one in said if isinstance(one, Remark))
+    found = tuple(one for one in said if not isinstance(one, Remark))
     for _ in range(_LOOKS_AGAIN):
         if not found:
             break
         await asyncio.sleep(_PAUSE_S)
         again = frozenset(await check(sql))
         found = tuple(one for one in found if one in again)
-    return found
+    return found, remarks
 
 
 async def rebuild_read_model(inspection: Inspection, name: str, progress: Progress) -> int:

@@ -39,6 +39,10 @@ from services.sourcing.domain.wishes import (
     content_hash,
 )
 
+# Which planning decided. Raised with every change that may give another answer to the same
+# question: receipts name it, and replays compare within one version only.
+ALGORITHM = 1
+
 MAX_ALTERNATIVES = 10
 MAX_REJECTIONS_OUTSIDE = 50
 MAX_OFFERS_PER_CHOICE = 20
@@ -524,4 +528,5 @@ def _receipt(
             sorted(rejections, key=lambda r: (r.choice_index, r.site_id, r.reason, r.sku))
         ),
         is_proved=is_proved,
+        algorithm=ALGORITHM,
     )

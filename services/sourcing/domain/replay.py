@@ -1,10 +1,14 @@
-"""Deciding again on what a receipt describes: the answer must be the same."""
+"""Deciding again on what a receipt describes: the answer must be the same.
+
+By the same version of the algorithm, that is. A later one may find a better plan, and is no reason
+to doubt the receipt.
+"""
 
 from collections.abc import Iterable
 from dataclasses import replace
 
 from services.sourcing.domain.network import Network
-from services.sourcing.domain.plan import plan, refuse
+from services.sourcing.domain.plan import ALGORITHM, plan, refuse
 from services.sourcing.domain.policy import Policy
 from services.sourcing.domain.sourcing_decision import MAX_REVISIONS, PlanDecided, PlanRejected
 from services.sourcing.domain.wishes import (
@@ -28,6 +32,11 @@ def seen_again(request: Request, receipt: Receipt, network: Network, policy: Pol
     if request.revision > MAX_REVISIONS:
         return refuse(request, snapshot, policy, Refusal.OUT_OF_STOCK)
     return plan(request, snapshot, policy)
+
+
+def is_comparable(decision: PlanDecided | PlanRejected) -> bool:
+    """Return whether this version of the algorithm made the decision."""
+    return decision.receipt.algorithm == ALGORITHM
 
 
 def differences(decision: PlanDecided | PlanRejected, again: Outcome) -> list[str]:

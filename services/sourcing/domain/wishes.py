@@ -214,6 +214,7 @@ class Receipt:
         stock: The stock that was looked at.
         is_proved: False when the search was cut short before it proved the plan cheapest, or that
             there is none.
+        algorithm: Version of the planning that decided; 0: from before versions were stored.
     """
 
     at: datetime
@@ -225,6 +226,7 @@ class Receipt:
     candidates: tuple[Candidate, ...] = ()
     rejections: tuple[Rejection, ...] = ()
     is_proved: bool = True
+    algorithm: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """SourcingService over gRPC: questions only; nothing here reserves or records."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, override
 
@@ -17,10 +16,9 @@ from services.kernel.application.runner import Reader
 from services.kernel.domain.errors import Invalid, NotFound
 from services.kernel.domain.ids import identifier
 from services.kernel.entrypoints.calls import caller
-from services.sourcing.domain.network import Network
-from services.sourcing.domain.plan import Offer, offers, plan
+from services.sourcing.domain.plan import ALGORITHM, Offer, offers, plan
 from services.sourcing.domain.policy import Policy
-from services.sourcing.domain.replay import differences, seen_again
+from services.sourcing.domain.replay import differences, is_comparable
 from services.sourcing.domain.sourcing_decision import PlanDecided, PlanRejected
 from services.sourcing.domain.wishes import (
     Alternative,
@@ -35,7 +33,8 @@ from services.sourcing.domain.wishes import (
 )
 from services.sourcing.entrypoints import translation
 from services.sourcing.read_models import receipts
-from services.sourcing.read_models.network_view import NetworkView, facts_of
+from services.sourcing.read_models.network_view import NetworkView
+from services.sourcing.read_models.replay_check import Replays
 from services.sourcing.read_models.stock_view import shelves
 
 type Context = grpc.aio.ServicerContext[Any, Any]
@@ -110,28 +109,24 @@ class SourcingGrpc(rpc.SourcingServiceServicer):
     async def ReplayDecision(
         self, request: wire.ReplayDecisionRequest, context: Context
     ) -> wire.ReplayDecisionResponse:
-        tenant, sql = caller().tenant, self._reader.sql
         decision = await self._found(request.decision_id)
-        receipt = decision.receipt
-        asked = await receipts.request_of(tenant, decision.order_id, sql)
-        facts = await facts_of(tenant, receipt.network_hash, receipt.policy_version, sql)
-        if asked is None or facts is None:
+        if not is_comparable(decision):
+            told = f"Version {decision.receipt.algorithm} of the algorithm decided; not compared."
+            return wire.ReplayDecisionResponse(
+                differences=[told],
+                snapshot_hash=decision.receipt.snapshot_hash,
+                algorithm_version=ALGORITHM,
+            )
+        again = await Replays(caller().tenant, self._reader.sql).of(decision)
+        if again is None:
             raise NotFound("snapshot of decision", decision.decision_id)
-        network, policy = Network(facts[0], receipt.network_hash), facts[1]
-        again = seen_again(
-            Request(
-                *(decision.order_id, decision.revision, decision.lines or asked.lines),
-                *(asked.currency, receipt.at),
-            ),
-            receipt,
-            network,
-            replace(policy, version=receipt.policy_version),
-        )
         found = differences(decision, again)
         return wire.ReplayDecisionResponse(
             is_equal=not found,
             differences=found,
             snapshot_hash=again.receipt.snapshot_hash,
+            is_comparable=True,
+            algorithm_version=ALGORITHM,
         )
 
     async def _found(self, decision_id: str) -> PlanDecided | PlanRejected:
@@ -251,6 +246,7 @@ def _decision(decision: PlanDecided | PlanRejected) -> wire.Decision:
         snapshot_hash=receipt.snapshot_hash,
         is_proved_optimal=receipt.is_proved,
         decided_at=_time(receipt.at),
+        algorithm_version=receipt.algorithm,
     )
     match decision:
         case PlanDecided():

@@ -15,14 +15,17 @@ from oms.stock_ledger.v1 import stock_ledger_events_pb2 as ledger
 from services.kernel.application.work import Work
 from services.kernel.domain.errors import Invalid, NotFound
 from services.kernel.entrypoints.calls import CALLER, Caller
+from services.kernel.read_models.remark import Remark
 from services.sourcing.application.handlers import Decisions
 from services.sourcing.application.spoken_for import SpokenFor
+from services.sourcing.domain.plan import ALGORITHM
 from services.sourcing.domain.policy import Policy
 from services.sourcing.domain.sourcing_decision import DECISION, PlanDecided, PlanRejected
 from services.sourcing.entrypoints.grpc_server import SourcingGrpc
 from services.sourcing.entrypoints.subscribers import Subscribers
 from services.sourcing.read_models import receipts
 from services.sourcing.read_models.network_view import NetworkView, named_by_content
+from services.sourcing.read_models.replay_check import replay_violations
 from services.sourcing.read_models.stock_view import shelves
 from tests.support.stack import TENANT, Stack, a_cause, running
 
@@ -254,7 +257,44 @@ async def test_receipts_are_read_and_replayed(stack: Stack) -> None:
         replay = wire.ReplayDecisionRequest(decision_id=decision.decision_id)
         replayed = await server.ReplayDecision(replay, None)
         assert replayed.is_equal, replayed.differences
+        assert replayed.is_comparable
+        assert replayed.algorithm_version == decision.algorithm_version == ALGORITHM
         assert replayed.snapshot_hash == decision.snapshot_hash
+
+
+async def test_a_decision_of_another_version_is_not_compared(stack: Stack) -> None:
+    """An older algorithm may have found another plan; that is no fault of the decision."""
+    CALLER.set(Caller(TENANT, "key", frozenset(), "c", ""))
+    server: Any = _grpc(stack)
+    await _stock(stack, "S1", 10, 1)
+    await stack.settle()
+    for order_id in ("O1", "O2", "O3"):
+        await _place(stack, order_id, 3)
+    sql = stack["sourcing"].database.sql
+    assert await replay_violations(sql) == []
+    # As they were stored before versions were: another plan, at another cost.
+    await sql.execute(
+        "UPDATE decision_receipt SET body = (body::jsonb #- '{receipt,algorithm}'"
+        " || '{\"cost\": {}}')::json WHERE order_id = 'O1'"
+    )
+    (old,) = (await server.ListDecisions(wire.ListDecisionsRequest(order_id="O1"), None)).decisions
+    assert old.algorithm_version == 0
+    replay = wire.ReplayDecisionRequest(decision_id=old.decision_id)
+    replayed = await server.ReplayDecision(replay, None)
+    assert (replayed.is_comparable, replayed.is_equal) == (False, False)
+    assert "Version 0 " in replayed.differences[0]
+    (remark,) = await replay_violations(sql)
+    assert isinstance(remark, Remark)
+    assert remark.startswith("1 of 3 decisions")
+    # The same difference within the version is a violation.
+    await sql.execute(
+        "UPDATE decision_receipt SET body = (body::jsonb || '{\"cost\": {}}')::json"
+        " WHERE order_id = 'O2'"
+    )
+    found = await replay_violations(sql)
+    assert [isinstance(each, Remark) for each in found] == [False, True]
+    assert "order O2" in found[0]
+    assert "cost" in found[0]
 
 
 async def test_another_tenant_sees_nothing(stack: Stack) -> None:

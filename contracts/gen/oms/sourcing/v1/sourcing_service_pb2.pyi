@@ -401,6 +401,7 @@ class Decision(_message.Message):
     SNAPSHOT_HASH_FIELD_NUMBER: _builtins.int
     IS_PROVED_OPTIMAL_FIELD_NUMBER: _builtins.int
     DECIDED_AT_FIELD_NUMBER: _builtins.int
+    ALGORITHM_VERSION_FIELD_NUMBER: _builtins.int
     decision_id: _builtins.str
     order_id: _builtins.str
     revision: _builtins.int
@@ -416,6 +417,8 @@ class Decision(_message.Message):
     """True when no cheaper plan exists under the policy; of a refusal, when no plan exists. False
     when the search was cut short before it could tell.
     """
+    algorithm_version: _builtins.int
+    """Version of the planning that decided; 0: from before versions were stored."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedGroup]: ...
     @_builtins.property
@@ -449,10 +452,11 @@ class Decision(_message.Message):
         snapshot_hash: _builtins.str = ...,
         is_proved_optimal: _builtins.bool = ...,
         decided_at: _timestamp_pb2.Timestamp | None = ...,
+        algorithm_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cost", b"cost", "decided_at", b"decided_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alternatives", b"alternatives", "candidates", b"candidates", "cost", b"cost", "currency", b"currency", "decided_at", b"decided_at", "decision_id", b"decision_id", "groups", b"groups", "is_decided", b"is_decided", "is_proved_optimal", b"is_proved_optimal", "order_id", b"order_id", "policy_version", b"policy_version", "reason", b"reason", "rejections", b"rejections", "revision", b"revision", "snapshot_hash", b"snapshot_hash", "stock", b"stock"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm_version", b"algorithm_version", "alternatives", b"alternatives", "candidates", b"candidates", "cost", b"cost", "currency", b"currency", "decided_at", b"decided_at", "decision_id", b"decision_id", "groups", b"groups", "is_decided", b"is_decided", "is_proved_optimal", b"is_proved_optimal", "order_id", b"order_id", "policy_version", b"policy_version", "reason", b"reason", "rejections", b"rejections", "revision", b"revision", "snapshot_hash", b"snapshot_hash", "stock", b"stock"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -574,13 +578,19 @@ class ReplayDecisionResponse(_message.Message):
     IS_EQUAL_FIELD_NUMBER: _builtins.int
     DIFFERENCES_FIELD_NUMBER: _builtins.int
     SNAPSHOT_HASH_FIELD_NUMBER: _builtins.int
+    IS_COMPARABLE_FIELD_NUMBER: _builtins.int
+    ALGORITHM_VERSION_FIELD_NUMBER: _builtins.int
     is_equal: _builtins.bool
     """True when the same plan came out of the same snapshot."""
     snapshot_hash: _builtins.str
     """Hash of the snapshot that was replayed."""
+    is_comparable: _builtins.bool
+    """False when another version of the algorithm decided: what it would find now tells nothing."""
+    algorithm_version: _builtins.int
+    """Version of the algorithm that replayed."""
     @_builtins.property
     def differences(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """What differs, one sentence each; empty when equal."""
+        """What differs, one sentence each; empty when equal. One sentence when not comparable."""
 
     def __init__(
         self,
@@ -588,10 +598,12 @@ class ReplayDecisionResponse(_message.Message):
         is_equal: _builtins.bool = ...,
         differences: _abc.Iterable[_builtins.str] | None = ...,
         snapshot_hash: _builtins.str = ...,
+        is_comparable: _builtins.bool = ...,
+        algorithm_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["differences", b"differences", "is_equal", b"is_equal", "snapshot_hash", b"snapshot_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["algorithm_version", b"algorithm_version", "differences", b"differences", "is_comparable", b"is_comparable", "is_equal", b"is_equal", "snapshot_hash", b"snapshot_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
