@@ -10,6 +10,7 @@ import hypothesis
 import pytest
 
 from services.kernel.adapters.embedded_postgres import EmbeddedPostgres
+from services.kernel.main.collector import calm_collector
 from tests.support.kafka import any_broker, kafka_bootstrap, own_broker, real_broker
 from tests.support.stack import forget_power_cuts
 
@@ -17,6 +18,9 @@ from tests.support.stack import forget_power_cuts
 # there are tests that send it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# As every process of ours: with the defaults a tenth of the run goes to looking for cycles.
+calm_collector()
 
 # A machine that is busy with something else does not make a rule wrong.
 hypothesis.settings.register_profile(

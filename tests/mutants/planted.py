@@ -124,7 +124,8 @@ MUTANTS = (
         (
             Edit(
                 "services/kernel/adapters/kafka_bus.py",
-                "            **subscriber_arguments(options, self._group),\n",
+                "            **subscriber_arguments("
+                "options, self._group, is_urgent=consumer.is_urgent),\n",
                 "            group_id=self._group,\n            batch=True,\n",
             ),
         ),

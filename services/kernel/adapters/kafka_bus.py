@@ -262,7 +262,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             listener=self,
             parser=_raw,
             decoder=_undecoded,
-            **subscriber_arguments(options, self._group),
+            **subscriber_arguments(options, self._group, is_urgent=consumer.is_urgent),
         )
         self._subscriber(self._hear)
         # FastStream's own, having found nothing, sleeps for as long as it has waited: what comes

@@ -8,6 +8,9 @@ from faststream.middlewares import AckPolicy
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 _LONGEST_FETCH_MS = 300
+# Of a feed for which nobody waits the broker gathers so much before it answers, or for that long:
+# a request for every event costs it, and the reader, more than the event.
+_GATHERED_BYTES = 64 << 10
 
 _MECHANISMS: dict[str, type[SASLPlaintext | SASLScram256 | SASLScram512]] = {
     "PLAIN": SASLPlaintext,
@@ -90,7 +93,7 @@ def broker_arguments(options: KafkaOptions) -> dict[str, Any]:
     }
 
 
-def subscriber_arguments(options: KafkaOptions, group: str) -> dict[str, Any]:
+def subscriber_arguments(options: KafkaOptions, group: str, *, is_urgent: bool) -> dict[str, Any]:
     """Return how each subscriber is made; FastStream's defaults would lose messages."""
     return {
         "group_id": group,
@@ -100,6 +103,7 @@ def subscriber_arguments(options: KafkaOptions, group: str) -> dict[str, Any]:
         # aiokafka has one fetch under way per broker: what comes for a partition that was not asked
         # for, because its last records were still being handled, waits until that one is answered.
         "fetch_max_wait_ms": _LONGEST_FETCH_MS,
+        "fetch_min_bytes": 1 if is_urgent else _GATHERED_BYTES,
         # MANUAL is also what turns off aiokafka's auto-commit, which commits what is not handled.
         "ack_policy": AckPolicy.MANUAL,
         # "latest" would pass over what was published before the group first came.

@@ -102,12 +102,13 @@ async def test_every_feed_of_a_service_is_a_group_of_its_own(
 
 
 def test_a_subscriber_is_told_all_of_this() -> None:
-    assert subscriber_arguments(OPTIONS, "g") == {
+    assert subscriber_arguments(OPTIONS, "g", is_urgent=True) == {
         "group_id": "g",
         "batch": True,
         "max_records": 500,
         "batch_timeout_ms": 1_000,
         "fetch_max_wait_ms": 300,
+        "fetch_min_bytes": 1,
         "ack_policy": AckPolicy.MANUAL,
         "auto_offset_reset": "earliest",
         "session_timeout_ms": 30_000,
@@ -116,6 +117,12 @@ def test_a_subscriber_is_told_all_of_this() -> None:
         "rebalance_timeout_ms": 30_000,
         "no_reply": True,
     }
+
+
+def test_what_nobody_waits_for_is_gathered_by_the_broker() -> None:
+    urgent = subscriber_arguments(OPTIONS, "g", is_urgent=True)
+    unhurried = subscriber_arguments(OPTIONS, "g", is_urgent=False)
+    assert unhurried == urgent | {"fetch_min_bytes": 65_536}
 
 
 def test_the_producer_is_told_all_of_this() -> None:
