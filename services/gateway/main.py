@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
@@ -97,23 +98,16 @@ def build_app(
     return app, edge, links.track
 
 
-async def serve(
-    app: Around, host: str, port: int, *, draining: asyncio.Event, fd: int | None = None
-) -> None:
+async def serve(app: Around, sockets: Sequence[socket.socket], *, draining: asyncio.Event) -> None:
     """Serve until ``draining`` is set; then answer what has begun, and return.
 
     Args:
         app: From ``build_gateway``.
-        host: Address to bind.
-        port: Port to bind.
+        sockets: Where to listen; bound already.
         draining: Set by the caller on shutdown. Signals stay with the caller.
-        fd: A listening socket to use instead of host and port.
     """
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
-        fd=fd,
         http=BoundedHead,
         lifespan="off",
         access_log=False,
@@ -133,7 +127,7 @@ async def serve(
     stopping = asyncio.create_task(stop())
     try:
         # Server.serve would take over the process's signals, which belong to the runtime.
-        await server._serve()  # noqa: SLF001
+        await server._serve(list(sockets))  # noqa: SLF001
     finally:
         stopping.cancel()
 

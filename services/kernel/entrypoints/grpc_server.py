@@ -5,6 +5,7 @@ off unless asked for.
 """
 
 import asyncio
+import errno
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol, cast
@@ -106,11 +107,17 @@ class GrpcServer:
         Args:
             address: ``127.0.0.1:7101``, ``[::]:7101`` or ``unix:...``.
             credentials: TLS; without it the port is plain, for loopback and meshes only.
+
+        Raises:
+            OSError: The address cannot be had.
         """
-        if credentials is None:
-            port = self._server.add_insecure_port(address)
-        else:
-            port = self._server.add_secure_port(address, credentials)
+        try:
+            if credentials is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, credentials)
+        except RuntimeError:  # the library keeps the reason to itself; it is this one mostly
+            raise OSError(errno.EADDRINUSE, f"{address}: Address already in use") from None
         await self.ready(is_ready=True)
         await self._server.start()
         return port

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import asyncpg
 
 from services.kernel.adapters import database as databases
+from services.kernel.adapters import ports
 from services.kernel.adapters.telemetry import TELEMETRY
 from services.kernel.application.authenticator import Authenticator
 from services.kernel.settings import KernelSettings
@@ -31,7 +32,15 @@ async def open_gateway(
         keys: Says whose token a call carries.
         targets: gRPC address of each service.
         stack: Whatever is pushed on it is undone in reverse.
+
+    Raises:
+        OSError: The address cannot be had.
     """
+    # Had before anything else is opened, and by ourselves: the HTTP server would end the process
+    # from within a task, and the rest of it would wait for ever.
+    sockets = ports.bound(settings.host, settings.http_port)
+    for one in sockets:
+        stack.callback(one.close)
     main = importlib.import_module("services.gateway.main")
     pool = await asyncpg.create_pool(
         dsn,
@@ -46,9 +55,7 @@ async def open_gateway(
     gateway = main.build_gateway(targets, pool, keys, main.GatewaySettings(), TELEMETRY)
     stack.push_async_callback(gateway.close)
     draining = asyncio.Event()
-    door = asyncio.create_task(
-        main.serve(gateway.app, settings.host, settings.http_port, draining=draining)
-    )
+    door = asyncio.create_task(main.serve(gateway.app, sockets, draining=draining))
     tasks = [asyncio.create_task(task()) for task in gateway.tasks]
 
     async def close() -> None:

@@ -11,7 +11,9 @@ from services.kernel.adapters.embedded_postgres import CannotStart
 from services.kernel.main.embedded import AlreadyRunning
 
 
-def sentence_of(error: BaseException) -> str | None:  # noqa: PLR0911 - one failure, one sentence
+def sentence_of(  # noqa: C901, PLR0911 - one failure, one sentence
+    error: BaseException,
+) -> str | None:
     """Return what to tell whoever typed the command; nothing for a bug, which keeps its trace."""
     if isinstance(error, BaseExceptionGroup):
         return sentence_of(error.exceptions[0])
@@ -35,7 +37,12 @@ def sentence_of(error: BaseException) -> str | None:  # noqa: PLR0911 - one fail
         case OSError(filename=str() as name):
             return f"{name}: {error.strerror}"
         case OSError(errno=errno.EADDRINUSE):
-            return f"a port is taken ({error.strerror}): choose others, for example OMS_HTTP_PORT"
+            return (
+                f"a port is taken ({error.strerror}): stop who has it, or choose others"
+                " (OMS_HTTP_PORT, OMS_GRPC_PORT, OMS_HEALTH_PORT)"
+            )
+        case OSError(errno=errno.EACCES | errno.EADDRNOTAVAIL):
+            return f"cannot listen ({error.strerror}): check OMS_HOST and the ports"
         case _ if is_outage(error):
             return (
                 f"the database is away ({str(error) or type(error).__name__}): check that it runs,"
