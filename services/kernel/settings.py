@@ -154,6 +154,8 @@ class EdgeSettings(BaseSettings):
     response_bytes: int = Field(default=4 << 20, ge=1 << 10, le=64 << 20)
     metadata_bytes: int = Field(default=16 << 10, ge=1 << 10, le=1 << 20)
     retry_after_ms: int = Field(default=250, ge=1, le=60_000)
+    guesses_at_once: int = Field(default=20, ge=1, le=10_000)
+    guesses_per_s: float = Field(default=0.5, gt=0, le=1_000)
     connection_age_s: float = Field(default=300.0, ge=10, le=86_400)
     ping_every_s: float = Field(default=20.0, ge=1, le=3_600)
     grace_s: float = Field(default=10.0, ge=0, le=300, description="For calls that still run")
@@ -186,6 +188,8 @@ _LIMITS = (
     "response_bytes",
     "metadata_bytes",
     "retry_after_ms",
+    "guesses_at_once",
+    "guesses_per_s",
     "connection_age_s",
     "ping_every_s",
     "grace_s",

@@ -30,6 +30,7 @@ from google.rpc import error_details_pb2 as rpc_details
 from google.rpc.status_pb2 import Status
 
 from services.kernel.application.authenticator import Denied, Unauthenticated
+from services.kernel.application.guesses import GuessedTooOften
 from services.kernel.application.runner import ConcurrentAppend, Overloaded, QueueFull
 from services.kernel.domain.errors import Invalid, NotFound, Rejected
 
@@ -123,6 +124,14 @@ def _failure_of_state(error: Exception, correlation_id: str) -> Failure:
                 "CONCURRENT_CHANGE",
                 correlation_id,
                 _retry_after(_LOST_RACE_RETRY_MS),
+            )
+        case GuessedTooOften():
+            return _failure(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"{error}; send a valid key",
+                "RATE_LIMITED",
+                correlation_id,
+                _retry_after(error.retry_after_ms),
             )
         case QueueFull():
             return _failure(

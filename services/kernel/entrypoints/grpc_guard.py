@@ -13,12 +13,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
 from services.kernel.application.authenticator import Authenticator, Denied, Key, Unauthenticated
+from services.kernel.application.guesses import Doorkeeper
 from services.kernel.application.runner import Overloaded, QueueFull
 from services.kernel.application.telemetry import (
     LOG_CONTEXT,
@@ -63,6 +65,8 @@ class Limits:
         response_bytes: Largest response message.
         metadata_bytes: Largest metadata of a request.
         retry_after_ms: What a refused caller is told to wait.
+        guesses_at_once: Keys that nobody has, from one address, before the next are refused.
+        guesses_per_s: How many more each second allows.
         connection_age_s: A connection is renewed after this, so that load spreads to new replicas.
         ping_every_s: Idle connections are probed this often; clients may not do it more often.
         grace_s: How long running calls may take to finish when the server stops.
@@ -77,6 +81,8 @@ class Limits:
     response_bytes: int = 4 << 20
     metadata_bytes: int = 16 << 10
     retry_after_ms: int = 250
+    guesses_at_once: int = 20
+    guesses_per_s: float = 0.5
     connection_age_s: float = 300.0
     ping_every_s: float = 20.0
     grace_s: float = 10.0
@@ -114,7 +120,9 @@ class Guard:
     ) -> None:
         self.limits = limits
         self._scopes = scopes
-        self._authenticator = authenticator
+        self._door = Doorkeeper(
+            authenticator, at_once=limits.guesses_at_once, per_s=limits.guesses_per_s
+        )
         self._telemetry = telemetry
         self._service_token = service_token
         self._calls = 0
@@ -228,7 +236,7 @@ class Guard:
                 try:
                     if self._calls > limits.concurrent_calls and not is_stream:
                         raise QueueFull("too many calls at once", limits.retry_after_ms)
-                    key = await self._bearer(metadata)
+                    key = await self._bearer(metadata, context)
                     if not scope or scope not in key.scopes:
                         LOG_CONTEXT.set({"tenant": key.tenant, "actor": key.key_id})
                         raise Denied(scope)
@@ -252,7 +260,7 @@ class Guard:
 
         return answered
 
-    async def _bearer(self, metadata: Mapping[str, str]) -> Key:
+    async def _bearer(self, metadata: Mapping[str, str], context: Context) -> Key:
         authorization = metadata.get(AUTHORIZATION, "")
         if not authorization.startswith(_BEARER):
             raise Unauthenticated
@@ -260,7 +268,7 @@ class Guard:
         ours = self._service_token
         if ours is not None and hmac.compare_digest(token.encode(), ours.token.encode()):
             return Key(ours.actor, identifier(metadata.get(TENANT, ""), TENANT), ours.scopes)
-        key = await self._authenticator.authenticate(token)
+        key = await self._door.key_of(token, _address(context))
         if key is None:
             raise Unauthenticated
         return key
@@ -281,6 +289,12 @@ def _tell(code: grpc.StatusCode, method: str, scope: str, correlation_id: str, s
 def _metadata(context: Context) -> Mapping[str, str]:
     pairs: Any = context.invocation_metadata() or ()
     return dict(pairs)
+
+
+def _address(context: Context) -> str:
+    """Return where a call comes from, without the port: ``ipv4:192.0.2.7:4711``."""
+    kind, _, place = unquote(context.peer()).partition(":")
+    return place.rpartition(":")[0].strip("[]") if kind in {"ipv4", "ipv6"} else kind
 
 
 def _correlation_id(metadata: Mapping[str, str], traceparent: str) -> str:

@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.kernel.adapters.telemetry import Metrics, ProcessTelemetry
 from services.kernel.entrypoints.grpc_errors import problem_of
-from services.kernel.entrypoints.grpc_guard import Guard, Limits, ServiceToken
+from services.kernel.entrypoints.grpc_guard import Guard, Limits, ServiceToken, _address
 from services.kernel.entrypoints.grpc_server import grpc_server
 from tests.support.grpc_stand import (
     BEARER,
@@ -60,6 +60,33 @@ async def test_without_a_good_key_nothing_is_served_and_it_is_logged(
         assert not stand.echo.callers
         assert f"unauthenticated: /{SERVICE}/Say" in caplog.text
         assert "oms_test" not in caplog.text
+
+
+async def test_who_guesses_keys_is_told_to_wait_and_others_are_served() -> None:
+    wrong = (("authorization", "Bearer oms_test_k1_bad"),)
+    async with served(Limits(guesses_at_once=3, guesses_per_s=0.1)) as stand:
+        await stand.call("Say")
+        for _ in range(3):
+            assert (await problem(stand.call("Say", metadata=wrong))).http_status == 401
+        refusal = await problem(stand.call("Say", metadata=wrong))
+        assert (refusal.reason, refusal.http_status) == ("RATE_LIMITED", 429)
+        assert refusal.retry_after_ms is not None
+        assert 9_000 < refusal.retry_after_ms <= 10_000
+        await stand.call("Say")  # the same address, but a key that was good before
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("ipv4:192.0.2.7:4711", "192.0.2.7"),
+        ("ipv6:[2001:db8::1]:4711", "2001:db8::1"),
+        ("ipv6:%5B::1%5D:4711", "::1"),
+        ("unix:", "unix"),
+        ("", ""),
+    ],
+)
+def test_where_a_call_comes_from(peer: str, address: str) -> None:
+    assert _address(cast("Any", SimpleNamespace(peer=lambda: peer))) == address
 
 
 async def test_a_missing_scope_denies_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -344,7 +371,11 @@ async def test_the_guard_costs_little() -> None:
     wire = (StringValue.FromString, StringValue.SerializeToString)
     handler = guard.wrapped(method, grpc.unary_unary_rpc_method_handler(echo.say, *wire))
     serve: Any = cast("Any", handler).unary_unary
-    context: Any = SimpleNamespace(invocation_metadata=lambda: BEARER, time_remaining=lambda: None)
+    context: Any = SimpleNamespace(
+        invocation_metadata=lambda: BEARER,
+        time_remaining=lambda: None,
+        peer=lambda: "ipv4:127.0.0.1:4711",
+    )
     request = StringValue(value="x" * 100).SerializeToString()
     began_s = time.process_time()
     for _ in range(2_000):
