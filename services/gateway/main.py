@@ -22,6 +22,7 @@ from services.gateway.entrypoints.pages.links import Links
 from services.gateway.entrypoints.pages.site import Acting, Site
 from services.gateway.settings import GatewaySettings
 from services.kernel.application.authenticator import Authenticator
+from services.kernel.application.guesses import Doorkeeper
 from services.kernel.application.telemetry import RequestTelemetry
 
 __all__ = ["POOL_SETTINGS", "Gateway", "build_app", "build_gateway", "serve"]
@@ -93,7 +94,8 @@ def build_app(
         ZoneInfo(settings.time_zone),
     )
     site = Site(remote, streams, links, acting)
-    face = Face(remote, keys, authenticator, links.track)
+    door = Doorkeeper(authenticator, at_once=settings.guesses_at_once, per_s=settings.guesses_per_s)
+    face = Face(remote, keys, door, links.track)
     app, edge = application(face, streams, site.router())
     return app, edge, links.track
 

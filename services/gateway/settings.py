@@ -17,6 +17,8 @@ class GatewaySettings(BaseSettings):
         public_url: Where consumers reach the pages, for example ``https://orders.example``;
             empty: addresses are relative.
         demo_tenant: Its latest orders are on the start page. Empty in production.
+        guesses_at_once: Keys that nobody has, from one address, before the next are refused.
+        guesses_per_s: How many more each second allows.
         time_zone: IANA name of the zone in which pages tell times.
     """
 
@@ -29,4 +31,6 @@ class GatewaySettings(BaseSettings):
     internal_token: SecretStr = SecretStr("")
     public_url: str = ""
     demo_tenant: str = ""
+    guesses_at_once: int = Field(default=20, ge=1, le=10_000)
+    guesses_per_s: float = Field(default=0.5, gt=0, le=1_000)
     time_zone: str = "Europe/Paris"

@@ -86,7 +86,14 @@ class Scene:
 @asynccontextmanager
 async def a_scene(dsn: str, folder: Path) -> AsyncIterator[Scene]:
     """Run the system for the block, with the scene set."""
-    async with embedded(folder, OMS_POSTGRES_DSN=dsn, OMS_DATABASE_PREFIX=PREFIX) as system:
+    async with embedded(
+        folder,
+        OMS_POSTGRES_DSN=dsn,
+        OMS_DATABASE_PREFIX=PREFIX,
+        # More strangers come from one address than anybody would let in.
+        OMS_GUESSES_AT_ONCE="1000",
+        OMS_GATEWAY_GUESSES_AT_ONCE="1000",
+    ) as system:
         scene = Scene(system, {"shop": system.key, **await _more_keys(dsn, folder)})
         for who, units in (("shop", 100), ("stranger", 5)):
             await scene.api(who).load_chain(2, 6, units)

@@ -14,17 +14,26 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from pydantic import SecretStr
 
-from services.gateway.application.keys import Answer, Claim, Claimed, KeysAway, Mismatch, Running
-from services.gateway.entrypoints.http.contracts import ALL
-from services.gateway.entrypoints.http.remote import Remote, service_folder
+from services.gateway.application.keys import (
+    Answer,
+    Claim,
+    Claimed,
+    KeysAway,
+    Mismatch,
+    Running,
+)
+from services.gateway.entrypoints.http.contracts import ALL, scope_to_change, service_folder
+from services.gateway.entrypoints.http.remote import Remote
 from services.gateway.main import build_app
 from services.gateway.settings import GatewaySettings
 from services.kernel.application.authenticator import Key
 from services.kernel.entrypoints.grpc_errors import failure_of
 
 TOKEN = "oms_test_1_secret"  # noqa: S105 - of these tests
+POOR_TOKEN = "oms_test_2_secret"  # noqa: S105 - of the same tenant, without a scope
 INTERNAL = "oms_internal"
 SECRET = "s" * 32
+WRITES = frozenset(scope_to_change(method) for methods in ALL for method in methods.values())
 
 
 @dataclass
@@ -52,7 +61,9 @@ class MemoryKeys:
 
 class OneKey:
     async def authenticate(self, token: str) -> Key | None:
-        return Key("1", "demo", frozenset()) if token == TOKEN else None
+        if token == POOR_TOKEN:
+            return Key("2", "demo", frozenset())
+        return Key("1", "demo", WRITES) if token == TOKEN else None
 
 
 @dataclass
@@ -119,7 +130,11 @@ class Fakes:
 
 def _built(**settings: Any) -> tuple[Any, Remote, MemoryKeys]:
     remote, keys = Remote({}), MemoryKeys()
-    given = {"internal_token": SecretStr(INTERNAL), "tracking_secret": SecretStr(SECRET)}
+    given: dict[str, Any] = {
+        "internal_token": SecretStr(INTERNAL),
+        "tracking_secret": SecretStr(SECRET),
+        "guesses_at_once": 10_000,
+    }
     app, _, _ = build_app(remote, keys, OneKey(), GatewaySettings(**(given | settings)))
     return app, remote, keys
 

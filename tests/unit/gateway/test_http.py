@@ -14,8 +14,9 @@ from oms.picking.v1 import picking_service_pb2 as picking
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as stock
 
 from services.gateway.entrypoints.http.wire import MAX_FAULTS, Malformed, from_json
+from services.kernel.application.authenticator import Denied
 from services.kernel.domain.errors import Invalid, NotFound, Rejected
-from tests.unit.gateway.fakes import TOKEN, Fakes, MemoryKeys, gateway
+from tests.unit.gateway.fakes import POOR_TOKEN, TOKEN, Fakes, MemoryKeys, gateway
 
 KEY = {"Idempotency-Key": "k-1"}
 LINES = {"lines": [{"sku": "pear", "quantity": 2, "choice": {"mode_id": "home_delivery"}}]}
@@ -85,6 +86,44 @@ async def test_a_repeat_gets_the_stored_answer_and_reaches_no_service() -> None:
     assert other.status_code == 422
     assert other.json()["reason"] == "IDEMPOTENCY_MISMATCH"
     assert len(fakes.calls) == 1
+
+
+async def test_a_stored_answer_is_not_for_who_may_not_give_the_command() -> None:
+    fakes = Fakes({"PlaceOrder": ACCEPTED})
+    theirs = {**KEY, "Authorization": f"Bearer {POOR_TOKEN}"}
+    keys = MemoryKeys()
+    async with gateway(fakes, keys) as http:
+        fakes.replies["PlaceOrder"] = Denied("orders:write")
+        too_soon = await http.post("/v1/orders", json=LINES, headers=theirs)
+        assert not keys.rows
+        fakes.replies["PlaceOrder"] = ACCEPTED
+        first = await http.post("/v1/orders", json=LINES, headers=KEY)
+        fakes.replies["PlaceOrder"] = Denied("orders:write")
+        denied = await http.post("/v1/orders", json=LINES, headers=theirs)
+        other = await http.post("/v1/orders", json={**LINES, "customer_id": "c"}, headers=theirs)
+        again = await http.post("/v1/orders", json=LINES, headers=KEY)
+    for refused in (too_soon, denied, other):
+        assert (refused.status_code, refused.json()["reason"]) == (403, "PERMISSION_DENIED")
+        assert b"O-1" not in refused.content
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again.headers["idempotent-replayed"] == "true"
+
+
+async def test_who_guesses_keys_is_told_to_wait_and_no_service_hears_of_it() -> None:
+    fakes = Fakes()
+    wrong = {"Authorization": "Bearer oms_test_9_guess"}
+    async with gateway(fakes, guesses_at_once=2, guesses_per_s=0.01) as http:
+        assert (await http.get("/v1/orders")).status_code == 200
+        answers = [await http.get("/v1/orders", headers=wrong) for _ in range(3)]
+        answers.append(await http.post("/v1/orders", json=LINES, headers={**KEY, **wrong}))
+        known = await http.get("/v1/orders")
+        page = await http.get("/healthz", headers=wrong)
+    assert [one.status_code for one in answers] == [401, 401, 429, 429]
+    assert answers[2].json()["reason"] == "RATE_LIMITED"
+    assert answers[2].headers["content-type"] == "application/problem+json"
+    assert int(answers[2].headers["retry-after"]) in (99, 100)
+    assert known.status_code == page.status_code == 200
+    assert len(fakes.calls) == 2
 
 
 async def test_a_request_still_running_is_a_conflict_that_says_when_to_retry() -> None:

@@ -20,11 +20,13 @@ from services.gateway.entrypoints.http import (
     stock,
     stock_feeds,
 )
-from services.gateway.entrypoints.http.contracts import ALL
+from services.gateway.entrypoints.http.contracts import ALL, ORDER, STOCK, scope_to_change
 from services.gateway.entrypoints.http.endpoints import names_in
 from services.gateway.entrypoints.http.remote import Remote
 from services.gateway.main import build_app
 from services.gateway.settings import GatewaySettings
+from services.kernel.main import SERVICES
+from tests.support.built import built
 from tests.unit.gateway.fakes import Fakes, MemoryKeys, OneKey, gateway
 
 # Rpcs without a route, each with its reason.
@@ -155,3 +157,13 @@ async def test_head_is_get_without_its_body() -> None:
     async with gateway(Fakes()) as http:
         assert (await http.head("/v1/orders/O-1")).status_code == 200
         assert (await http.head("/")).status_code == 200
+
+
+def test_the_scope_that_a_command_takes_is_known_before_it_is_answered_from_memory() -> None:
+    declared = {method: scope for name in SERVICES for method, scope in built(name).scopes.items()}
+    commands = [*(route.method for route in ROUTES if route.is_command), ORDER["PlaceOrder"]]
+    commands += [STOCK[name] for name in ("ReceiveStock", "AdjustStock", "RecordTillSales")]
+    assert len(commands) > 30
+    for method in commands:
+        scope = declared[f"/{method.containing_service.full_name}/{method.name}"]
+        assert scope_to_change(method) == scope, method.full_name

@@ -1,6 +1,7 @@
 """The FastAPI application: every router, and around them what every request gets."""
 
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from typing import Any, override
 
 from fastapi import APIRouter, FastAPI, Response
@@ -28,6 +29,8 @@ from services.gateway.entrypoints.http.resource import Resource
 from services.gateway.entrypoints.http.routes import Face
 from services.gateway.entrypoints.http.streams import Streams, stream_resource
 
+type Admit = Callable[[Scope], Awaitable[None]]
+
 
 def resources(face: Face, streams: Streams) -> tuple[Resource, ...]:
     """Return the routers of the API; their routes are tried in this order."""
@@ -50,7 +53,7 @@ def resources(face: Face, streams: Streams) -> tuple[Resource, ...]:
 class Edge(FastAPI):
     """The API as FastAPI serves and describes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, admit: Admit) -> None:
         super().__init__(
             title=document.TITLE,
             version=document.VERSION,
@@ -61,6 +64,7 @@ class Edge(FastAPI):
             redirect_slashes=False,
             telemetry={"tracing": False, "metrics": False, "logs": False},  # the kernel's instead
         )
+        self._admit = admit
         self._encoded: Response | None = None
         beside = APIRouter(include_in_schema=False)
         beside.add_api_route("/healthz", self._healthz, response_class=Response)
@@ -84,7 +88,7 @@ class Edge(FastAPI):
     @override
     def build_middleware_stack(self) -> ASGIApp:
         """Only what routes need: limits, errors and telemetry are ``Around`` all of it."""
-        return AsyncExitStackMiddleware(_Lookup(self.router))
+        return AsyncExitStackMiddleware(_Lookup(self.router, self._admit))
 
     async def _healthz(self) -> Response:
         return json_response({"status": "ok"})
@@ -99,11 +103,12 @@ class _Lookup:
     """Finds the route by verb and first word of the path before any pattern is tried.
 
     The router itself tries its some ninety patterns one after the other. What is not found here,
-    it refuses: no such route, or not this method.
+    it refuses: no such route, or not this method. Who may not call is refused before a route runs.
     """
 
-    def __init__(self, router: APIRouter) -> None:
+    def __init__(self, router: APIRouter, admit: Admit) -> None:
         self._router = router
+        self._admit = admit
         self._routes: dict[tuple[str, str], list[BaseRoute]] = defaultdict(list)
         for route in router.routes:
             if isinstance(route, Route):
@@ -117,6 +122,7 @@ class _Lookup:
             for route in self._routes.get((scope["method"], _first_words(scope["path"])), ()):
                 match, found = route.matches(scope)
                 if match is Match.FULL:
+                    await self._admit(scope)
                     scope.update(found)
                     await route.handle(scope, receive, send)
                     return
@@ -145,7 +151,7 @@ def application(face: Face, streams: Streams, pages: APIRouter) -> tuple[Around,
         streams: Counts the open streams.
         pages: What is not part of the API.
     """
-    edge = Edge()
+    edge = Edge(face.admit)
     for router in (*resources(face, streams), pages):
         edge.take(router)
     return Around(edge, streams.end), edge

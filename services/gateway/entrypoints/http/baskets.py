@@ -32,9 +32,9 @@ _QUOTED = {
 def resource(face: Face) -> Resource:
     """Return the routes of baskets and quotes."""
     baskets = Resource("baskets", face, ROUTES)
-    whole = Depends(reads(partial(from_json, order.QuoteRequest), face.tenant))
+    whole = Depends(reads(partial(from_json, order.QuoteRequest), face.caller))
     read = partial(from_json, order.QuoteBasketRequest, hidden=("basket_id",))
-    kept = Depends(reads(read, face.tenant))
+    kept = Depends(reads(read, face.caller))
 
     @baskets.get(
         f"{_BASKET}/quote",

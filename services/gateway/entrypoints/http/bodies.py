@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from services.gateway.entrypoints.http.problems import problem
 from services.gateway.entrypoints.http.wire import Malformed, to_json
+from services.kernel.application.authenticator import Key
 
 
 async def body_of(request: Request) -> bytes:
@@ -38,30 +39,34 @@ class Sent[M: Message]:
     """A body, as FastAPI hands it to an endpoint.
 
     Attributes:
-        tenant: The caller's.
+        caller: Whose it is.
         raw: As it arrived.
         message: What it stands for.
     """
 
-    tenant: str
+    caller: Key
     raw: bytes
     message: M
 
+    @property
+    def tenant(self) -> str:
+        return self.caller.tenant
+
 
 def reads[M: Message](
-    read: Callable[[Any], M], tenant_of: Callable[[Request], Awaitable[str]]
+    read: Callable[[Any], M], caller_of: Callable[[Request], Awaitable[Key]]
 ) -> Callable[[Request], Awaitable[Sent[M]]]:
     """Return the dependency that decodes a body by its contract.
 
     Args:
         read: From the JSON value to the message; raises ``Malformed``.
-        tenant_of: Asked first, so that nobody unknown makes us decode anything.
+        caller_of: Asked first, so that nobody unknown makes us decode anything.
     """
 
     async def sent(request: Request) -> Sent[M]:
-        tenant = await tenant_of(request)
+        caller = await caller_of(request)
         raw = await body_of(request)
-        return Sent(tenant, raw, read(decoded(raw)))
+        return Sent(caller, raw, read(decoded(raw)))
 
     return sent
 

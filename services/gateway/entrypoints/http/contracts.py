@@ -1,5 +1,6 @@
 """The services' contracts, as their generated code describes them."""
 
+from google.protobuf.descriptor import MethodDescriptor
 from oms.catalog.v1 import catalog_service_pb2
 from oms.delivery.v1 import delivery_service_pb2
 from oms.notification.v1 import notification_service_pb2
@@ -28,7 +29,31 @@ FEEDS = stock_feed_service_pb2.DESCRIPTOR.services_by_name["StockFeedService"].m
 HOT_STOCK = hot_stock_service_pb2.DESCRIPTOR.services_by_name["HotStockService"].methods_by_name
 PROMISES = promise_service_pb2.DESCRIPTOR.services_by_name["PromiseService"].methods_by_name
 
+# What it takes to change something there. The services decide; here it is only known who need not
+# be answered from memory.
+_AREAS = {
+    "catalog": "catalog",
+    "delivery": "delivery",
+    "notification": "notifications",
+    "order": "orders",
+    "picking": "picking",
+    "returns": "returns",
+    "sourcing": "sourcing",
+    "stock_ledger": "stock",
+}
+
 ALL = (
     *(CATALOG, DELIVERY, NOTIFICATION, ORDER, PICKING, RETURNS, SOURCING),
     *(STOCK, FEEDS, HOT_STOCK, PROMISES),
 )
+
+
+def service_folder(method: MethodDescriptor) -> str:
+    """Return which of our services has this rpc: ``order`` of ``oms.order.v1.OrderService``."""
+    package: str = method.containing_service.file.package
+    return package.split(".")[1]
+
+
+def scope_to_change(method: MethodDescriptor) -> str:
+    """Return the scope of an rpc that changes something."""
+    return f"{_AREAS[service_folder(method)]}:write"

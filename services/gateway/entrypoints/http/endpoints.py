@@ -66,7 +66,7 @@ def _asking_by_body(face: Face, route: Route) -> Endpoint:
     """A question too long for a URL."""
     kind: Any = GetMessageClass(route.method.input_type)
     read = partial(from_json, kind, hidden={*names_in(route.path), *route.fixed})
-    body = Depends(reads(read, face.tenant))
+    body = Depends(reads(read, face.caller))
 
     async def ask(request: Request, sent: Sent[Any], **in_path: str) -> Response:
         for name, value in {**in_path, **route.fixed}.items():
@@ -84,7 +84,7 @@ async def _answer(face: Face, route: Route, request: Request, message: Any) -> R
 
 def _telling(face: Face, route: Route) -> Endpoint:
     """A command: once per key."""
-    body = Depends(reads(_reading(route), face.tenant))
+    body = Depends(reads(_reading(route), face.caller))
     is_versioned = EXPECTED_VERSION in route.method.input_type.fields_by_name
     keys = face.keys if route.is_kept else None
 
@@ -93,7 +93,7 @@ def _telling(face: Face, route: Route) -> Endpoint:
     ) -> Response:
         if not is_versioned and "if-match" in request.headers:
             raise problem("IF_MATCH_NOT_SUPPORTED", "this route does not look at versions")
-        command = command_of(request, sent, route.path, key)
+        command = command_of(request, sent, route.path, key, route.method)
 
         async def run() -> Response:
             message = _identified(sent.message, route, command, expected, in_path)

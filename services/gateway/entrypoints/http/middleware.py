@@ -15,6 +15,7 @@ from services.gateway.entrypoints.http.parameters import problem_of_parameters
 from services.gateway.entrypoints.http.problems import Problem, answer, problem, problem_for
 from services.gateway.entrypoints.http.wire import Malformed
 from services.kernel.application.authenticator import Unauthenticated
+from services.kernel.application.guesses import GuessedTooOften
 from services.kernel.application.runner import Overloaded
 from services.kernel.application.telemetry import RequestTelemetry
 
@@ -119,6 +120,9 @@ def problem_in(  # noqa: PLR0911 - one return per kind of error
             return problem("MALFORMED_REQUEST", errors=error.faults)
         case Unauthenticated():
             return problem_for(grpc.StatusCode.UNAUTHENTICATED, "", "")
+        case GuessedTooOften():
+            retry_after_s = -(-error.retry_after_ms // 1_000)
+            return problem("RATE_LIMITED", f"{error}", headers={"Retry-After": str(retry_after_s)})
         case Overloaded():
             return problem_for(grpc.StatusCode.UNAVAILABLE, "", "")
         case _:

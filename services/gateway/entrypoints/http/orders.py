@@ -47,7 +47,7 @@ def resource(face: Face) -> Resource:
     """Return the routes of orders."""
     orders = Resource("orders", face)
     body = Depends(
-        reads(partial(from_json, wire.PlaceOrderRequest, hidden=_FROM_HEADERS), face.tenant)
+        reads(partial(from_json, wire.PlaceOrderRequest, hidden=_FROM_HEADERS), face.caller)
     )
 
     @orders.post(
@@ -65,7 +65,7 @@ def resource(face: Face) -> Resource:
         request: Request, sent: Annotated[Placing, body], key: RequiredKey, prefer: Prefer
     ) -> Response:
         """Place an order and wait for its reservation as long as ``Prefer: wait`` says."""
-        command = command_of(request, sent, _PATH, key)
+        command = command_of(request, sent, _PATH, key, ORDER["PlaceOrder"])
 
         async def run() -> Response:
             return await _place(face, request, sent, command, prefer)
@@ -137,7 +137,7 @@ async def _show(face: Face, request: Request, order_id: str, min_version: int) -
     answer = await face.remote.call(
         ORDER["GetOrder"], message, brought.metadata(), brought.timeout_s
     )
-    page = {"tracking_url": face.track(await face.tenant(request), order_id)}
+    page = {"tracking_url": face.track((await face.caller(request)).tenant, order_id)}
     return shown(request, answer, "order", made=page)
 
 

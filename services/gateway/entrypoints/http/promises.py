@@ -79,7 +79,7 @@ def resource(face: Face, streams: Streams) -> Resource:
         channel: Annotated[str, Query(default_factory=str, description=usual("channel"))],
     ) -> Response:
         """Tell all at first, then what changes; at most 500 pairs of product and site."""
-        await face.tenant(request)  # nobody unknown makes us multiply
+        await face.caller(request)  # nobody unknown makes us multiply
         if len(sku) * len(site_id) > MOST_PAIRS:
             told = f"must be at most {MOST_PAIRS} pairs of product and site; open several streams"
             raise problem("MALFORMED_REQUEST", errors=[("?sku", told)])

@@ -9,6 +9,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
+from services.gateway.entrypoints.http.contracts import service_folder
 from services.gateway.entrypoints.http.failures import problem_of_call
 from services.gateway.entrypoints.http.incoming import Metadata
 
@@ -23,12 +24,6 @@ _OPTIONS = (
 def method_of(service: ServiceDescriptor, name: str) -> MethodDescriptor:
     """Return an rpc of a service; a wrong name is found at start."""
     return service.methods_by_name[name]
-
-
-def service_folder(method: MethodDescriptor) -> str:
-    """Return which of our services has this rpc: ``order`` of ``oms.order.v1.OrderService``."""
-    package: str = method.containing_service.file.package
-    return package.split(".")[1]
 
 
 class Remote:

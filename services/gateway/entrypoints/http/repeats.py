@@ -12,9 +12,11 @@ from hashlib import blake2b
 from typing import Any
 
 from fastapi import Request, Response
+from google.protobuf.descriptor import MethodDescriptor
 
 from services.gateway.application.keys import Answer, Claimed, Keys, KeysAway, Mismatch, Running
 from services.gateway.entrypoints.http.bodies import Sent
+from services.gateway.entrypoints.http.contracts import scope_to_change
 from services.gateway.entrypoints.http.incoming import incoming
 from services.gateway.entrypoints.http.problems import (
     PASSING,
@@ -38,12 +40,14 @@ class Command:
         route: Method and path template.
         fingerprint: Of everything that makes the request what it is.
         is_keyed: False when the caller sent no key: nothing is remembered.
+        is_allowed: Whether the caller has the scope that the command takes.
     """
 
     command_id: str
     route: str
     fingerprint: bytes
     is_keyed: bool
+    is_allowed: bool
     request: Request
 
     @property
@@ -52,7 +56,9 @@ class Command:
         return derive(self.command_id, "made")
 
 
-def command_of(request: Request, sent: Sent[Any], path: str, key: str) -> Command:
+def command_of(
+    request: Request, sent: Sent[Any], path: str, key: str, method: MethodDescriptor
+) -> Command:
     """Return the command that a request is.
 
     Args:
@@ -60,6 +66,7 @@ def command_of(request: Request, sent: Sent[Any], path: str, key: str) -> Comman
         sent: Its body.
         path: Template of the route.
         key: From the Idempotency-Key; empty: the caller gave none.
+        method: The rpc that carries it out.
     """
     route = f"{request.method} {path}"
     scope = request.scope
@@ -67,7 +74,8 @@ def command_of(request: Request, sent: Sent[Any], path: str, key: str) -> Comman
     parts = (request.method.encode(), scope["raw_path"], scope["query_string"], expected, sent.raw)
     fingerprint = blake2b(b"\n".join(parts), digest_size=16).digest()
     command_id = derive("gateway", sent.tenant, route, key or secrets.token_hex(16))
-    return Command(command_id, route, fingerprint, bool(key), request)
+    is_allowed = scope_to_change(method) in sent.caller.scopes
+    return Command(command_id, route, fingerprint, bool(key), is_allowed, request)
 
 
 async def once(
@@ -78,7 +86,8 @@ async def once(
     Raises:
         Problem: The key was used for another request, or its request is still running.
     """
-    if keys is None or not command.is_keyed:
+    if keys is None or not command.is_keyed or not command.is_allowed:
+        # Who may not give the command is told so by the service, and nothing of what others were.
         return await run()
     try:
         claim = await keys.claim(command.command_id, command.route, command.fingerprint)

@@ -11,14 +11,18 @@ from typing import Any
 
 from fastapi import Request
 from google.protobuf.descriptor import MethodDescriptor
+from starlette.types import Scope
 
 from services.gateway.application.keys import Keys
 from services.gateway.entrypoints.http.incoming import incoming
 from services.gateway.entrypoints.http.remote import Remote
-from services.kernel.application.authenticator import Authenticator, Unauthenticated
+from services.kernel.application.authenticator import Key, Unauthenticated
+from services.kernel.application.guesses import Doorkeeper
 
 REQUEST_ID = "request_id"
 EXPECTED_VERSION = "expected_version"
+_API = "/v1/"
+_CALLER = "oms.caller"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +32,45 @@ class Face:
     Attributes:
         remote: The services.
         keys: Answers given under idempotency keys.
-        authenticator: Says which tenant a token belongs to. The services check it again.
+        door: Says whose a token is. The services check it again.
         track: Path of the consumer's page of an order, by tenant and order id.
     """
 
     remote: Remote
     keys: Keys
-    authenticator: Authenticator
+    door: Doorkeeper
     track: Callable[[str, str], str]
 
-    async def tenant(self, request: Request) -> str:
-        """Return the caller's tenant.
+    async def caller(self, request: Request) -> Key:
+        """Return who calls; looked up once per request.
 
         Raises:
             Unauthenticated: The token is missing or not valid.
+            GuessedTooOften: Too many that were not came from there.
         """
-        brought = incoming(request.scope)
-        key = await self.authenticator.authenticate(brought.token) if brought.token else None
+        return await self._caller(request.scope)
+
+    async def admit(self, scope: Scope) -> None:
+        """Refuse a token that is not valid before anything is done for it, or any service asked.
+
+        Raises:
+            Unauthenticated: As ``caller``; a request without a token is left to the endpoint.
+            GuessedTooOften: As ``caller``.
+        """
+        if incoming(scope).token and scope["path"].startswith(_API):
+            await self._caller(scope)
+
+    async def _caller(self, scope: Scope) -> Key:
+        known = scope.get(_CALLER)
+        if isinstance(known, Key):
+            return known
+        token = incoming(scope).token
+        address = (scope.get("client") or ("",))[0]
+        key = await self.door.key_of(token, address) if token else None
         if key is None:
             raise Unauthenticated
-        return key.tenant
+        scope[_CALLER] = key
+        return key
 
 
 @dataclass(frozen=True, slots=True)

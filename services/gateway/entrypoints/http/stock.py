@@ -54,11 +54,11 @@ def resource(face: Face) -> Resource:
     )
     async def move(
         request: Request,
-        sent: Annotated[Sent[Any], Depends(reads(_movements, face.tenant))],
+        sent: Annotated[Sent[Any], Depends(reads(_movements, face.caller))],
         key: RequiredKey,
     ) -> Response:
         """Record a batch of movements of one kind; every row is answered for itself."""
-        command = command_of(request, sent, _MOVEMENTS, key)
+        command = command_of(request, sent, _MOVEMENTS, key, STOCK["AdjustStock"])
 
         async def run() -> Response:
             return await _move(face, request, sent, command)
