@@ -1,8 +1,8 @@
 """What is expected to arrive, and what of it has.
 
 Answers    the inbound part of every promise
-Fed by     what was told of deliveries; receipts with the same source id take off what they bring,
-           and so does what is told to have arrived of a despatch
+Fed by     what was told of deliveries; receipts and losses with the same source id take off what
+           they bring, whichever is heard first, and so does what arrived of a despatch
 Staleness  milliseconds
 """
 
@@ -17,7 +17,9 @@ from services.stock_ledger.domain.entry import Cause, EntryPosted
 from services.stock_ledger.domain.inbound import InboundArrived, InboundExpected
 from services.stock_ledger.domain.stock_item import site_and_sku
 
-_RECEIPTS = frozenset({Cause.GOODS_RECEIPT.value, Cause.TRANSFER_RECEIVED.value})
+_RECEIPTS = frozenset(
+    {Cause.GOODS_RECEIPT.value, Cause.TRANSFER_RECEIVED.value, Cause.CARRIER_LOSS.value}
+)
 
 
 async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
@@ -54,10 +56,11 @@ async def _expect(rows: Sequence[tuple[Any, ...]], sql: Sql) -> None:
     newest = {row[:4]: row for row in rows}
     await sql.execute(
         "INSERT INTO inbound (tenant, site_id, sku, source_id, quantity, received, due_at, version)"
-        " SELECT tenant, site_id, sku, source_id, quantity, 0, due_at, version"
-        " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[],"
+        " SELECT tenant, site_id, sku, source_id, quantity, coalesce(u.received, 0), due_at,"
+        " version FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[],"
         " $6::timestamptz[], $7::int[])"
         " AS e (tenant, site_id, sku, source_id, quantity, due_at, version)"
+        " LEFT JOIN unannounced_receipt AS u USING (tenant, site_id, sku, source_id)"
         " ON CONFLICT (tenant, site_id, sku, source_id) DO UPDATE SET"
         " quantity = excluded.quantity, due_at = excluded.due_at, version = excluded.version",
         *(list(column) for column in zip(*newest.values(), strict=True)),
@@ -65,13 +68,21 @@ async def _expect(rows: Sequence[tuple[Any, ...]], sql: Sql) -> None:
 
 
 async def _receive(rows: Sequence[tuple[Any, ...]], sql: Sql) -> None:
+    """Take off what was announced; remember what was not, for it may be yet."""
     await sql.execute(
-        "UPDATE inbound AS t SET received = t.received + r.quantity FROM ("
-        " SELECT tenant, site_id, sku, source_id, sum(quantity) AS quantity"
+        "WITH r AS ("
+        " SELECT tenant, site_id, sku, source_id, sum(quantity)::bigint AS quantity"
         " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])"
-        " AS u (tenant, site_id, sku, source_id, quantity) GROUP BY 1, 2, 3, 4) AS r"
+        " AS u (tenant, site_id, sku, source_id, quantity) GROUP BY 1, 2, 3, 4),"
+        " told AS (UPDATE inbound AS t SET received = t.received + r.quantity FROM r"
         " WHERE (t.tenant, t.site_id, t.sku, t.source_id)"
-        " = (r.tenant, r.site_id, r.sku, r.source_id)",
+        " = (r.tenant, r.site_id, r.sku, r.source_id)"
+        " RETURNING t.tenant, t.site_id, t.sku, t.source_id)"
+        " INSERT INTO unannounced_receipt AS t (tenant, site_id, sku, source_id, received)"
+        " SELECT tenant, site_id, sku, source_id, quantity FROM r"
+        " WHERE (tenant, site_id, sku, source_id) NOT IN (SELECT * FROM told)"
+        " ON CONFLICT (tenant, site_id, sku, source_id)"
+        " DO UPDATE SET received = t.received + excluded.received",
         *(list(column) for column in zip(*rows, strict=True)),
     )
 
@@ -81,10 +92,12 @@ async def _arrive(rows: Sequence[tuple[Any, ...]], sql: Sql) -> None:
     newest = {row[:4]: row for row in rows}
     await sql.execute(
         "INSERT INTO inbound (tenant, site_id, sku, source_id, quantity, received, arrived,"
-        " due_at, version) SELECT tenant, site_id, sku, source_id, 0, 0, arrived, due_at, version"
+        " due_at, version) SELECT tenant, site_id, sku, source_id, 0, coalesce(u.received, 0),"
+        " arrived, due_at, version"
         " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[],"
         " $6::timestamptz[], $7::int[])"
         " AS e (tenant, site_id, sku, source_id, arrived, due_at, version)"
+        " LEFT JOIN unannounced_receipt AS u USING (tenant, site_id, sku, source_id)"
         " ON CONFLICT (tenant, site_id, sku, source_id) DO UPDATE SET"
         " arrived = excluded.arrived, version = excluded.version",
         *(list(column) for column in zip(*newest.values(), strict=True)),
@@ -92,4 +105,4 @@ async def _arrive(rows: Sequence[tuple[Any, ...]], sql: Sql) -> None:
 
 
 _WRITES = {InboundExpected: _expect, InboundArrived: _arrive, EntryPosted: _receive}
-INBOUND_EXPECTED = ReadModel("inbound", ("inbound",), project)
+INBOUND_EXPECTED = ReadModel("inbound", ("inbound", "unannounced_receipt"), project)

@@ -140,6 +140,33 @@ async def test_a_receipt_may_come_before_its_announcement(roads: Roads) -> None:
     assert await roads.expected("milk", TOMORROW) == 10
 
 
+async def test_the_very_same_id_may_come_before_its_announcement_in_parts(roads: Roads) -> None:
+    """A receipt that was heard first is taken off what is announced later, once."""
+    note = MovementRow(site_id="paris", sku="milk", quantity=12, source_id="shuttle-9")
+    await roads.receive(note)
+    await roads.receive(note)
+    for quantity in (30, 30, 40):
+        await roads.transport(shipped(f"s-{quantity}", 1, site_id="lyon", to_site_id=""))
+        row = promises.InboundRow(
+            site_id="paris",
+            sku="milk",
+            source_id="shuttle-9",
+            quantity=quantity,
+            due_at=stamp(TOMORROW),
+        )
+        put = promises.PutInboundRequest(request_id=f"put-{roads.calls}", rows=[row])
+        await roads.promises.PutInbound(put, NOTHING)
+        assert await roads.expected("milk", TOMORROW) == quantity - 12
+    await roads.transport(shipped("shuttle-8", 5, despatch_id=""))
+    lost = received("shuttle-8", 5, despatch_id="", stage=wire.TRANSPORT_STAGE_LOST)
+    await roads.transport(lost)
+    assert await roads.expected("milk", TOMORROW) == 28
+    await roads.receive(MovementRow(site_id="paris", sku="milk", quantity=2, source_id="D-6"))
+    await roads.transport(received("r-6", 3, despatch_id="D-6"))
+    await roads.transport(shipped("s-6", 9, despatch_id="D-6"))
+    assert await roads.expected("milk", TOMORROW) == 28 + 4
+
+
 async def test_the_very_same_id_needs_no_despatch(roads: Roads) -> None:
     await roads.transport(shipped("shuttle-9", 30, despatch_id=""))
     assert await roads.expected("milk", TOMORROW) == 30
