@@ -49,5 +49,5 @@ def event_codec() -> EventCodec:
             "holder.uncounted.v1": HoldUncounted,
             "reservation.closed.v1": ReservationClosed,
         },
-        states={"stock": ("stock.v3", StockItem)},
+        states={"stock": ("stock.v4", StockItem)},
     )

@@ -2,29 +2,27 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from enum import StrEnum
 
 from services.kernel.application.work import Work
 from services.kernel.domain.errors import NotFound, Rejected
 from services.stock_ledger.application.endangered import watch
-from services.stock_ledger.application.giving_back import surely
-from services.stock_ledger.application.handlers import Reservations
-from services.stock_ledger.application.loading import load_reserved
 from services.stock_ledger.application.not_ahead import movement_by, post_by
 from services.stock_ledger.application.rules import expect
-from services.stock_ledger.application.sent_again import begin_again, begin_anew, counted_by
+from services.stock_ledger.application.sent_again import (
+    begin_again,
+    counted_by,
+    expect_same,
+)
 from services.stock_ledger.domain.entry import FREE, Cause, EntryPosted, Report
 from services.stock_ledger.domain.inbound import Announce, Arrive
 from services.stock_ledger.domain.postings import Post
-from services.stock_ledger.domain.reservation import Line, Reservation, Status, summed
 from services.stock_ledger.domain.stock_item import (
     STOCK,
     Movement,
     Refusal,
     StockItem,
+    expect_same_time,
     sort_out,
-    stock_key,
 )
 
 
@@ -49,33 +47,21 @@ class Told:
     report: Report
     bucket: str = FREE
     inbound: Inbound | None = None
+    is_timeless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A row that is an entry of its own, or several in turn: all of them, or none."""
+    """A row that is an entry of its own, or several in turn: all of them, or none.
+
+    Timeless: its source says no time, so it is of now.
+    """
 
     index: int
     key: str
     commands: tuple[Movement, ...]
     inbound: Inbound | None = None
-
-
-class Action(StrEnum):
-    RESERVE = "reserve"
-    CONFIRM = "confirm"
-    RELEASE = "release"
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A row of a reservation; site, product and quantity count for RESERVE only."""
-
-    index: int
-    reservation_id: str
-    action: Action
-    line: Line
-    hold_seconds: int = 0
+    is_timeless: bool = False
 
 
 @dataclass(slots=True)
@@ -173,7 +159,7 @@ async def _post_together(work: Work, posted: Posted, told: Sequence[Told]) -> No
     if len(counted) == len(told):
         posted.recorded += len(told)
         return
-    known = sort_out(command, before)
+    known, item = sort_out(command, before), (await work.state(STOCK, key)).state
     for row in told:
         source_id = row.report.source_id
         if source_id in counted:
@@ -182,7 +168,17 @@ async def _post_together(work: Work, posted: Posted, told: Sequence[Told]) -> No
         elif (source_id, row.report.quantity) in known.mismatched:
             posted.refuse([row.index], _another_movement(source_id))
         else:
-            posted.duplicates += 1
+            _keep_repeat(posted, row, item)
+
+
+def _keep_repeat(posted: Posted, row: Told, item: StockItem) -> None:
+    try:
+        if not row.is_timeless:
+            expect_same_time(item, row.report.source_id, row.report.occurred_at)
+    except Rejected as refusal:
+        posted.refuse([row.index], refusal)
+    else:
+        posted.duplicates += 1
 
 
 def _another_movement(source_id: str) -> Rejected:
@@ -202,6 +198,9 @@ async def _post_in_turn(work: Work, posted: Posted, row: Step) -> None:
             entries = await work.handle(STOCK, row.key, command)
             posted.keep(row.key, entries)
             has_changed |= bool(entries)
+        if not has_changed and not row.is_timeless:
+            for told in row.commands:
+                await expect_same(work, row.key, told)
     except Rejected as refusal:
         posted.refuse([row.index], refusal)
         return
@@ -222,70 +221,3 @@ def _try_out(commands: Sequence[Movement], item: StockItem) -> None:
     for command in commands:
         for entry in STOCK.decider.decide(command, item):
             item = STOCK.decider.evolve(item, entry)
-
-
-async def post_reservations(
-    work: Work, rows: Sequence[Asked], reservations: Reservations
-) -> Posted:
-    """Carry out what is asked of reservations, in the order of their first rows."""
-    await load_reserved(work, {row.reservation_id for row in rows})
-    await work.load(
-        STOCK,
-        {stock_key(row.line.site_id, row.line.sku) for row in rows if row.action is Action.RESERVE},
-    )
-    posted = Posted()
-    together: dict[tuple[str, Action], list[Asked]] = {}
-    for row in rows:
-        together.setdefault((row.reservation_id, row.action), []).append(row)
-    begin_anew(
-        work,
-        {
-            key: _is_done(await surely(work, key[0]), key[1], asked)
-            for key, asked in together.items()
-        },
-    )
-    for (reservation_id, action), asked in together.items():
-        try:
-            has_changed = await _carry_out(work, reservations, reservation_id, action, asked)
-        except (Rejected, NotFound) as refusal:
-            posted.refuse([row.index for row in asked], refusal)
-            continue
-        posted.recorded += len(asked) * has_changed
-        posted.duplicates += len(asked) * (not has_changed)
-    return posted
-
-
-async def _carry_out(
-    work: Work,
-    reservations: Reservations,
-    reservation_id: str,
-    action: Action,
-    asked: Sequence[Asked],
-) -> bool:
-    """Return whether it changed anything."""
-    known = await surely(work, reservation_id)
-    if _is_done(known, action, asked):
-        return False
-    match action:
-        case Action.RESERVE:
-            lines = [row.line for row in asked]
-            seconds = max(row.hold_seconds for row in asked)
-            hold_for = timedelta(seconds=seconds) if seconds else None
-            await reservations.reserve(work, reservation_id, lines, hold_for)
-        case Action.CONFIRM:
-            await reservations.confirm(work, reservation_id, refuse=True)
-        case Action.RELEASE:
-            await reservations.release(work, reservation_id)
-    return (await surely(work, reservation_id)).status is not known.status
-
-
-def _is_done(known: Reservation, action: Action, asked: Sequence[Asked]) -> bool:
-    """Say whether this was carried out before, whatever became of the reservation since."""
-    match action:
-        case Action.RESERVE:
-            lines = [row.line for row in asked]
-            return known.status is not Status.NEW and summed(lines) == summed(known.asked)
-        case Action.CONFIRM:
-            return known.status is Status.CONFIRMED
-        case Action.RELEASE:
-            return known.status is Status.RELEASED

@@ -8,6 +8,7 @@ from services.kernel.domain.errors import Rejected
 from services.stock_ledger.application.not_ahead import image_by
 from services.stock_ledger.application.ports import PastBalances
 from services.stock_ledger.application.recording import Outcome
+from services.stock_ledger.application.sent_again import expect_same
 from services.stock_ledger.domain.entry import Buckets, EntryPosted
 from services.stock_ledger.domain.image import change, measured
 from services.stock_ledger.domain.stock_item import STOCK, Observe, StockItem
@@ -35,6 +36,7 @@ class Images:
             rows: Stock key and image, in the order to post. What the ledger expects is found out
                 here; a time that a faster clock put ahead of ours becomes now.
         """
+        told = rows
         rows = [(key, image_by(image, work.now)) for key, image in rows]
         await work.load(STOCK, {key for key, _ in rows})
         known = {key: await work.state(STOCK, key) for key, _ in rows}
@@ -49,12 +51,14 @@ class Images:
         then = dict(zip(asked, answers, strict=True))
         posted: dict[str, list[EntryPosted]] = {key: [] for key in known}
         outcomes = []
-        for key, image in rows:
+        for place, (key, image) in enumerate(rows):
             before = known[key]
             balance = then.get((key, before.version, image.occurred_at), before.state.buckets)
             expected = _expected(image, balance, posted[key])
             try:
                 events = await work.handle(STOCK, key, _against(image, expected))
+                if not events:
+                    await expect_same(work, *told[place])
             except Rejected as refusal:
                 outcomes.append(Outcome(is_recorded=False, item=None, refusal=refusal))
             else:

@@ -1,8 +1,8 @@
 """What a faster clock put ahead of ours has happened now: movements and images alike.
 
 Both, because one source stamps both: were only its images taken back to now, a count would come to
-lie before the sale that it has seen, and the sale would be counted twice. Fingerprints know no
-time, so a repeat stays a repeat whatever now is.
+lie before the sale that it has seen, and the sale would be counted twice. What is told again may be
+that much later than what was counted, so a repeat stays a repeat whatever now is.
 """
 
 from dataclasses import replace

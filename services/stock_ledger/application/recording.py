@@ -1,12 +1,13 @@
 """Posting single movements: each is an entry of its own, and has an answer of its own."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from services.kernel.application.work import Versioned, Work
 from services.kernel.domain.errors import Rejected
 from services.stock_ledger.application.not_ahead import movement_by
-from services.stock_ledger.application.sent_again import begin_again, counted_by
+from services.stock_ledger.application.sent_again import begin_again, counted_by, expect_same
 from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.stock_item import STOCK, Movement, StockItem
 
@@ -28,14 +29,24 @@ class Outcome:
     entries: tuple[EntryPosted, ...] = ()
 
 
-async def record(work: Work, movements: Sequence[tuple[str, Movement]]) -> list[Outcome]:
-    """Post movements, each for the stock item of its key; a refused one does not stop the rest."""
+async def record(
+    work: Work, movements: Sequence[tuple[str, Movement]], timeless: AbstractSet[int] = frozenset()
+) -> list[Outcome]:
+    """Post movements, each for the stock item of its key; a refused one does not stop the rest.
+
+    Args:
+        work: The unit.
+        movements: With their keys.
+        timeless: Which of them, by their places, have no time of their source's.
+    """
     await work.load(STOCK, {key for key, _ in movements})
     await begin_again(work, [(key, counted_by(movement)) for key, movement in movements])
     outcomes = []
-    for key, movement in movements:
+    for place, (key, movement) in enumerate(movements):
         try:
             events = await work.handle(STOCK, key, movement_by(movement, work.now))
+            if not events and place not in timeless:
+                await expect_same(work, key, movement)
         except Rejected as refusal:
             outcomes.append(Outcome(is_recorded=False, item=None, refusal=refusal))
         else:

@@ -13,12 +13,19 @@ from itertools import chain
 from services.kernel.application.work import Work
 from services.kernel.domain.ids import derive
 from services.stock_ledger.domain.postings import Post
-from services.stock_ledger.domain.stock_item import STOCK, Movement
+from services.stock_ledger.domain.stock_item import STOCK, Movement, Observe, expect_same_time
 
 
 def counted_by(movement: Movement) -> str:
     """Return the source id that the stock item knows once all of the movement is counted."""
     return movement.reports[-1].source_id if isinstance(movement, Post) else movement.source_id
+
+
+async def expect_same(work: Work, key: str, told: Movement | Observe) -> None:
+    """Refuse what is known by its id, and is told of another time than it was counted as of."""
+    item = (await work.state(STOCK, key)).state
+    for one in told.reports if isinstance(told, Post) else (told,):
+        expect_same_time(item, one.source_id, one.occurred_at)
 
 
 async def begin_again(work: Work, rows: Sequence[tuple[str, str]]) -> None:

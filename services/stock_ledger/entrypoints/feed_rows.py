@@ -8,7 +8,9 @@ from oms.stock_ledger.v1 import stock_feed_service_pb2 as wire
 
 from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
-from services.stock_ledger.application.feeds import Action, Asked, Inbound, Step, Told
+from services.stock_ledger.application.asked import Action, Asked
+from services.stock_ledger.application.feeds import Inbound, Step, Told
+from services.stock_ledger.domain.counted import CLOCK_SKEW
 from services.stock_ledger.domain.entry import DAMAGED, FREE, QUARANTINE, Cause, Report
 from services.stock_ledger.domain.inbound import Announce, Arrive
 from services.stock_ledger.domain.postings import Post
@@ -26,7 +28,6 @@ from services.stock_ledger.domain.stock_item import (
 from services.stock_ledger.entrypoints.translation import MOST_QUANTITY
 
 MOST_SOURCE_ID = 128
-_CLOCK_SKEW = timedelta(minutes=5)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _MOST_HOLD_SECONDS = 86_400
@@ -77,35 +78,43 @@ class Rows:
 
     def __init__(self, now: datetime) -> None:
         self._now = now
-        self._latest = now + _CLOCK_SKEW
+        self._latest = now + CLOCK_SKEW
         self._keys: dict[tuple[str, str], str] = {}
 
     def receipt(self, n: int, row: Any) -> Told:
         key, report = self._key(row), self._report(row)
-        return Told(n, key, Cause.GOODS_RECEIPT, report, inbound=_arrival(row, key, report))
+        return Told(
+            *(n, key, Cause.GOODS_RECEIPT, report),
+            inbound=_arrival(row, key, report),
+            is_timeless=_is_timeless(row),
+        )
 
     def till_sale(self, n: int, row: Any) -> Told:
-        return Told(n, self._key(row), Cause.TILL_SALE, self._report(row))
+        return Told(
+            *(n, self._key(row), Cause.TILL_SALE, self._report(row)), is_timeless=_is_timeless(row)
+        )
 
     def shrinkage(self, n: int, row: Any) -> Told:
         cause = _known(_REASONS, row.reason, "reason")
         bucket = _known(_BUCKETS, row.bucket, "bucket")
-        return Told(n, self._key(row), cause, self._report(row), bucket)
+        return Told(
+            *(n, self._key(row), cause, self._report(row), bucket), is_timeless=_is_timeless(row)
+        )
 
     def returned(self, n: int, row: Any) -> Told:
         cause = _known(_DISPOSITIONS, row.disposition, "disposition")
-        return Told(n, self._key(row), cause, self._report(row))
+        return Told(*(n, self._key(row), cause, self._report(row)), is_timeless=_is_timeless(row))
 
     def online(self, n: int, row: Any) -> Step:
         step = _known(_STEPS, row.step, "step")
         reservation_id = identifier(row.reservation_id, "reservation_id")
         report = self._report(row, least=1)
         of = (reservation_id, report.quantity, report.source_id, report.occurred_at)
-        return Step(n, self._key(row), (step(*of),))
+        return Step(n, self._key(row), (step(*of),), is_timeless=_is_timeless(row))
 
     def transport(self, n: int, row: Any) -> Told | Step:
         report = self._report(row, least=1)
-        key, stage = self._key(row), row.stage
+        key, stage, is_timeless = self._key(row), row.stage, _is_timeless(row)
         if not row.reservation_id:
             cause = _known(
                 {
@@ -121,22 +130,23 @@ class Rows:
                 if cause is Cause.TRANSFER_SHIPPED
                 else _arrival(row, key, report)
             )
-            return Told(n, key, cause, report, inbound=inbound)
+            return Told(n, key, cause, report, inbound=inbound, is_timeless=is_timeless)
         reservation_id = identifier(row.reservation_id, "reservation_id")
         of = (reservation_id, report.quantity, report.source_id, report.occurred_at)
         if stage == wire.TRANSPORT_STAGE_SHIPPED:
-            return Step(n, key, (Ship(*of),))
+            return Step(n, key, (Ship(*of),), is_timeless=is_timeless)
         if stage == wire.TRANSPORT_STAGE_DELIVERED:
-            return Step(n, key, (Deliver(*of),))
+            return Step(n, key, (Deliver(*of),), is_timeless=is_timeless)
         if stage == wire.TRANSPORT_STAGE_LOST:
             inbound = _arrival(row, key, report)
-            return Told(n, key, Cause.CARRIER_LOSS, report, inbound=inbound)
+            of_all = (n, key, Cause.CARRIER_LOSS, report)
+            return Told(*of_all, inbound=inbound, is_timeless=is_timeless)
         _known({wire.TRANSPORT_STAGE_RECEIVED: None}, stage, "stage")
         # It is received, then it is his: both, or the row is refused and still on its way.
         received = Post(Cause.TRANSFER_RECEIVED, (report,))
         his = (reservation_id, report.quantity, f"{report.source_id}~his", report.occurred_at)
         commands = (received, PromiseOnline(Cause.CONFIRM, *his))
-        return Step(n, key, commands, _arrival(row, key, report))
+        return Step(n, key, commands, _arrival(row, key, report), is_timeless)
 
     def _announcement(self, row: Any, report: Report) -> Inbound | None:
         """Return what a shipment announces where it goes, if it says where and when."""
@@ -189,6 +199,10 @@ def _time(stamp: Any, field: str) -> datetime:
     if not _FIRST_SECOND <= seconds <= _LAST_SECOND:
         raise Invalid((field, "must be a time of the years 1 to 9999"))
     return _EPOCH + timedelta(seconds=seconds, microseconds=max(stamp.nanos, 0) // 1_000)
+
+
+def _is_timeless(row: Any) -> bool:
+    return not row.HasField("occurred_at")
 
 
 def _arrival(row: Any, key: str, report: Report) -> Inbound | None:

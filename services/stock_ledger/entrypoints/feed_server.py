@@ -14,7 +14,8 @@ from services.kernel.application.work import Work
 from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
 from services.kernel.entrypoints.calls import caller, cause
-from services.stock_ledger.application.feeds import Posted, post, post_reservations
+from services.stock_ledger.application.asked import post_reservations
+from services.stock_ledger.application.feeds import Posted, post
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.entrypoints import translation as to
 from services.stock_ledger.entrypoints.feed_rows import Rows

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Any, cast, override
 
@@ -21,7 +22,7 @@ from services.stock_ledger.application.images import Images
 from services.stock_ledger.application.moving import move_to
 from services.stock_ledger.application.recording import Outcome, record
 from services.stock_ledger.domain.entry import EntryPosted
-from services.stock_ledger.domain.stock_item import site_and_sku, stock_key
+from services.stock_ledger.domain.stock_item import Observe, site_and_sku, stock_key
 from services.stock_ledger.entrypoints import past_answers
 from services.stock_ledger.entrypoints import translation as to
 from services.stock_ledger.read_models import (
@@ -58,7 +59,9 @@ SCOPES = {
 }
 
 
-type Post[Command] = Callable[[Work, Sequence[tuple[str, Command]]], Awaitable[list[Outcome]]]
+type Post[Command] = Callable[
+    [Work, Sequence[tuple[str, Command]], AbstractSet[int]], Awaitable[list[Outcome]]
+]
 
 
 class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
@@ -109,10 +112,13 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
     ) -> wire.PostImagesResponse:
         command = to.seen(request, self._clock.now())
         return wire.PostImagesResponse(
-            results=await self._record(
-                request.request_id, request.rows, command, self._images.post_images
-            )
+            results=await self._record(request.request_id, request.rows, command, self._post_images)
         )
+
+    async def _post_images(
+        self, work: Work, rows: Sequence[tuple[str, Observe]], _timeless: AbstractSet[int]
+    ) -> list[Outcome]:
+        return await self._images.post_images(work, rows)  # each has the image's time, or its own
 
     async def _record[Command](
         self,
@@ -138,9 +144,12 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
                     detail=str(problem),
                 )
         if movements:
+            timeless = {place for place, (n, _, _) in enumerate(movements) if _is_timeless(rows[n])}
 
             async def use_case(work: Work) -> list[Outcome]:
-                outcomes = await post(work, [(key, movement) for _, key, movement in movements])
+                outcomes = await post(
+                    work, [(key, movement) for _, key, movement in movements], timeless
+                )
                 posted: dict[str, list[EntryPosted]] = {}
                 for (_, key, _), outcome in zip(movements, outcomes, strict=True):
                     posted.setdefault(key, []).extend(outcome.entries)
@@ -411,6 +420,11 @@ def _place(row: wire.MovementRow | wire.AdjustmentRow | wire.ImageRow) -> str:
 def _sites(asked: Sequence[str]) -> list[str]:
     to.count(len(asked), MOST_SITES, "site_ids", least=0)
     return [identifier(site_id, f"site_ids[{n}]") for n, site_id in enumerate(asked)]
+
+
+def _is_timeless(row: Any) -> bool:
+    movement = row.movement if isinstance(row, wire.AdjustmentRow) else row
+    return not movement.HasField("occurred_at")
 
 
 def _row_result(n: int, key: str, outcome: Outcome) -> wire.RowResult:

@@ -3,7 +3,7 @@
 import base64
 import binascii
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from oms.common.v1.common_pb2 import SkuQuantity
@@ -12,6 +12,7 @@ from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
 
 from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
+from services.stock_ledger.domain.counted import CLOCK_SKEW
 from services.stock_ledger.domain.image import Basis, Seen
 from services.stock_ledger.domain.reservation import Line, Reservation, Status
 from services.stock_ledger.domain.stock_item import (
@@ -29,7 +30,6 @@ MOST_QUANTITY = 1_000_000_000
 MOST_PAGE = 200
 DEFAULT_PAGE = 50
 _MOST_SOURCE_ID = 128
-_CLOCK_SKEW = timedelta(minutes=5)
 
 _REASONS = {
     wire.ADJUSTMENT_REASON_BREAKAGE: AdjustmentReason.BREAKAGE,
@@ -130,7 +130,7 @@ def _occurred_at(
         at = row.occurred_at.ToDatetime(now.tzinfo)
     except (ValueError, OverflowError):
         raise Invalid(("occurred_at", "must be a time of the years 1 to 9999")) from None
-    if at > now + _CLOCK_SKEW:
+    if at > now + CLOCK_SKEW:
         raise Invalid(("occurred_at", "must not lie in the future"))
     return at
 

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import pytest
+
 from services.kernel.application.work import Sql
 from services.stock_ledger.application.feeds import Inbound, Step, Told, post
 from services.stock_ledger.application.images import Images
@@ -72,6 +74,50 @@ async def test_a_repeat_of_what_was_stamped_ahead_is_a_repeat_at_any_time() -> N
         work.at = at(minute)
         posted = await post(work, rows)
         assert (posted.recorded, posted.duplicates, posted.refused) == (0, 2, [])
+
+
+async def test_the_same_id_of_another_time_is_told_to_be_something_else() -> None:
+    work = LedgerInMemory()
+    work.at = at(60)
+
+    def rows(minute: int, *, is_timeless: bool = False) -> list[Told | Step]:
+        ticket = Report("ticket", 1, at(minute))
+        pick = Pick("web-1", 2, "pick", at(minute))
+        return [
+            Told(0, MILK, Cause.TILL_SALE, ticket, is_timeless=is_timeless),
+            Step(1, MILK, (pick,), is_timeless=is_timeless),
+        ]
+
+    assert (await post(work, rows(10))).recorded == 2
+    for minute in (9, 16, 60):
+        posted = await post(work, rows(minute))
+        assert [(n, reason) for n, reason, _ in posted.refused] == [
+            (0, "IDEMPOTENCY_MISMATCH"),
+            (1, "IDEMPOTENCY_MISMATCH"),
+        ]
+        assert "ticket was counted as of another time than" in posted.refused[0][2]
+    again = await post(work, rows(60, is_timeless=True))  # whose source says no time
+    assert (again.recorded, again.duplicates, again.refused) == (0, 2, [])
+    twice = [*rows(10)[:1], Told(1, MILK, Cause.TILL_SALE, Report("ticket", 1, at(30)))]
+    posted = await post(work, twice)
+    assert (posted.duplicates, [n for n, _, _ in posted.refused]) == (1, [1])
+
+    for minute, is_refused in ((10, False), (10, False), (40, True)):
+        outcomes = await record(work, [(MILK, Receive(10, "note", at(minute)))])
+        assert (outcomes[0].refusal is not None) == is_refused
+    [known] = await record(work, [(MILK, Receive(10, "note", at(50)))], {0})
+    assert (known.refusal, known.is_recorded) == (None, False)
+
+
+async def test_an_image_that_is_sent_again_under_its_id_has_the_time_it_had() -> None:
+    work = LedgerInMemory()
+    work.at = at(60)
+    await count_nine_at(work, 10)
+    entries = work.streams
+    await count_nine_at(work, 10)
+    with pytest.raises(AssertionError, match="counted as of another time"):
+        await count_nine_at(work, 40)
+    assert work.streams == entries
 
 
 async def test_what_arrives_for_a_reservation_is_posted_whole_or_not_at_all() -> None:

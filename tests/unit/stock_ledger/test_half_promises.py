@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from services.stock_ledger.application.feeds import Action, Asked, post_reservations
+from services.stock_ledger.application.asked import Action, Asked, post_reservations
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.entry import Cause

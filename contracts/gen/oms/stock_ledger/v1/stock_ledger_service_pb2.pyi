@@ -206,8 +206,8 @@ class MovementRow(_message.Message):
     """Base units; the request says what the sign means."""
     source_id: _builtins.str
     """The source's own id of the movement (delivery note line, ticket line). Unique per site and
-    product for ever: repeated with the same content it counts once, with other content it is
-    refused with IDEMPOTENCY_MISMATCH.
+    product for ever: repeated with the same content it counts once, with other content or another
+    time it is refused with IDEMPOTENCY_MISMATCH. A repeat that gives no time is one.
     """
     despatch_id: _builtins.str
     """For receipts of the feed: the despatch that they are of; see StockFeedService.PostReceipts."""
@@ -417,7 +417,9 @@ class ImageRow(_message.Message):
     quantity: _builtins.int
     """Base units seen, 0 to 1000000000."""
     source_id: _builtins.str
-    """The source's own id of this image of this pair, unique for ever; repeated, it counts once."""
+    """The source's own id of this image of this pair, unique for ever; repeated, it counts once, and
+    with another number or time it is refused with IDEMPOTENCY_MISMATCH.
+    """
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it was seen; absent: the image's time."""
