@@ -5,6 +5,8 @@ from services.sourcing.domain.sourcing_decision import (
     DecisionClosed,
     DecisionRequested,
     PlanDecided,
+    PlanDeclined,
+    PlanFollowed,
     PlanRejected,
     PlanSuperseded,
 )
@@ -16,5 +18,7 @@ CODEC = EventCodec(
         "decision.rejected.v1": PlanRejected,
         "decision.superseded.v1": PlanSuperseded,
         "decision.closed.v1": DecisionClosed,
+        "decision.followed.v1": PlanFollowed,
+        "decision.declined.v1": PlanDeclined,
     }
 )

@@ -41,7 +41,13 @@ def publish(recorded: Recorded[domain.Event]) -> SourcingEvent | None:
                     stays=map(_group, event.replaces),
                 )
             )
-        case domain.DecisionRequested() | domain.PlanSuperseded() | domain.DecisionClosed():
+        case (
+            domain.DecisionRequested()
+            | domain.PlanSuperseded()
+            | domain.DecisionClosed()
+            | domain.PlanFollowed()
+            | domain.PlanDeclined()
+        ):
             return None
         case _:
             assert_never(event)

@@ -8,11 +8,13 @@ from services.kernel.domain.ids import derive
 from services.sourcing.application.spoken_for import SpokenFor
 from services.sourcing.domain.policy import Policy
 from services.sourcing.domain.sourcing_decision import (
+    ACCEPTED,
     DECISION,
     Cause,
     CloseDecision,
     Correction,
     Event,
+    FollowOrder,
     PlanDecided,
     Replan,
     ReplanGroups,
@@ -116,11 +118,18 @@ class Decisions:
         )
         await work.handle(DECISION, order_id, command)
 
+    async def accepted(self, work: Work, order_id: str, revision: int) -> None:
+        """Stop planning an order as a whole: it was accepted, on this plan."""
+        await work.handle(DECISION, order_id, CloseDecision(order_id, ACCEPTED, revision))
+
     async def close(self, work: Work, order_id: str, reason: str) -> None:
-        """Stop planning an order: it was accepted or is over."""
-        if reason != "accepted":
-            self.spoken_for.forget(work.cause.tenant, order_id)
+        """Stop planning an order: it is over."""
+        self.spoken_for.forget(work.cause.tenant, order_id)
         await work.handle(DECISION, order_id, CloseDecision(order_id, reason))
+
+    async def follow(self, work: Work, order_id: str, revision: int, *, is_taken_up: bool) -> None:
+        """Note whether an accepted order works on a newer plan, or kept what it had."""
+        await work.handle(DECISION, order_id, FollowOrder(order_id, revision, is_taken_up))
 
     def _seen(self, tenant: str, lines: tuple[Line, ...], view: View, work: Work) -> View:
         """Return the part of the batch's view that is about these lines."""

@@ -5,7 +5,7 @@ Rule    at most five plans per order; each follows a refusal of the one before. 
         said when it refused wins over the view of stock for as long as it is newer, so a view
         that lags behind cannot propose the same plan for ever. An accepted order keeps its plan,
         except for groups whose stock the books no longer have: these are planned anew, as a
-        whole and elsewhere, within the same five.
+        whole and elsewhere, within the same five. Which plan it works on, the order says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -103,11 +103,38 @@ class PlanSuperseded:
 
 @dataclass(frozen=True, slots=True)
 class DecisionClosed:
+    """``revision`` is the plan that was accepted; 0: none, or from before it was stored."""
+
     order_id: str
     reason: str
+    revision: int = 0
 
 
-type Event = DecisionRequested | PlanDecided | PlanRejected | PlanSuperseded | DecisionClosed
+@dataclass(frozen=True, slots=True)
+class PlanFollowed:
+    """The accepted order works on this newer plan, which is held instead of the accepted one."""
+
+    order_id: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDeclined:
+    """The order kept the groups that this plan was to replace: they were past that."""
+
+    order_id: str
+    revision: int
+
+
+type Event = (
+    DecisionRequested
+    | PlanDecided
+    | PlanRejected
+    | PlanSuperseded
+    | DecisionClosed
+    | PlanFollowed
+    | PlanDeclined
+)
 
 
 # Commands.
@@ -196,13 +223,23 @@ class StandBack:
 
 @dataclass(frozen=True, slots=True)
 class CloseDecision:
-    """The order was accepted or is over: no more plans."""
+    """The order was accepted, on which plan, or is over: no more plans."""
 
     order_id: str
     reason: str
+    revision: int = 0
 
 
-type Command = RequestPlan | Replan | ReplanGroups | StandBack | CloseDecision
+@dataclass(frozen=True, slots=True)
+class FollowOrder:
+    """The order has put this plan's groups in the place of its own, or has kept its own."""
+
+    order_id: str
+    revision: int
+    is_taken_up: bool
+
+
+type Command = RequestPlan | Replan | ReplanGroups | StandBack | CloseDecision | FollowOrder
 
 ACCEPTED = "accepted"
 
@@ -229,7 +266,10 @@ class Decision:
     Attributes:
         is_closed: Nothing is planned for the order as a whole any more.
         is_over: Nor for a part of it: it was refused, cancelled or given up.
+        is_given_up: It is over because no plan was found, not because the order said so.
         groups: Of the plan that stands.
+        plans: By revision, those of the order as a whole.
+        followed: The newest of these that the accepted order is known to work on.
         replacements: By revision, what was planned elsewhere, until the ledger refuses to move it.
     """
 
@@ -239,7 +279,12 @@ class Decision:
     revision: int = 0
     is_closed: bool = False
     is_over: bool = False
+    is_given_up: bool = False
     groups: tuple[PlannedGroup, ...] = ()
+    plans: Mapping[int, tuple[PlannedGroup, ...]] = field(
+        default_factory=dict[int, tuple[PlannedGroup, ...]]
+    )
+    followed: int = 0
     replacements: Mapping[int, Replacement] = field(default_factory=dict[int, Replacement])
     corrections: Mapping[tuple[str, str], Correction] = field(
         default_factory=dict[tuple[str, str], Correction]
@@ -261,13 +306,35 @@ def decide(command: Command, decision: Decision) -> Sequence[Event]:
             return _elsewhere(command, decision, groups, {})
         case StandBack():
             return _stand_back(command, decision)
-        case CloseDecision(order_id, reason):
-            is_known = decision.is_over or (decision.is_closed and reason == ACCEPTED)
-            if is_known or not decision.order_id:
-                return []
-            return [DecisionClosed(order_id, reason)]
+        case CloseDecision():
+            return _close(command, decision)
+        case FollowOrder():
+            return _follow(command, decision)
         case _:
             assert_never(command)
+
+
+def _close(command: CloseDecision, decision: Decision) -> Sequence[Event]:
+    closed = DecisionClosed(command.order_id, command.reason, command.revision)
+    if not decision.order_id:
+        return []
+    if command.reason != ACCEPTED:
+        return [] if decision.is_over else [closed]
+    # Whoever is accepted is not given up, though no other plan was found for a hold that ended.
+    is_back = decision.is_given_up and command.revision in decision.plans
+    is_late = decision.followed > 0 or (decision.is_over and not is_back)
+    return [] if is_late else [closed]
+
+
+def _follow(command: FollowOrder, decision: Decision) -> Sequence[Event]:
+    revision = command.revision
+    if decision.is_over:
+        return []
+    if not command.is_taken_up:
+        is_known = revision in decision.replacements
+        return [PlanDeclined(command.order_id, revision)] if is_known else []
+    is_newer = revision in decision.plans and revision > decision.followed
+    return [PlanFollowed(command.order_id, revision)] if is_newer else []
 
 
 def _request(command: RequestPlan, decision: Decision) -> Sequence[Event]:
@@ -416,37 +483,61 @@ def _event(request: Request, outcome: Outcome, decision_id: str) -> PlanDecided 
             assert_never(outcome)
 
 
-def evolve(decision: Decision, event: Event) -> Decision:
+def evolve(decision: Decision, event: Event) -> Decision:  # noqa: PLR0911 - one per kind
     match event:
         case DecisionRequested(order_id, lines, currency):
             return replace(decision, order_id=order_id, lines=lines, currency=currency)
+        case PlanDecided(replaces=()):
+            return replace(
+                decision,
+                revision=event.revision,
+                groups=event.groups,
+                plans={**decision.plans, event.revision: event.groups},
+            )
         case PlanDecided(replaces=replaced):
             gone = {group.group_id for group in replaced}
-            stay = [group for group in decision.groups if replaced and group.group_id not in gone]
+            stay = [group for group in decision.groups if group.group_id not in gone]
+            brought = frozenset([group.group_id for group in event.groups])
             return replace(
                 decision,
                 revision=event.revision,
                 groups=(*stay, *event.groups),
-                replacements=_with(decision, event),
+                replacements={
+                    **decision.replacements,
+                    event.revision: Replacement(brought, replaced),
+                },
             )
         case PlanRejected():
-            is_over = decision.is_over or not event.replaces
-            return replace(decision, revision=event.revision, is_closed=True, is_over=is_over)
+            gives_up = not event.replaces and not decision.is_over
+            return replace(
+                decision,
+                revision=event.revision,
+                is_closed=True,
+                is_over=decision.is_over or gives_up,
+                is_given_up=decision.is_given_up or gives_up,
+            )
         case PlanSuperseded():
             corrections = _newer(decision.corrections, event.corrections)
             return replace(_as_before(decision, event.revision), corrections=corrections)
-        case DecisionClosed(_, reason):
-            is_over = decision.is_over or reason != ACCEPTED
-            return replace(decision, is_closed=True, is_over=is_over)
+        case DecisionClosed(_, reason, revision):
+            if reason != ACCEPTED:
+                return replace(decision, is_closed=True, is_over=True, is_given_up=False)
+            accepted = revision or decision.revision
+            return replace(
+                _on(decision, accepted), is_closed=True, is_over=False, is_given_up=False
+            )
+        case PlanFollowed(_, revision):
+            return _on(decision, revision)
+        case PlanDeclined(_, revision):
+            return _as_before(decision, revision)
         case _:
             assert_never(event)
 
 
-def _with(decision: Decision, plan: PlanDecided) -> Mapping[int, Replacement]:
-    if not plan.replaces:
-        return decision.replacements
-    brought = frozenset([group.group_id for group in plan.groups])
-    return {**decision.replacements, plan.revision: Replacement(brought, plan.replaces)}
+def _on(decision: Decision, revision: int) -> Decision:
+    """Return the decision with the order working on this plan of it as a whole."""
+    groups = decision.plans.get(revision, decision.groups)
+    return replace(decision, groups=groups, followed=revision)
 
 
 def _as_before(decision: Decision, revision: int) -> Decision:

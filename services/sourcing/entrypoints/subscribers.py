@@ -46,7 +46,14 @@ class Subscribers:
                 OrderEvent,
                 group=_GROUP,
                 is_urgent=True,
-                hears=("order_placed", "order_accepted", "order_cancelled", "order_refused"),
+                hears=(
+                    "order_placed",
+                    "order_accepted",
+                    "order_cancelled",
+                    "order_refused",
+                    "groups_replaced",
+                    "groups_kept",
+                ),
                 hear=self.hear_order,
                 prepare=self.prepare_orders,
             ),
@@ -99,6 +106,10 @@ class Subscribers:
                     order_id = event.order_cancelled.order_id
                 case "order_refused":
                     order_id = event.order_refused.order_id
+                case "groups_replaced":
+                    order_id = event.groups_replaced.order_id
+                case "groups_kept":
+                    order_id = event.groups_kept.order_id
                 case _:
                     continue
             if envelope.tenant == work.cause.tenant:
@@ -107,7 +118,7 @@ class Subscribers:
         await self._look(skus, work)
 
     async def hear_order(self, event: OrderEvent, envelope: Envelope, work: Work) -> None:
-        """Plan what was placed; stop planning what was accepted or is over."""
+        """Plan what was placed; stop planning what was accepted or is over; follow what it says."""
         match event.WhichOneof("event"):
             case "order_placed":
                 placed = event.order_placed
@@ -119,11 +130,22 @@ class Subscribers:
                     self._views[work][envelope.tenant],
                 )
             case "order_accepted":
-                await self._decisions.close(work, event.order_accepted.order_id, "accepted")
+                accepted = event.order_accepted
+                await self._decisions.accepted(work, accepted.order_id, accepted.plan_revision)
             case "order_cancelled":
                 await self._decisions.close(work, event.order_cancelled.order_id, "cancelled")
             case "order_refused":
                 await self._decisions.close(work, event.order_refused.order_id, "refused")
+            case "groups_replaced":
+                taken = event.groups_replaced
+                await self._decisions.follow(
+                    work, taken.order_id, taken.plan_revision, is_taken_up=True
+                )
+            case "groups_kept":
+                kept = event.groups_kept
+                await self._decisions.follow(
+                    work, kept.order_id, kept.plan_revision, is_taken_up=False
+                )
             case _:
                 pass  # the steps of an order are no matter of sourcing
 

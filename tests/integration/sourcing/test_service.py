@@ -242,6 +242,34 @@ async def test_a_batch_that_is_tried_again_does_not_plan_around_its_first_try(
     assert tries == [["S1", "S1"], ["S1", "S1"]]
 
 
+async def test_an_order_that_kept_its_groups_is_planned_elsewhere_from_where_it_is(
+    stack: Stack,
+) -> None:
+    for site_id in ("S1", "S2", "S3"):
+        await _stock(stack, site_id, 10, 1)
+    await stack.settle()
+    await _place(stack, "O1", 3)
+    accepted = order.OrderEvent(order_accepted=order.OrderAccepted(order_id="O1", plan_revision=1))
+    await stack.publish(accepted, "order-O1")
+    await stack.settle()
+    gone = ledger.ReservationEndangered(
+        reservation_id="O1", order_id="O1", lines=[ledger.StockLine(site_id="S1", sku="milk")]
+    )
+    endangered = ledger.StockLedgerEvent(reservation_endangered=gone)
+    for revision in (2, 3):
+        await stack.publish(endangered, "reservation-O1")
+        await stack.settle()
+        kept = order.GroupsKept(order_id="O1", plan_revision=revision)
+        await stack.publish(order.OrderEvent(groups_kept=kept), "order-O1")
+        await stack.settle()
+    decided = await _decisions(stack, "O1")
+    assert [[group.group_id for group in each.replaces] for each in decided] == [
+        [],
+        ["O1.1"],
+        ["O1.1"],
+    ]
+
+
 async def test_receipts_are_read_and_replayed(stack: Stack) -> None:
     CALLER.set(Caller(TENANT, "key", frozenset(), "c", ""))
     server: Any = _grpc(stack)

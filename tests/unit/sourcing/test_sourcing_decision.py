@@ -17,9 +17,11 @@ from services.sourcing.domain.sourcing_decision import (
     Command,
     Correction,
     DecisionClosed,
-    DecisionRequested,
     Event,
+    FollowOrder,
     PlanDecided,
+    PlanDeclined,
+    PlanFollowed,
     PlanRejected,
     PlanSuperseded,
     Replan,
@@ -166,7 +168,8 @@ commands = st.one_of(
         st.integers(1, 30),
         stocks,
     ),
-    st.sampled_from([CloseDecision("O1", "accepted"), CloseDecision("O1", "cancelled")]),
+    st.sampled_from([CloseDecision("O1", "accepted", 1), CloseDecision("O1", "cancelled")]),
+    st.builds(FollowOrder, st.just("O1"), st.integers(1, 6), is_taken_up=st.booleans()),
     st.builds(
         lambda site, stock: ReplanGroups(
             "O1", frozenset({(site, "milk")}), "d", MONDAY, a_view(stock), POLICY
@@ -201,13 +204,11 @@ def test_no_history_plans_for_ever_or_after_the_end(script: list[Command]) -> No
         except Rejected:
             continue
         state = SOURCING_DECISION.fold(history)
-        if state.is_over:
-            assert not events
+        if state.is_over and not (state.is_given_up and state.plans):
+            assert not events  # else it may have been accepted on an older plan
         if state.is_closed:
             assert all(
-                isinstance(event, DecisionClosed | PlanSuperseded) or event.replaces
-                for event in events
-                if not isinstance(event, DecisionRequested)
+                event.replaces for event in events if isinstance(event, PlanDecided | PlanRejected)
             )
         history += events
         again = decided(command, *history)  # every repeat is silent
@@ -313,6 +314,79 @@ def test_what_was_picked_meanwhile_stays_and_nothing_is_tried() -> None:
     [superseded] = decided(stand_back(), *ACCEPTED, moved)
     after = SOURCING_DECISION.fold([*ACCEPTED, moved, superseded])
     assert [group.group_id for group in after.groups] == ["O1.1"]
+
+
+def sources_of(history: Sequence[Event]) -> dict[str, str]:
+    groups = SOURCING_DECISION.fold(history).groups
+    return {group.group_id: group.source_site_id for group in groups}
+
+
+def test_what_the_order_kept_is_planned_elsewhere_when_it_is_endangered_again() -> None:
+    """Else the order's other group, which is really there, could not be moved with the ghost."""
+    [moved] = decided(replan_groups(), *ACCEPTED)
+    kept = FollowOrder("O1", 2, is_taken_up=False)
+    [declined] = decided(kept, *ACCEPTED, moved)
+    assert declined == PlanDeclined("O1", 2)
+    history = [*ACCEPTED, moved, declined]
+    assert sources_of(history) == {"O1.1": "S1"}
+    given(SOURCING_DECISION, *history).when(kept).then_nothing()
+    given(SOURCING_DECISION, *history).when(stand_back(S1_EMPTY)).then_nothing()
+    [again] = decided(replan_groups(), *history)
+    assert isinstance(again, PlanDecided)
+    assert [group.group_id for group in again.replaces] == ["O1.1"]
+
+
+def test_what_was_taken_up_stays_taken_up() -> None:
+    [moved] = decided(replan_groups(), *ACCEPTED)
+    given(SOURCING_DECISION, *ACCEPTED, moved).when(
+        FollowOrder("O1", 2, is_taken_up=True)
+    ).then_nothing()
+
+
+REPLANNED = [*PLANNED, *decided(replan(1, S1_EMPTY), *PLANNED)]
+
+
+def test_an_order_accepted_on_an_older_plan_is_planned_elsewhere_from_there() -> None:
+    """The hold of plan 1 ended as the order was accepted on it; plan 2 had been made already."""
+    assert sources_of(REPLANNED) == {"O1.1-2": "S2"}
+    [closed] = decided(CloseDecision("O1", "accepted", 1), *REPLANNED)
+    assert closed == DecisionClosed("O1", "accepted", 1)
+    history = [*REPLANNED, closed]
+    assert sources_of(history) == {"O1.1": "S1"}
+    given(SOURCING_DECISION, *history).when(CloseDecision("O1", "accepted", 1)).then_nothing()
+    [moved] = decided(replan_groups(), *history)
+    assert isinstance(moved, PlanDecided)
+    assert (moved.revision, [group.group_id for group in moved.replaces]) == (3, ["O1.1"])
+
+
+def test_an_order_that_took_up_the_newer_plan_is_planned_elsewhere_from_there() -> None:
+    history = [*REPLANNED, DecisionClosed("O1", "accepted", 1)]
+    [followed] = decided(FollowOrder("O1", 2, is_taken_up=True), *history)
+    assert followed == PlanFollowed("O1", 2)
+    history.append(followed)
+    assert sources_of(history) == {"O1.1-2": "S2"}
+    for late in (
+        FollowOrder("O1", 2, is_taken_up=True),
+        FollowOrder("O1", 1, is_taken_up=True),
+        CloseDecision("O1", "accepted", 1),
+    ):
+        given(SOURCING_DECISION, *history).when(late).then_nothing()
+    kept = [*REPLANNED, DecisionClosed("O1", "accepted", 1)]
+    given(SOURCING_DECISION, *kept).when(FollowOrder("O1", 2, is_taken_up=False)).then_nothing()
+
+
+def test_an_order_accepted_while_it_was_given_up_is_not_given_up() -> None:
+    """No other plan was found for the hold that ended, and then the ledger held plan 1 anew."""
+    nothing = a_view({"S1": (0, 30)})
+    given_up = [*PLANNED, *decided(replan(1, view=nothing, cause=Cause.EXPIRED), *PLANNED)]
+    assert SOURCING_DECISION.fold(given_up).is_over
+    history = [*given_up, *decided(CloseDecision("O1", "accepted", 1), *given_up)]
+    assert sources_of(history) == {"O1.1": "S1"}
+    [moved] = decided(replan_groups(), *history)
+    assert isinstance(moved, PlanDecided)
+    over = [*history, *decided(CloseDecision("O1", "cancelled"), *history)]
+    given(SOURCING_DECISION, *over).when(replan_groups()).then_nothing()
+    given(SOURCING_DECISION, *over).when(CloseDecision("O1", "accepted", 1)).then_nothing()
 
 
 def test_groups_are_planned_elsewhere_no_oftener_than_orders_are() -> None:
