@@ -43,6 +43,7 @@ _LONG = {
     "picking/domain/pick_task.py": "one aggregate",
     "delivery/domain/handover.py": "one aggregate",
     "returns/domain/returnable.py": "one aggregate",
+    "sourcing/entrypoints/subscribers.py": "one function per event that is heard",
     "sourcing/domain/plan.py": "one algorithm, from candidates to the cheapest plan",
     "sourcing/domain/options.py": "one algorithm, from a line to its options",
     "sourcing/domain/cover.py": "one search: its bound, its covers, its budget",
