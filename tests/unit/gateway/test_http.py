@@ -317,6 +317,12 @@ async def test_nested_requests_are_flat_for_the_caller() -> None:
     assert wrong.json()["errors"][0]["pointer"] == "/quantity"
 
 
+def test_a_fault_keeps_its_name_where_that_begins_like_the_nest() -> None:
+    wrong = Malformed(("/pick/quantity", "a"), ("/pick", "b"), ("/pick_me", "c"), ("/x/pick", "d"))
+    told = [pointer for pointer, _ in wrong.without("pick").faults]
+    assert told == ["/quantity", "", "/pick_me", "/x/pick"]
+
+
 async def test_movements_go_where_their_kind_says() -> None:
     fakes = Fakes({"AdjustStock": stock.AdjustStockResponse()})
     row = {"site_id": "s", "sku": "pear", "quantity": -1, "source_id": "d", "reason": "breakage"}
@@ -327,11 +333,17 @@ async def test_movements_go_where_their_kind_says() -> None:
         wrong = await http.post(
             "/v1/stock/movements:batch", json={"kind": "give"}, headers={"Idempotency-Key": "b"}
         )
+        unknown = await http.post(
+            "/v1/stock/movements:batch",
+            json={"kind": "adjust", "movements": [row]},
+            headers={"Idempotency-Key": "c"},
+        )
         levels = await http.get("/v1/stock?site_id=s&sku=pear")
     assert done.status_code == 200, done.text
     assert fakes.calls[0].request.rows[0].movement.quantity == -1
     assert fakes.calls[0].request.rows[0].reason == stock.ADJUSTMENT_REASON_BREAKAGE
     assert wrong.json()["errors"][0]["pointer"] == "/kind"
+    assert unknown.json()["errors"][0]["pointer"] == "/movements"
     assert levels.status_code == 200
     assert fakes.calls[1].method == "GetAvailability"
 

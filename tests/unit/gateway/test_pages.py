@@ -326,3 +326,74 @@ def test_a_token_leads_back_to_its_order_under_the_old_secret_too(tenant: str, o
     token = Links([b"old"]).token(tenant, order)
     assert Links([b"new", b"old"]).read(token) == (tenant, order)
     assert Links([b"new"]).read(token) is None
+
+
+async def test_the_page_says_what_is_charged_once_that_is_known() -> None:
+    shown = an_order(completed=3)
+    fakes = fakes_with(shown)
+    async with gateway(fakes) as http:
+        before = await http.get(PAGE, params={"lang": "fr"})
+        shown.order.status = order.ORDER_STATUS_COMPLETED
+        shown.order.captured_minor = 100
+        short = await http.get(PAGE, params={"lang": "fr"})
+        shown.order.status = order.ORDER_STATUS_REFUSED
+        shown.order.captured_minor = 0
+        refused = await http.get(PAGE, params={"lang": "en"})
+    assert "Débité" not in before.text
+    assert "<dt>Débité</dt><dd>1,00\u00a0€</dd>" in short.text
+    assert "<dt>Charged</dt><dd>€0.00</dd>" in refused.text
+
+
+async def test_a_cancelled_order_promises_nothing_and_sends_nobody_anywhere() -> None:
+    shown = an_order(completed=1)
+    fakes = fakes_with(shown)
+    async with gateway(fakes) as http:
+        before = await http.get(PAGE, params={"lang": "fr"})
+        shown.order.status = order.ORDER_STATUS_CANCELLED
+        after = await http.get(PAGE, params={"lang": "fr"})
+    assert "Prévue le" in before.text
+    assert "Où venir" in before.text
+    assert "Prévue le" not in after.text
+    assert "Où venir" not in after.text
+
+
+async def test_a_group_of_which_nothing_was_found_has_no_article() -> None:
+    shown = an_order(completed=1)
+    del shown.order.groups[0].group.lines[:]
+    async with gateway(fakes_with(shown)) as http:
+        french = await http.get(PAGE, params={"lang": "fr"})
+        english = await http.get(PAGE, params={"lang": "en"})
+    assert "0 article<" in french.text.replace("</p>", "<")
+    assert "0 items" in english.text
+
+
+async def test_messages_are_told_in_the_zone_of_their_part() -> None:
+    shown = an_order(completed=3)
+    fakes = fakes_with(shown)
+    async with gateway(fakes) as http:
+        alone = await http.get(PAGE, params={"lang": "fr"})
+        shown.order.groups.add().group.group_id = "O-1.2"  # where, nobody knows: the chain's zone
+        fakes.replies["ListMessages"].messages.add(group_id="O-1.1").CopyFrom(  # type: ignore[union-attr]
+            fakes.replies["ListMessages"].messages[0]  # type: ignore[union-attr]
+        )
+        fakes.replies["ListMessages"].messages[1].group_id = "O-1.1"  # type: ignore[union-attr]
+        several = await http.get(PAGE, params={"lang": "fr"})
+    assert alone.text.count("01/05/2026 à 08:00</time></p></li>") == 1, "the site's, as the steps"
+    assert "01/05/2026 à 09:00</time></p></li>" in several.text, "of the whole: the chain's"
+    assert "Partie 1 sur 2 · <time" in several.text
+    assert several.text.count("01/05/2026 à 08:00</time></p></li>") == 1
+
+
+async def test_the_start_page_leads_to_the_stock_and_keeps_its_filter_across_languages() -> None:
+    fakes = Fakes({"ListOrders": order.ListOrdersResponse()})
+    async with gateway(fakes, demo_tenant="demo") as http:
+        page = await http.get("/", params={"lang": "fr", "status": "refused"})
+    assert 'href="/stock?lang=fr"' in page.text
+    assert 'href="?lang=en&amp;status=refused"' in page.text
+    assert "Montrer\u00a0:" in page.text
+
+
+async def test_what_is_told_in_english_only_says_so_to_screen_readers() -> None:
+    async with gateway(Fakes({})) as http:
+        page = await http.get("/problems/out-of-stock", params={"lang": "fr"})
+    assert '<div lang="en"><h1>Out of stock</h1>' in page.text

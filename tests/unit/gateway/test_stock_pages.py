@@ -2,13 +2,19 @@
 
 from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from oms.catalog.v1 import catalog_events_pb2 as catalog
+from oms.catalog.v1 import catalog_service_pb2 as catalog_service
+from oms.common.v1 import common_pb2 as common
 from oms.stock_ledger.v1 import promise_service_pb2 as promise
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as ledger
 
+from services.gateway.entrypoints.http.bounded_head import MAX_HEAD_BYTES
 from services.gateway.entrypoints.pages.links import Links
-from services.gateway.entrypoints.pages.stock_page import points
+from services.gateway.entrypoints.pages.order_page import Reader
+from services.gateway.entrypoints.pages.stock_page import board, points
 from services.gateway.entrypoints.pages.stock_site import STOCK_SUBJECT
 from services.gateway.entrypoints.pages.stock_texts import ACCOUNTS, CAUSES
 from services.kernel.application.runner import Overloaded
@@ -75,7 +81,13 @@ async def test_the_board_shows_each_product_at_each_site() -> None:
     assert fakes.calls[0].request.text == "thé"
     assert fakes.calls[0].metadata["x-oms-tenant"] == "demo"
     assert "Thé &lt;vert&gt;" in page.text
-    for shown in ('data-label="En stock">12<', ">3<", '"strong">7<', ">20<", "à compter"):
+    for shown in (
+        'data-label="En stock"><span class="number">12<',
+        ">3<",
+        ">7<",
+        ">20<",
+        "à compter",
+    ):
         assert shown in page.text
     assert "<polyline points=" in page.text
     assert f"{PAGE}/stream?pair=paris%7Ctea" in page.text
@@ -99,10 +111,47 @@ async def test_the_ledger_shows_causes_and_both_clocks() -> None:
     assert 'datetime="2026-03-02T09:00:00+00:00"' in every.text
     assert "O-1" in held.text
     assert "note-1" not in held.text
-    assert fakes.calls[2].request.as_of.ToDatetime(UTC) == datetime(2026, 3, 1, 9, tzinfo=UTC)
+    asked = [call.request for call in fakes.calls if call.method == "ListEntries"]
+    assert asked[2].as_of.ToDatetime(UTC) == datetime(2026, 3, 1, 9, tzinfo=UTC)
     assert then.status_code == 200
     assert 'data-live="no"' in then.text, "the past does not move"
     assert wrong.status_code == 400
+
+
+async def test_what_is_weighed_is_told_with_its_unit() -> None:
+    board, entries = a_board(), some_entries()
+    board.products[0].rows[0].promise.on_hand = 1_060_645
+    entries.entries[0].on_hand_after = 60_645
+    tea = catalog.Product(sku="tea", name="Thé en vrac", unit=common.UNIT_GRAM)
+    known = catalog_service.ListProductsResponse(products=[tea])
+    fakes = Fakes({"GetStockBoard": board, "ListEntries": entries, "ListProducts": known})
+    pair = {"site_id": "paris", "sku": "tea", "lang": "fr"}
+    async with gateway(fakes) as http:
+        page = await http.get(PAGE, params={"lang": "fr"})
+        book = await http.get(f"{PAGE}/ledger", params=pair)
+        fakes.replies["ListProducts"] = Overloaded("busy", 100)
+        bare = await http.get(PAGE, params={"lang": "en"})
+    assert ">1\u202f060,645\u00a0kg<" in page.text
+    assert ">3\u00a0g<" in page.text
+    assert "60,645\u00a0kg" in book.text
+    assert "retenu +3\u00a0g" in book.text
+    assert "libre -3\u00a0g" in book.text
+    assert "Thé en vrac" in book.text
+    assert bare.status_code == 200, "the catalog is away, the stock is not"
+    assert ">1,060,645<" in bare.text
+
+
+def test_the_address_of_a_stream_is_never_longer_than_the_gateway_takes() -> None:
+    rows = [
+        promise.StockBoardRow(promise=promise.Promise(site_id=f"{n:064}", sku="s" * 64))
+        for n in range(500)
+    ]
+    found = promise.GetStockBoardResponse(
+        products=[promise.StockBoardProduct(sku="s" * 64, rows=rows)]
+    )
+    asked = {"q": "", "site_id": ""}
+    shown = board(found, "/stock/t", asked, Reader("fr", ZoneInfo("Europe/Paris")), {})
+    assert 20_000 < len(shown["stream"]) < MAX_HEAD_BYTES - 4_096
 
 
 def test_every_cause_and_account_has_its_name_in_french() -> None:

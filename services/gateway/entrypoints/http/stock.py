@@ -1,5 +1,6 @@
 """Stock: movements, levels, the ledger, availability, reservations."""
 
+import re
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
@@ -35,6 +36,7 @@ _LEVELS: Any = query_model(
     sku=(str, Field(default_factory=str, description=usual("sku"))),
 )
 _LEVEL_NAMES = frozenset(_LEVELS.model_fields)
+_MOVEMENT = re.compile(r"^(/rows/\d+)/movement(?=/|$)")
 
 
 def resource(face: Face) -> Resource:
@@ -110,7 +112,7 @@ def _movements(value: Any) -> Any:
     try:
         return from_json(_REQUESTS[kind][1], value, ("request_id",))
     except Malformed as wrong:  # the caller's rows are flat
-        told = [(at.replace("/movement", "", 1), why) for at, why in wrong.faults]
+        told = [(_MOVEMENT.sub(r"\1", at), why) for at, why in wrong.faults]
         raise Malformed(*told) from None
 
 

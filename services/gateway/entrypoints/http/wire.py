@@ -47,7 +47,8 @@ class Malformed(Exception):
         """Return the same faults as seen from inside field ``nest``."""
         if not nest:
             return self
-        return Malformed(*[(at.replace(f"/{nest}", "", 1), why) for at, why in self.faults])
+        within = re.compile(rf"^/{nest}(?=/|$)")
+        return Malformed(*[(within.sub("", at), why) for at, why in self.faults])
 
 
 def to_json(message: Message) -> dict[str, Any]:

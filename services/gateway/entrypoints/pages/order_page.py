@@ -80,6 +80,10 @@ def order_page(found: order.Order, extras: Extras, reader: Reader) -> dict[str, 
     """Return what the template needs."""
     text = TEXTS[reader.language]
     total = len(found.groups)
+    readers = {one.group.group_id: _at_its_site(one, extras, reader) for one in found.groups}
+    # What concerns no single part is told in the zone of all of them, where they share one.
+    zones = {one.zone for one in readers.values()}
+    reader = Reader(reader.language, zones.pop()) if len(zones) == 1 else reader
     parts = {
         one.group.group_id: text["group"].format(n=place, total=total)
         for place, one in enumerate(found.groups, 1)
@@ -90,18 +94,21 @@ def order_page(found: order.Order, extras: Extras, reader: Reader) -> dict[str, 
         "headline": _headline(found, reader),
         "is_live": found.status not in _ENDED,
         "groups": [
-            _group(one, place, total, found, extras, reader)
+            _group(one, place, total, found, extras, readers[one.group.group_id])
             for place, one in enumerate(found.groups, 1)
         ],
         "messages": [
             {
                 "text": in_language(one.text, reader.language),
                 "part": parts.get(one.group_id, ""),
-                "at": reader.time(one.occurred_at),
+                "at": readers.get(one.group_id, reader).time(one.occurred_at),
             }
             for one in reversed(extras.messages)
         ],
         "total": amount(found.total_minor, found.currency, reader.language),
+        "charged": amount(found.captured_minor, found.currency, reader.language)
+        if found.captured_minor or found.status in _ENDED
+        else "",
         "refunded": amount(found.refunded_minor, found.currency, reader.language)
         if found.refunded_minor
         else "",
@@ -120,6 +127,14 @@ def _headline(found: order.Order, reader: Reader) -> str:
     return TEXTS[reader.language][status]
 
 
+def _at_its_site(view: order.OrderGroupView, extras: Extras, reader: Reader) -> Reader:
+    """Return the reader with the zone of where the group changes hands, if that is known."""
+    site = extras.sites.get(view.group.handover_site_id)
+    if site is None or not site.time_zone:
+        return reader
+    return Reader(reader.language, ZoneInfo(site.time_zone))
+
+
 def _group(
     view: order.OrderGroupView,
     place: int,
@@ -130,17 +145,20 @@ def _group(
 ) -> dict[str, Any]:
     text = TEXTS[reader.language]
     site = extras.sites.get(view.group.handover_site_id)
-    if site is not None and site.time_zone:
-        reader = Reader(reader.language, ZoneInfo(site.time_zone))
     goods = [_good(one, extras.products.get(one.sku), reader) for one in view.group.lines]
     count = sum(one["pieces"] for one in goods)
+    # In French nothing is singular, in English plural.
+    is_one = count == 1 or (count == 0 and reader.language == "fr")
+    is_off = found.status == order.ORDER_STATUS_CANCELLED or not goods
     return {
         "title": text["group"].format(n=place, total=total) if total > 1 else text["steps"],
-        "articles": text["articles_one" if count == 1 else "articles_many"].format(n=count),
+        "articles": text["articles_one" if is_one else "articles_many"].format(n=count),
         "goods": goods,
-        "place": _place(site, reader) if site is not None and hands_over(view) else None,
+        "place": _place(site, reader)
+        if site is not None and hands_over(view) and not is_off
+        else None,
         "promised": reader.time(view.group.promised_at)
-        if view.group.HasField("promised_at") and not view.is_completed
+        if view.group.HasField("promised_at") and not view.is_completed and not is_off
         else None,
         "pickup_code": extras.codes.get(view.group.group_id, ""),
         "steps": _steps(view, found, reader),

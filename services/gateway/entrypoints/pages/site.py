@@ -142,8 +142,9 @@ class Site:
     async def start(self, request: Request) -> Response:
         """List orders of the demo tenant, newest first; without one, point to the API."""
         reader = self._reader(request)
-        shown: dict[str, Any] = {"orders": [], "filters": [], "next_page": ""}
+        shown: dict[str, Any] = {"orders": [], "filters": [], "next_page": "", "stock": ""}
         if self._acting.demo_tenant:
+            shown["stock"] = f"/stock?lang={reader.language}"
             chosen = request.query_params.get("status", "")
             if chosen not in _SHOWN_STATUSES:
                 chosen = ""
@@ -151,6 +152,7 @@ class Site:
                 page_size=_LATEST, page_token=request.query_params.get("page", "")[:_LONGEST_TOKEN]
             )
             if chosen:
+                shown["query"] = urlencode({"status": chosen})
                 asked.status = order.OrderStatus.Value(f"ORDER_STATUS_{chosen.upper()}")
             acting = self._metadata(request, self._acting.demo_tenant)
             try:
@@ -197,7 +199,12 @@ class Site:
         kind = kinds.get(reason)
         if kind is None:
             raise problem("ROUTE_NOT_FOUND")
-        shown = {"headline": kind.title, "help": kind.remedy, "code": f"{kind.status} {reason}"}
+        shown = {
+            "headline": kind.title,
+            "help": kind.remedy,
+            "code": f"{kind.status} {reason}",
+            "told_in": "en",  # it is for programmers, as the API's own texts are
+        }
         return self._page(request, "notice.html", shown)
 
     async def _call(self, method: Any, asked: Any, acting: Metadata) -> Any:
@@ -236,6 +243,7 @@ class Site:
             "other": "en" if language == "fr" else "fr",
             "text": TEXTS[language],
             "query": "",
+            "told_in": "",
             **shown,
         }
         html = self._templates.get_template(template).render(given)

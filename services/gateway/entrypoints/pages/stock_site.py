@@ -1,16 +1,17 @@
 """The stock pages: products by site, and the ledger of one product at one site. Live."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
+from oms.catalog.v1 import catalog_service_pb2 as catalog
 from oms.stock_ledger.v1 import promise_service_pb2 as promise
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as ledger
 
-from services.gateway.entrypoints.http.contracts import PROMISES, STOCK
+from services.gateway.entrypoints.http.contracts import CATALOG, PROMISES, STOCK
 from services.gateway.entrypoints.http.incoming import Metadata
 from services.gateway.entrypoints.http.problems import Problem, problem
 from services.gateway.entrypoints.http.remote import Remote
@@ -88,8 +89,9 @@ class StockSite:
             page_token=_given(request, "page_token", most=512)["page_token"],
         )
 
-        def shown(found: Any, base: str) -> Mapping[str, Any]:
-            return stock_page.board(found, base, asked, self._reader(request))
+        async def shown(found: Any, base: str, acting: Metadata) -> Mapping[str, Any]:
+            known = await self._products([one.sku for one in found.products], acting)
+            return stock_page.board(found, base, asked, self._reader(request), known)
 
         return await self._page(
             request, token, "stock.html", PROMISES["GetStockBoard"], message, shown
@@ -111,8 +113,9 @@ class StockSite:
                     return self._notice(request, "invalid", _INVALID)
                 getattr(message, clock).FromDatetime(at)
 
-        def shown(found: Any, base: str) -> Mapping[str, Any]:
-            return stock_page.entries(found, base, asked, self._reader(request))
+        async def shown(found: Any, base: str, acting: Metadata) -> Mapping[str, Any]:
+            known = await self._products([asked["sku"]], acting)
+            return stock_page.entries(found, base, asked, self._reader(request), known)
 
         return await self._page(request, token, "ledger.html", STOCK["ListEntries"], message, shown)
 
@@ -145,24 +148,34 @@ class StockSite:
         template: str,
         method: Any,
         message: Any,
-        shown: Callable[[Any, str], Mapping[str, Any]],
+        shown: Callable[[Any, str, Metadata], Awaitable[Mapping[str, Any]]],
     ) -> Response:
         tenant = self._tenant(token)
         if tenant is None:
             return self._notice(request, "not_found", _NOT_FOUND)
+        acting = self._acting(request, tenant)
         try:
-            found = await self._remote.call(
-                method, message, self._acting(request, tenant), _TIMEOUT_S
-            )
+            found = await self._remote.call(method, message, acting, _TIMEOUT_S)
         except Problem as wrong:
             if wrong.kind.status == _INVALID:
                 return self._notice(request, "invalid", _INVALID)
             return self._notice(request, "away", _UNAVAILABLE)
         given = {
             "stock": STOCK_TEXTS[self._reader(request).language],
-            **shown(found, f"/stock/{token}"),
+            **await shown(found, f"/stock/{token}", acting),
         }
         return self._show(request, template, given, 200)
+
+    async def _products(self, skus: Sequence[str], acting: Metadata) -> stock_page.Products:
+        """Return what the catalog says of these; nothing where it is away: the page goes on."""
+        if not skus:
+            return {}
+        asked = catalog.ListProductsRequest(page_size=len(skus), skus=skus)
+        try:
+            answer = await self._remote.call(CATALOG["ListProducts"], asked, acting, _TIMEOUT_S)
+        except Problem:
+            return {}
+        return {one.sku: one for one in answer.products}
 
     def _tenant(self, token: str) -> str | None:
         named = self._links.read(token)

@@ -15,6 +15,7 @@ _UNITS: Mapping[int, tuple[str, str]] = {
     common.UNIT_GRAM: ("g", "kg"),
     common.UNIT_MILLILITRE: ("ml", "l"),
 }
+_QUALITY = re.compile(r"\s*q=([01](?:\.\d{0,3})?)\s*", re.IGNORECASE)
 _LARGE = 1000  # grams in a kilogram, millilitres in a litre
 _SIGNS = {"EUR": "€", "GBP": "£", "USD": "$"}
 
@@ -41,6 +42,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "messages": "Messages",
         "no_messages": "Aucun message pour l’instant.",
         "total": "Total",
+        "charged": "Débité",
         "refunded": "Remboursé",
         "live": "Cette page se met à jour toute seule.",
         "reload": "Actualiser",
@@ -64,7 +66,9 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "status_completed": "terminée",
         "status_refused": "refusée",
         "status_cancelled": "annulée",
-        "filter": "Montrer",
+        "filter": "Montrer\u00a0:",
+        "stock": "Stock",
+        "stock_help": "Produits par site, et leurs écritures",
         "next": "Suivantes",
     },
     "en": {
@@ -89,6 +93,7 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "messages": "Messages",
         "no_messages": "No messages yet.",
         "total": "Total",
+        "charged": "Charged",
         "refunded": "Refunded",
         "live": "This page updates by itself.",
         "reload": "Refresh",
@@ -112,7 +117,9 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "status_completed": "completed",
         "status_refused": "refused",
         "status_cancelled": "cancelled",
-        "filter": "Show",
+        "filter": "Show:",
+        "stock": "Stock",
+        "stock_help": "Products by site, and their entries",
         "next": "Next",
     },
 }
@@ -123,15 +130,18 @@ def language_of(asked: str, accepted: str) -> str:
 
     >>> language_of("", "de, en-GB;q=0.8, fr;q=0.9")
     'fr'
+    >>> language_of("", "fr; q=0.1, en; q=0.9")
+    'en'
     """
     if asked in LANGUAGES:
         return asked
     weighted: list[tuple[float, int, str]] = []
     for place, part in enumerate(accepted[:200].split(",")):
-        name, _, quality = part.strip().partition(";q=")
-        language = name.strip().lower()[:2]
+        name, _, quality = part.partition(";")
+        language = name.strip().lower().partition("-")[0]
         if language in LANGUAGES:
-            weight = float(quality) if re.fullmatch(r"[01](\.\d{1,3})?", quality) else 1.0
+            told = _QUALITY.fullmatch(quality)
+            weight = float(told[1]) if told else 1.0
             if weight > 0:
                 weighted.append((-weight, place, language))
     return min(weighted)[2] if weighted else "fr"
@@ -152,9 +162,9 @@ def amount(minor: int, currency: str, language: str) -> str:
     is_whole = currency in WITHOUT_MINOR_UNIT
     units, cents = divmod(abs(minor), 1 if is_whole else 100)
     minus = "-" if minor < 0 else ""
+    grouped = _grouped(units, language)
     if language == "en":
-        return f"{minus}{sign}{units:,}{'' if is_whole else f'.{cents:02}'}"
-    grouped = f"{units:,}".replace(",", _NARROW)
+        return f"{minus}{sign}{grouped}{'' if is_whole else f'.{cents:02}'}"
     return f"{minus}{grouped}{'' if is_whole else f',{cents:02}'}{_WIDE}{sign}"
 
 
@@ -175,12 +185,28 @@ def quantity(base_units: int, unit: int, language: str) -> str:
     ('1.25\xa0kg', '2\xa0×')
     """
     small, large = _UNITS.get(unit, ("×", ""))
-    if not large or base_units < _LARGE:
-        return f"{base_units}{_WIDE}{small}"
-    whole, rest = divmod(base_units, _LARGE)
+    minus = "-" if base_units < 0 else ""
+    if not large or abs(base_units) < _LARGE:
+        return f"{minus}{_grouped(abs(base_units), language)}{_WIDE}{small}"
+    whole, rest = divmod(abs(base_units), _LARGE)
     decimals = f"{rest:03}".rstrip("0")
     point = "." if language == "en" else ","
-    return f"{whole}{point + decimals if decimals else ''}{_WIDE}{large}"
+    fraction = point + decimals if decimals else ""
+    return f"{minus}{_grouped(whole, language)}{fraction}{_WIDE}{large}"
+
+
+def level(base_units: int, unit: int, language: str) -> str:
+    r"""Return how much there is, or how much it moved: pieces are counted without a sign.
+
+    >>> level(60645, common.UNIT_GRAM, "fr"), level(-1200, common.UNIT_PIECE, "en")
+    ('60,645\xa0kg', '-1,200')
+    """
+    return quantity(base_units, unit, language).removesuffix(f"{_WIDE}×")
+
+
+def _grouped(number: int, language: str) -> str:
+    """Return a number of 0 or more with its thousands apart."""
+    return f"{number:,}".replace(",", "," if language == "en" else _NARROW)
 
 
 def hours(spans: Mapping[int, Sequence[tuple[int, int]]], language: str) -> list[str]:
