@@ -1,6 +1,7 @@
 """Posting images and counts: each against what the ledger has of its time."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from services.kernel.application.work import Work
@@ -24,7 +25,12 @@ class Images:
 
     past: PastBalances
 
-    async def post_images(self, work: Work, rows: Sequence[tuple[str, Observe]]) -> list[Outcome]:
+    async def post_images(
+        self,
+        work: Work,
+        rows: Sequence[tuple[str, Observe]],
+        timeless: AbstractSet[int] = frozenset(),
+    ) -> list[Outcome]:
         """Post images or counts, each for the stock item of its key; a refused one stops no other.
 
         The past is asked for at the very version that is decided on, so whoever posts a movement
@@ -35,6 +41,7 @@ class Images:
             work: The unit; nothing else was posted in it to the same items before.
             rows: Stock key and image, in the order to post. What the ledger expects is found out
                 here; a time that a faster clock put ahead of ours becomes now.
+            timeless: Which of them, by their places, have no certain time of their source's.
         """
         told = rows
         rows = [(key, image_by(image, work.now)) for key, image in rows]
@@ -57,7 +64,7 @@ class Images:
             expected = _expected(image, balance, posted[key])
             try:
                 events = await work.handle(STOCK, key, _against(image, expected))
-                if not events:
+                if not events and place not in timeless:
                     await expect_same(work, *told[place])
             except Rejected as refusal:
                 outcomes.append(Outcome(is_recorded=False, item=None, refusal=refusal))

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from oms.stock_ledger.v1 import stock_feed_service_pb2 as wire
+from oms.stock_ledger.v1.stock_ledger_service_pb2 import MovementRow
 
 from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
@@ -201,8 +202,11 @@ def _time(stamp: Any, field: str) -> datetime:
     return _EPOCH + timedelta(seconds=seconds, microseconds=max(stamp.nanos, 0) // 1_000)
 
 
+_DAY_ONLY = (MovementRow, wire.TransportRow)
+
+
 def _is_timeless(row: Any) -> bool:
-    return not row.HasField("occurred_at")
+    return not row.HasField("occurred_at") or (isinstance(row, _DAY_ONLY) and row.is_day_only)
 
 
 def _arrival(row: Any, key: str, report: Report) -> Inbound | None:

@@ -22,7 +22,7 @@ from services.stock_ledger.application.images import Images
 from services.stock_ledger.application.moving import move_to
 from services.stock_ledger.application.recording import Outcome, record
 from services.stock_ledger.domain.entry import EntryPosted
-from services.stock_ledger.domain.stock_item import Observe, site_and_sku, stock_key
+from services.stock_ledger.domain.stock_item import site_and_sku, stock_key
 from services.stock_ledger.entrypoints import past_answers
 from services.stock_ledger.entrypoints import translation as to
 from services.stock_ledger.read_models import (
@@ -112,13 +112,10 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
     ) -> wire.PostImagesResponse:
         command = to.seen(request, self._clock.now())
         return wire.PostImagesResponse(
-            results=await self._record(request.request_id, request.rows, command, self._post_images)
+            results=await self._record(
+                request.request_id, request.rows, command, self._images.post_images
+            )
         )
-
-    async def _post_images(
-        self, work: Work, rows: Sequence[tuple[str, Observe]], _timeless: AbstractSet[int]
-    ) -> list[Outcome]:
-        return await self._images.post_images(work, rows)  # each has the image's time, or its own
 
     async def _record[Command](
         self,
@@ -423,8 +420,10 @@ def _sites(asked: Sequence[str]) -> list[str]:
 
 
 def _is_timeless(row: Any) -> bool:
+    if isinstance(row, wire.ImageRow):  # without a time it is of the image's
+        return row.is_day_only
     movement = row.movement if isinstance(row, wire.AdjustmentRow) else row
-    return not movement.HasField("occurred_at")
+    return movement.is_day_only or not movement.HasField("occurred_at")
 
 
 def _row_result(n: int, key: str, outcome: Outcome) -> wire.RowResult:

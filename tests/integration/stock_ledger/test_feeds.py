@@ -398,3 +398,26 @@ async def test_what_only_one_kind_has_is_checked_too(feeds: Feeds) -> None:
     ):
         with pytest.raises(Invalid):
             await feeds.grpc.PostReceipts(wrong, NOTHING)
+
+
+async def test_a_repeat_has_the_time_it_had_unless_its_source_names_no_time(feeds: Feeds) -> None:
+    """A day that is not over is told as of another time by every interchange."""
+
+    async def sold(hours: int, *, is_day_only: bool) -> wire.FeedOutcome:
+        row = MovementRow(
+            site_id="paris",
+            sku="tea",
+            quantity=1,
+            source_id="t-1",
+            occurred_at=stamp(NOON - timedelta(hours=hours)),
+            is_day_only=is_day_only,
+        )
+        request_id = f"sale-{hours}-{is_day_only}"
+        request = wire.PostTillSalesRequest(request_id=request_id, rows=[row])
+        return (await feeds.grpc.PostTillSales(request, NOTHING)).outcome
+
+    assert (await sold(3, is_day_only=True)).recorded == 1
+    assert (await sold(2, is_day_only=True)).duplicates == 1
+    [problem] = (await sold(2, is_day_only=False)).problems
+    assert problem.reason == "IDEMPOTENCY_MISMATCH"
+    assert (await sold(3, is_day_only=False)).duplicates == 1

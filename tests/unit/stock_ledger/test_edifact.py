@@ -6,12 +6,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import given as for_all
 from hypothesis import strategies as st
+from oms.catalog.v1.catalog_events_pb2 import Site
+from oms.catalog.v1.catalog_service_pb2 import ListSitesRequest, ListSitesResponse
 
 from services.stock_ledger.entrypoints.feed_files.cells import WrongFile
+from services.stock_ledger.entrypoints.feed_files.command import Stopped, site_zones
 from services.stock_ledger.entrypoints.feed_files.importing import Options, Report, import_file
 from tests.support.fake_ledger import FakeLedger
 
@@ -245,6 +250,81 @@ async def test_a_time_without_a_zone_is_the_senders(
     tmp_path: Path, dtm: str, zone: str, at: str
 ) -> None:
     assert await read_at(tmp_path, dtm, zone) == at
+
+
+ZONES = {"paris": "Europe/Paris", "lyon": "Asia/Tokyo", "nowhere": "Not/AZone"}
+
+
+async def test_a_time_without_a_zone_is_that_of_the_site_where_it_was(tmp_path: Path) -> None:
+    """One file tells of sites in two zones; what is due somewhere is due by its clock."""
+    path = tmp_path / "feed.edi"
+    zoned = ["DTM+356:202610051200:203" if "DTM+356" in one else one for one in BODIES["SLSRPT"]]
+    path.write_text(interchange("SLSRPT", [*zoned, "LOC+162+5456789000048::9", *zoned[-2:]]))
+    options = Options(tmp_path / "bad.csv", CODES, "UTC", ZONES)
+    ledger = FakeLedger()
+    await import_file(path, "till_sale", ledger, options)
+    assert {(row[0], row[4]) for row in said(ledger)} == {
+        ("paris", "2026-10-05T10:00:00Z"),
+        ("lyon", "2026-10-05T03:00:00Z"),
+        ("5456789000048", "2026-10-05T12:00:00Z"),
+    }
+    stated = [one.replace("202610051200:203", "202610051200?+0500:205") for one in zoned]
+    path.write_text(interchange("SLSRPT", stated))
+    ledger = FakeLedger()
+    await import_file(path, "till_sale", ledger, options)
+    assert {row[4] for row in said(ledger)} == {"2026-10-05T07:00:00Z"}
+    path.write_text(interchange("DESADV"))
+    ledger = FakeLedger()
+    await import_file(path, "transport", ledger, options)
+    [row] = ledger.rows.values()
+    assert row.occurred_at.ToJsonString() == "2026-10-04T21:59:59Z"
+    assert row.due_at.ToJsonString() == "2026-10-05T23:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("dtm", "is_day_only"),
+    [("20261005:102", True), ("2026100420261005:718", True), ("202610051200:203", False)],
+)
+@pytest.mark.parametrize("name", ["INVRPT", "DESADV", "RECADV", "SLSRPT"])
+async def test_a_row_says_whether_its_document_names_a_day_only(
+    tmp_path: Path, name: str, dtm: str, *, is_day_only: bool
+) -> None:
+    """A repeat in another interchange may say another time of that day."""
+    code = {"INVRPT": "366", "DESADV": "11", "RECADV": "50", "SLSRPT": "356"}[name]
+    body = [f"DTM+{code}:{dtm}" if f"DTM+{code}:" in one else one for one in BODIES[name]]
+    _, ledger, _ = await imported(tmp_path, interchange(name, body), KINDS[name])
+    assert {row.is_day_only for row in ledger.rows.values()} == {is_day_only}
+
+
+class Catalog:
+    """A channel to a catalog of two pages, or to none."""
+
+    def __init__(self, refusal: grpc.StatusCode | None = None) -> None:
+        self.refusal = refusal
+        self.metadata: list[Any] = []
+
+    def unary_unary(self, path: str, **_: Any) -> Any:
+        return self.list_sites if path.endswith("ListSites") else None
+
+    async def list_sites(self, request: ListSitesRequest, **how: Any) -> ListSitesResponse:
+        self.metadata.append(how["metadata"])
+        if self.refusal is not None:
+            nothing = grpc.aio.Metadata()
+            raise grpc.aio.AioRpcError(self.refusal, nothing, nothing, "", "")
+        if not request.page_token:
+            sites = [Site(site_id="paris", time_zone="Europe/Paris"), Site(site_id="unsaid")]
+            return ListSitesResponse(sites=sites, next_page_token="more")
+        return ListSitesResponse(sites=[Site(site_id="lyon", time_zone="Asia/Tokyo")])
+
+
+async def test_the_zones_of_sites_are_the_catalogs(tmp_path: Path) -> None:
+    catalog, key = Catalog(), (("authorization", "Bearer key"),)
+    assert await site_zones(catalog, key) == {"paris": "Europe/Paris", "lyon": "Asia/Tokyo"}
+    assert catalog.metadata == [key, key]
+    for elsewhere in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED):
+        assert await site_zones(Catalog(elsewhere), key) == {}
+    with pytest.raises(Stopped, match="the catalog answered UNAVAILABLE"):
+        await site_zones(Catalog(grpc.StatusCode.UNAVAILABLE), key)
 
 
 @pytest.mark.parametrize(

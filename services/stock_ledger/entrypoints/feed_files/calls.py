@@ -1,7 +1,7 @@
 """Rows to calls: one batch of every kind as the request that carries it, and its answer."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -180,6 +180,8 @@ def _movement(row_type: Any, extras: Sequence[str], row: Row) -> Any:
     )
     if row.at_us is not None:
         _put_time(made.occurred_at, row.at_us)
+    if row.is_day_only:
+        made.is_day_only = True
     for name, value in zip(extras, row.extras, strict=True):
         if name != "due_at":
             setattr(made, name, value)
@@ -224,5 +226,5 @@ def with_source_ids(kind: Kind, rows: Sequence[Row]) -> list[Row]:
         number = seen[content] = seen.get(content, 0) + 1
         text = "|".join(map(str, (kind.name, *content, number)))
         made = blake2b(text.encode(), digest_size=12).hexdigest()
-        named.append(Row(row.line, row.site_id, row.sku, row.quantity, made, row.at_us, row.extras))
+        named.append(replace(row, source_id=made))
     return named

@@ -43,6 +43,7 @@ class Row:
         source_id: As given; empty: it is made from the content.
         at_us: When it happened, in microseconds since 1970, UTC; nothing if it is not said.
         extras: Values of the kind's own columns, in their order.
+        is_day_only: Its source names a day, so the time is a guess, and that of a repeat another.
     """
 
     line: int
@@ -52,6 +53,7 @@ class Row:
     source_id: str
     at_us: int | None
     extras: tuple[Any, ...] = ()
+    is_day_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,7 @@ class Reader:
         self._site, self._sku, self._quantity = (place[name] for name in needed[:3])
         self._source, self._at = place.get("source_id"), place.get("occurred_at")
         self._unit = place.get("unit")
+        self._is_day_only = place.get("is_day_only")  # EDIFACT tells; no other file can
         self._extras = [(place.get(name), name, parse) for name, parse in kind.extras.items()]
         self._default_at_us = None if at is None else as_at_us(at)
         self._ids: dict[tuple[str, str], str] = {}
@@ -208,6 +211,7 @@ class Reader:
             source_id,
             at_us,
             extras,
+            self._is_day_only is not None and cells[self._is_day_only] is True,
         )
 
     def _is_only_named(self, cells: Sequence[Any]) -> bool:

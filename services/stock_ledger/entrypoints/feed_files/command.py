@@ -1,20 +1,29 @@
 """What the command line asks of an import, and what it says afterwards."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import grpc
 import grpc.aio
+from oms.catalog.v1.catalog_service_pb2 import ListSitesRequest
+from oms.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub
 
 from services.stock_ledger.entrypoints.feed_files.calls import Basis
 from services.stock_ledger.entrypoints.feed_files.cells import Fault, WrongFile
 from services.stock_ledger.entrypoints.feed_files.columns import KINDS
+from services.stock_ledger.entrypoints.feed_files.edifact import is_interchange
 from services.stock_ledger.entrypoints.feed_files.importing import Options, Progress, import_file
 from services.stock_ledger.entrypoints.feed_files.tables import CsvLine
 
 __all__ = ["Asked", "PutAside", "Stopped", "WrongFile", "run"]
 
 _MOST_CODES = 2_000_000
+_PAGE_SITES, _MOST_PAGES = 200, 500
+_CATALOG_S = 20.0
+_NO_CATALOG = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.PERMISSION_DENIED})
 
 
 class PutAside(Exception):
@@ -58,6 +67,8 @@ async def run(asked: Asked, address: str, key: str, progress: Progress) -> str:
         metadata=(("authorization", f"Bearer {key}"),),
     )
     async with grpc.aio.insecure_channel(address) as channel:
+        if is_interchange(asked.file):
+            options = replace(options, zones=await site_zones(channel, options.metadata))
         try:
             report = await import_file(asked.file, asked.kind, channel, options, progress)
         except grpc.aio.AioRpcError as error:
@@ -71,6 +82,32 @@ async def run(asked: Asked, address: str, key: str, progress: Progress) -> str:
     if report.quarantined:
         raise PutAside(f"{told}, {report.quarantined} in quarantine ({quarantine})")
     return f"{told}, 0 in quarantine"
+
+
+async def site_zones(channel: Any, metadata: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return the zones of the tenant's sites, by site.
+
+    None where the catalog is not served at the same address, or the key may not read it: then the
+    zone that the command line gives is that of all.
+    """
+    zones: dict[str, str] = {}
+    catalog, page = CatalogServiceStub(channel), ""
+    for _ in range(_MOST_PAGES):
+        request = ListSitesRequest(page_size=_PAGE_SITES, page_token=page)
+        try:
+            answer = await catalog.ListSites(request, metadata=metadata, timeout=_CATALOG_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _NO_CATALOG:
+                return {}
+            raise Stopped(
+                f"the catalog answered {error.code().name}: {error.details()}, so the zones of the"
+                " sites are not known; import the file again"
+            ) from None
+        zones |= {site.site_id: site.time_zone for site in answer.sites if site.time_zone}
+        page = answer.next_page_token
+        if not page:
+            break
+    return zones
 
 
 def read_codes(path: Path) -> dict[str, str]:

@@ -23,7 +23,7 @@ is put aside whole: something of it was lost.
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,12 @@ from pydifact.parser import Parser
 
 from services.stock_ledger.entrypoints.feed_files.cells import BadCell, Fault, WrongFile
 from services.stock_ledger.entrypoints.feed_files.edifact_articles import Article, articles, part
+from services.stock_ledger.entrypoints.feed_files.edifact_originals import (
+    ORIGINAL,
+    TEST,
+    TEST_FAULT,
+    function_fault,
+)
 from services.stock_ledger.entrypoints.feed_files.edifact_times import Times, arrival
 from services.stock_ledger.entrypoints.feed_files.tables import Table
 
@@ -60,23 +66,9 @@ _QUANTITIES = {
     "RECADV": ("194", "48"),
     "SLSRPT": ("153",),
 }
-_ORIGINAL = "9"
-_FUNCTIONS = {
-    "1": "a cancellation",
-    "3": "a deletion",
-    "4": "a change",
-    "5": "a replacement",
-    "7": "a duplicate",
-    "31": "a copy",
-}
-# Where an interchange says that it is a test: the eleventh element of its head.
-_TEST = (10, 0)
-_TEST_FAULT = Fault(
-    "interchange: is a test (UNB), so nothing of it is posted",
-    "send it without the test indicator if it is meant",
-)
 _UNITS = {"KGM": "kg", "GRM": "g", "PCE": "piece", "LTR": "l", "MLT": "ml", "": ""}
 
+type _When = tuple[datetime, bool]
 type Out = tuple[int, Sequence[Any] | Fault]
 
 
@@ -91,20 +83,27 @@ class _Unusable(Exception):
 class _Reading:
     """How a file is read, and what the head of the interchange says for all its documents."""
 
-    def __init__(self, kind: str, codes: Mapping[str, str], arrived: Times) -> None:
+    def __init__(
+        self, kind: str, codes: Mapping[str, str], zones: Mapping[str, tzinfo], arrived: Times
+    ) -> None:
         self.kind = kind
         self.codes = codes
+        self._zones = zones
         self._arrived = arrived
-        self.times = arrived
+        self._times = arrived
         self.sender = ""
         self.is_test = False
 
     def begin(self, at: int, head: Any) -> Iterator[Out]:
         self.sender = _sender(head)
-        self.times = self._arrived.made(head)
-        self.is_test = part(head, *_TEST) not in ("", "0")
+        self._times = self._arrived.made(head)
+        self.is_test = part(head, *TEST) not in ("", "0")
         if self.is_test:
-            yield at, _TEST_FAULT
+            yield at, TEST_FAULT
+
+    def times_at(self, site_id: str) -> Times:
+        """Return how times are read that are said of a site."""
+        return self._times.of(self._zones.get(site_id))
 
 
 def is_interchange(path: Path) -> bool:
@@ -115,7 +114,9 @@ def is_interchange(path: Path) -> bool:
         return file.read(16).lstrip()[:4] in (b"UNA:", b"UNB+")
 
 
-def read_interchange(path: Path, kind: str, codes: Mapping[str, str], zone: tzinfo = UTC) -> Table:
+def read_interchange(
+    path: Path, kind: str, codes: Mapping[str, str], zone: tzinfo, zones: Mapping[str, tzinfo]
+) -> Table:
     """Read an interchange. A row's line is the number of its segment.
 
     Args:
@@ -123,6 +124,7 @@ def read_interchange(path: Path, kind: str, codes: Mapping[str, str], zone: tzin
         kind: Of feed.
         codes: GLN to site and GTIN to sku.
         zone: Of times that are said without one.
+        zones: The same by site, where they are known.
 
     Raises:
         WrongFile: It is too large, or no document is of this kind of feed.
@@ -139,8 +141,9 @@ def read_interchange(path: Path, kind: str, codes: Mapping[str, str], zone: tzin
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         text = content.decode("iso-8859-1")
-    columns = (*_COLUMNS, "unit", *_OWN.get(kind, ()))
-    return Table(columns, _rows(text.strip(), _Reading(kind, codes, Times(zone, (arrival(path),)))))
+    columns = (*_COLUMNS, "unit", "is_day_only", *_OWN.get(kind, ()))
+    reading = _Reading(kind, codes, zones, Times(zone, (arrival(path),)))
+    return Table(columns, _rows(text.strip(), reading))
 
 
 def _rows(text: str, reading: _Reading) -> Iterator[Out]:
@@ -207,8 +210,8 @@ def _document(document: Sequence[tuple[int, Any]], reading: _Reading) -> Iterato
         yield _lost(first, "has no number (BGM)")
         return
     function = part(begin, 2, 0)
-    if function not in ("", _ORIGINAL):
-        yield first, _function_fault(number, function)
+    if function not in ("", ORIGINAL):
+        yield first, function_fault(number, function)
         return
     stage = _DOCUMENTS[name, kind]
     seen: dict[str, int] = {}
@@ -223,16 +226,17 @@ def _document(document: Sequence[tuple[int, Any]], reading: _Reading) -> Iterato
                 ]
                 seen[said] = seen.get(said, 0) + 1
                 source_id = said if seen[said] == 1 else f"{said}.{seen[said]}"
-                site_id, sku, quantity, when, unit = cells
+                site_id, sku, quantity, (when, is_day), unit = cells
                 staged = (row_stage,) if kind == "transport" else ()
-                yield line.at, (site_id, sku, quantity, source_id, when, unit, *staged, *own)
+                said_of = (site_id, sku, quantity, source_id, when, unit, is_day)
+                yield line.at, (*said_of, *staged, *own)
         except (_Unusable, BadCell) as bad:
             yield line.at, bad.fault
 
 
 def _told(
     line: Article, name: str, stage: str, reading: _Reading
-) -> Iterator[tuple[str, str, tuple[str, str, str, datetime, str]]]:
+) -> Iterator[tuple[str, str, tuple[str, str, str, _When, str]]]:
     """Yield what a line says: the rest of its id, its stage, and its cells."""
     wanted = next((q for q in _QUANTITIES[name] if any(q == n for n, *_ in line.quantities)), None)
     if wanted is None:
@@ -241,7 +245,6 @@ def _told(
     if not line.gtin:
         raise _Unusable("sku: is missing (LIN)", "give the article's GTIN")
     codes = reading.codes
-    when = reading.times.occurred_at(line.time)
     sku = codes.get(line.gtin, line.gtin)
     for n, (qualifier, amount, unit, place) in enumerate(line.quantities):
         if qualifier != wanted:
@@ -254,8 +257,10 @@ def _told(
         site_id = codes.get(at, at)
         if stage and _is_zero(amount):
             continue  # nothing of it came; what is missing follows
+        when = reading.times_at(site_id).occurred_at(line.time)
         yield f"-{n}" if n else "", stage, (site_id, sku, amount, when, _UNITS[unit])
     site_id = codes.get(line.place, line.place)
+    when = reading.times_at(site_id).occurred_at(line.time)
     for n, amount in enumerate(line.missing if stage == "received" else ()):
         yield f"-m{n}", "lost", (site_id, sku, amount, when, "")
 
@@ -267,11 +272,13 @@ def _own(line: Article, number: str, reading: _Reading) -> tuple[Any, ...]:
             return ("", "", _despatch(line.despatch))
         case "transport" if line.destination and line.due:
             to_site_id = reading.codes.get(line.destination, line.destination)
-            return (to_site_id, reading.times.due_at(line.due), _despatch(number))
+            due_at = reading.times_at(to_site_id).due_at(line.due)
+            return (to_site_id, due_at, _despatch(number))
         case "transport":
             return ("", "", "")
         case "in_transit":
-            return (reading.times.due_at(line.due), _despatch(number))
+            site_id = reading.codes.get(line.place, line.place)
+            return (reading.times_at(site_id).due_at(line.due), _despatch(number))
         case "receipt":
             return (_despatch(line.despatch) if line.despatch else "",)
         case _:
@@ -284,15 +291,6 @@ def _despatch(number: str) -> str:
 
 def _is_zero(amount: str) -> bool:
     return bool(amount) and not amount.strip("0.,")
-
-
-def _function_fault(number: str, function: str) -> Fault:
-    what = _FUNCTIONS.get(function, "no original")
-    return Fault(
-        f"document: {number[:_LONGEST]} has function code {function[:9]!r} (BGM): it is {what}",
-        "send what is different from what was posted as an original (9) with a number of its own;"
-        " if nothing is, there is nothing to do",
-    )
 
 
 def _lost(at: int, why: str) -> Out:

@@ -1,11 +1,14 @@
 """When a GS1 EDIFACT document says that something was: a DTM as a time.
 
-Most formats of a DTM have no zone: they are the sender's local time, whose zone is the file's.
+Most formats of a DTM have no zone: they are local time, of the site where it was if its zone is
+known, else of the sender, whose zone is the file's.
 A day without a time is its end, because what is said of it holds then; of a day that is not over,
 it is the time when the interchange was made or came, for what has happened cannot be in the future.
 """
 
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
@@ -58,14 +61,18 @@ class Times:
         except (ValueError, OverflowError):
             return self  # nothing hangs on it but the time of a day that is not over
 
-    def occurred_at(self, text: str) -> datetime:
-        """Return when something happened.
+    def of(self, zone: tzinfo | None) -> "Times":
+        """Return the same for what is said of a place in this zone, if it is known."""
+        return self if zone is None else Times(zone, self.known)
+
+    def occurred_at(self, text: str) -> tuple[datetime, bool]:
+        """Return when something happened, and whether only its day is said.
 
         Raises:
             BadCell: It cannot be read.
         """
         begin, end = self._read(text, "occurred_at")
-        return min([end, *(at for at in self.known if begin <= at < end)])
+        return min([end, *(at for at in self.known if begin <= at < end)]), begin < end
 
     def due_at(self, text: str) -> datetime:
         """Return when something is due: a day, at its end.
@@ -120,6 +127,15 @@ def _zone(text: str, form: str) -> tzinfo:
 def arrival(path: Path) -> datetime:
     """Return when a file was written here. It is the same for a run that goes on."""
     return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+
+
+def zones_of(names: Mapping[str, str]) -> dict[str, tzinfo]:
+    """Return zones by site; one that is not known here stands for none."""
+    zones: dict[str, tzinfo] = {}
+    for site_id, name in names.items():
+        with suppress(WrongFile):
+            zones[site_id] = zone_of(name)
+    return zones
 
 
 def zone_of(name: str) -> tzinfo:

@@ -31,7 +31,7 @@ from services.stock_ledger.entrypoints.feed_files.calls import (
 from services.stock_ledger.entrypoints.feed_files.cells import BadCell, Fault, WrongFile
 from services.stock_ledger.entrypoints.feed_files.columns import KINDS, Kind, Reader, Row
 from services.stock_ledger.entrypoints.feed_files.edifact import is_interchange, read_interchange
-from services.stock_ledger.entrypoints.feed_files.edifact_times import zone_of
+from services.stock_ledger.entrypoints.feed_files.edifact_times import zone_of, zones_of
 from services.stock_ledger.entrypoints.feed_files.spill import Spill
 from services.stock_ledger.entrypoints.feed_files.tables import (
     PARQUET,
@@ -91,6 +91,7 @@ class Options:
         quarantine: Where bad rows are written; absent afterwards when there are none.
         codes: GLN to site and GTIN to sku, for EDIFACT; what is not in it stands for itself.
         zone: Of the times in EDIFACT that are said without one.
+        zones: The same by site, where it is known; it goes before ``zone``.
         basis: For images and counts.
         metadata: Of every call; carries the API key.
     """
@@ -98,6 +99,7 @@ class Options:
     quarantine: Path
     codes: Mapping[str, str] = field(default_factory=dict[str, str])
     zone: str = "UTC"
+    zones: Mapping[str, str] = field(default_factory=dict[str, str])
     basis: Basis = field(default_factory=Basis)
     metadata: Sequence[tuple[str, str]] = ()
 
@@ -153,7 +155,7 @@ def open_table(path: Path, kind: Kind, options: Options) -> Table:
     zone = zone_of(options.zone)
     is_parquet = path.suffix.lower() in PARQUET
     if not is_parquet and is_interchange(path):
-        return read_interchange(path, kind.name, options.codes, zone)
+        return read_interchange(path, kind.name, options.codes, zone, zones_of(options.zones))
     if zone is not UTC:
         raise WrongFile("a zone is for EDIFACT; give the times of this file with theirs: +01:00")
     return read_parquet(path) if is_parquet else read_csv(path)
@@ -198,6 +200,8 @@ def _fingerprint(path: Path, kind: Kind, options: Options) -> str:
     digest.update(repr((sorted(options.codes.items()), options.basis)).encode())
     if options.zone != "UTC":
         digest.update(repr(options.zone).encode())
+    if options.zones:
+        digest.update(repr(sorted(options.zones.items())).encode())
     with path.open("rb") as file:
         while part := file.read(_READ_BYTES):
             digest.update(part)

@@ -757,6 +757,7 @@ class TransportRow(_message.Message):
     TO_SITE_ID_FIELD_NUMBER: _builtins.int
     DUE_AT_FIELD_NUMBER: _builtins.int
     DESPATCH_ID_FIELD_NUMBER: _builtins.int
+    IS_DAY_ONLY_FIELD_NUMBER: _builtins.int
     site_id: _builtins.str
     sku: _builtins.str
     quantity: _builtins.int
@@ -770,6 +771,10 @@ class TransportRow(_message.Message):
     despatch_id: _builtins.str
     """The despatch that the row belongs to. SHIPPED: what is announced under it; empty: the source id.
     RECEIVED and LOST: what is taken off what is expected of it at this site.
+    """
+    is_day_only: _builtins.bool
+    """The source names a day only: occurred_at is its end, or while it lasts when the message was
+    made. A repeat may say another time.
     """
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp: ...
@@ -790,10 +795,11 @@ class TransportRow(_message.Message):
         to_site_id: _builtins.str = ...,
         due_at: _timestamp_pb2.Timestamp | None = ...,
         despatch_id: _builtins.str = ...,
+        is_day_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["despatch_id", b"despatch_id", "due_at", b"due_at", "occurred_at", b"occurred_at", "quantity", b"quantity", "reservation_id", b"reservation_id", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id", "stage", b"stage", "to_site_id", b"to_site_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["despatch_id", b"despatch_id", "due_at", b"due_at", "is_day_only", b"is_day_only", "occurred_at", b"occurred_at", "quantity", b"quantity", "reservation_id", b"reservation_id", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id", "stage", b"stage", "to_site_id", b"to_site_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

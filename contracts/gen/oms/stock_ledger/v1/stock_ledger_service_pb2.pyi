@@ -200,6 +200,7 @@ class MovementRow(_message.Message):
     SOURCE_ID_FIELD_NUMBER: _builtins.int
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
     DESPATCH_ID_FIELD_NUMBER: _builtins.int
+    IS_DAY_ONLY_FIELD_NUMBER: _builtins.int
     site_id: _builtins.str
     sku: _builtins.str
     quantity: _builtins.int
@@ -211,6 +212,10 @@ class MovementRow(_message.Message):
     """
     despatch_id: _builtins.str
     """For receipts of the feed: the despatch that they are of; see StockFeedService.PostReceipts."""
+    is_day_only: _builtins.bool
+    """The source names a day only: occurred_at is its end, or while it lasts when the message was
+    made. A repeat may say another time.
+    """
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened; absent means now. Never in the future."""
@@ -224,10 +229,11 @@ class MovementRow(_message.Message):
         source_id: _builtins.str = ...,
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
         despatch_id: _builtins.str = ...,
+        is_day_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["despatch_id", b"despatch_id", "occurred_at", b"occurred_at", "quantity", b"quantity", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["despatch_id", b"despatch_id", "is_day_only", b"is_day_only", "occurred_at", b"occurred_at", "quantity", b"quantity", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -412,6 +418,7 @@ class ImageRow(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     SOURCE_ID_FIELD_NUMBER: _builtins.int
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
+    IS_DAY_ONLY_FIELD_NUMBER: _builtins.int
     site_id: _builtins.str
     sku: _builtins.str
     quantity: _builtins.int
@@ -419,6 +426,10 @@ class ImageRow(_message.Message):
     source_id: _builtins.str
     """The source's own id of this image of this pair, unique for ever; repeated, it counts once, and
     with another number or time it is refused with IDEMPOTENCY_MISMATCH.
+    """
+    is_day_only: _builtins.bool
+    """The source names a day only: occurred_at is its end, or while it lasts when the message was
+    made. A repeat may say another time.
     """
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
@@ -432,10 +443,11 @@ class ImageRow(_message.Message):
         quantity: _builtins.int = ...,
         source_id: _builtins.str = ...,
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
+        is_day_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at", "quantity", b"quantity", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_day_only", b"is_day_only", "occurred_at", b"occurred_at", "quantity", b"quantity", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
