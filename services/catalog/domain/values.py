@@ -1,6 +1,7 @@
 """Values that every kind of reference data shares, and how a fault in one is told."""
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -72,12 +73,21 @@ def id_faults(field: str, value: str) -> Iterator[Fault]:
         )
 
 
+def is_text(value: str) -> bool:
+    """Return whether a person can read all of it in one line.
+
+    Spaces that no line may break at are text, though Python does not print them: French writes them
+    before a per cent sign and between thousands.
+    """
+    return all(each.isprintable() or unicodedata.category(each) == "Zs" for each in value)
+
+
 def text_faults(field: str, value: str, max_characters: int) -> Iterator[Fault]:
     if not value.strip():
         yield Fault(field, "is empty", f"give 1 to {max_characters} characters")
     elif len(value) > max_characters:
         yield Fault(field, f"has {len(value)} characters", f"give at most {max_characters}")
-    elif not value.isprintable():
+    elif not is_text(value):
         yield Fault(field, "holds a control character", "leave out line breaks, tabs and the like")
 
 

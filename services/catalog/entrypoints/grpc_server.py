@@ -16,7 +16,7 @@ from services.catalog.domain.mode_definition import Mode
 from services.catalog.domain.product import MAX_CATEGORY_LEVELS, Product
 from services.catalog.domain.sales_zone import SalesZone
 from services.catalog.domain.site import MAX_LATITUDE_E6, MAX_LONGITUDE_E6, Site
-from services.catalog.domain.values import Position, country_faults
+from services.catalog.domain.values import Position, country_faults, is_text
 from services.catalog.entrypoints import rows
 from services.catalog.read_models import circles, modes, products, sites
 from services.kernel.application.runner import Reader
@@ -134,8 +134,8 @@ class CatalogGrpc(rpc.CatalogServiceServicer):
             raise Invalid(("category_prefix", f"must have at most {MAX_CATEGORY_LEVELS} levels"))
         if len(request.text) > MAX_TEXT_CHARACTERS or "\x00" in request.text:
             raise Invalid(("text", f"must be at most {MAX_TEXT_CHARACTERS} printable characters"))
-        if any(not level.isprintable() for level in request.category_prefix):
-            raise Invalid(("category_prefix", "must be printable"))
+        if not all(map(is_text, request.category_prefix)):
+            raise Invalid(("category_prefix", "must hold no control characters"))
         if len(request.skus) > MAX_PAGE:
             raise Invalid(("skus", f"must be at most {MAX_PAGE}"))
         wanted = [identifier(sku, f"skus[{place}]") for place, sku in enumerate(request.skus)]
@@ -284,7 +284,7 @@ class CatalogGrpc(rpc.CatalogServiceServicer):
             return near
         if not request.postcode:
             raise Invalid(("near", "give a position, or a postcode"))
-        if len(request.postcode) > MAX_POSTCODE_CHARACTERS or not request.postcode.isprintable():
+        if len(request.postcode) > MAX_POSTCODE_CHARACTERS or not is_text(request.postcode):
             raise Invalid(("postcode", f"must be at most {MAX_POSTCODE_CHARACTERS} characters"))
         if request.country and any(country_faults("country", request.country)):
             raise Invalid(("country", "must be an ISO 3166-1 alpha-2 code such as FR"))

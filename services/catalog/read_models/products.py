@@ -5,6 +5,7 @@ Fed by     this service's own events, in the order of its log
 Staleness  milliseconds
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
 
 _LEVEL_END = "\x1f"
+_SPACE = re.compile(r"\s")
 
 _decode = msgspec.json.Decoder(Product).decode
 _encode = msgspec.json.Encoder().encode
@@ -87,4 +89,5 @@ def folded(text: str) -> str:
 
 
 def _levels(path: Sequence[str]) -> str:
-    return "".join(level + _LEVEL_END for level in path)
+    """Return the levels in one text, every kind of space as the common one."""
+    return "".join(_SPACE.sub(" ", level) + _LEVEL_END for level in path)

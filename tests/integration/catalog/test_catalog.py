@@ -118,8 +118,8 @@ async def test_products_are_found_by_category_and_by_text_without_accents(
             a_product(2, name="Bœuf haché"),
             values.Product(
                 sku="P-X",
-                name="Crème 50 %",
-                category_path=["Crèmerie", "Laitages"],
+                name="Crème 50\u00a0%",
+                category_path=["Crèmerie", "Laitages à 50\u202f%"],
                 unit=common.UNIT_PIECE,
                 temperature=common.TEMPERATURE_CLASS_CHILLED,
                 price=common.Money(amount_minor=1, currency="EUR"),
@@ -138,6 +138,9 @@ async def test_products_are_found_by_category_and_by_text_without_accents(
     assert await found(category_prefix=["Crèmerie", "Lait"]) == ["P-00001", "P-00002"]
     assert await found(category_prefix=["Crèmerie"]) == ["P-00001", "P-00002", "P-X"]
     assert await found(category_prefix=["Crème"]) == []
+    for space in ("\u202f", "\u00a0", " "):
+        assert await found(text=f"50{space}%") == ["P-X"]
+        assert await found(category_prefix=["Crèmerie", f"Laitages à 50{space}%"]) == ["P-X"]
     assert await found(skus=["P-X", "P-00002", "P-GONE"]) == ["P-00002", "P-X"]
     with pytest.raises(Invalid, match="skus"):
         await found(skus=["P-X"] * 201)

@@ -48,6 +48,9 @@ def test_the_unit_may_not_change() -> None:
     [
         (replace(MILK, name=" "), "name"),
         (replace(MILK, name="a\nb"), "name"),
+        (replace(MILK, name="a\u2028b"), "name"),
+        (replace(MILK, name="a\u200bb"), "name"),
+        (replace(MILK, name="\u00a0"), "name"),
         (replace(MILK, name="x" * 201), "name"),
         (replace(MILK, category_path=()), "category_path"),
         (replace(MILK, category_path=("a", "")), "category_path[1]"),
@@ -73,6 +76,15 @@ products = st.builds(
     unit=st.sampled_from(Unit),
     price=st.builds(Money, st.integers(-1, 2), st.just("EUR")),
 )
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u202f", "\u2009"])
+def test_french_spaces_belong_to_names(space: str) -> None:
+    """« Crème 50 % » and « 1 000 g » are written with spaces that no line may break at."""
+    name = f"«{space}Crème{space}» 50{space}%{space}!"
+    given(PRODUCT.decider).when(
+        UpsertProduct(replace(MILK, name=name, category_path=(f"À 50{space}%",)))
+    ).then(ProductUpserted(replace(MILK, name=name, category_path=(f"À 50{space}%",))))
 
 
 @settings(max_examples=150)
