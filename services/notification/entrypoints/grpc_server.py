@@ -70,7 +70,7 @@ class NotificationGrpc(rpc.NotificationServiceServicer):
     ) -> wire.ListMessagesResponse:
         limit = _page_size(request.page_size)
         order_id = identifier(request.order_id, "order_id")
-        after = (0, "")
+        after = None
         if request.page_token:
             sequence, message_id = _from_token(request.page_token)
             if _SEQUENCE.fullmatch(sequence) is None:
@@ -78,7 +78,12 @@ class NotificationGrpc(rpc.NotificationServiceServicer):
             after = (int(sequence), message_id)
         # One more than asked for tells whether there is a next page.
         shown = await mailbox.of_order(
-            self._reader.sql, caller().tenant, order_id, after=after, limit=limit + 1
+            self._reader.sql,
+            caller().tenant,
+            order_id,
+            after=after,
+            limit=limit + 1,
+            is_newest_first=request.newest_first,
         )
         has_more, shown = len(shown) > limit, shown[:limit]
         return wire.ListMessagesResponse(

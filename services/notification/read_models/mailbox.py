@@ -23,17 +23,27 @@ class ShownMessage:
     sequence: int
 
 
+_OLDEST, _NEWEST = (0, ""), (2**63 - 1, "")
+
+
 async def of_order(
-    sql: Sql, tenant: str, order_id: str, *, after: tuple[int, str], limit: int
+    sql: Sql,
+    tenant: str,
+    order_id: str,
+    *,
+    after: tuple[int, str] | None,
+    limit: int,
+    is_newest_first: bool = False,
 ) -> list[ShownMessage]:
-    """Return up to ``limit`` messages, oldest first, after ``(sequence, message_id)``."""
+    """Return up to ``limit`` messages that follow ``(sequence, message_id)``, in either order."""
+    sign, way = ("<", "DESC") if is_newest_first else (">", "ASC")
     rows = await sql.fetch(
         "SELECT message_id, group_id, step_id, occasion, fr, en, occurred_at, sequence"
-        " FROM mailbox WHERE tenant = $1 AND order_id = $2 AND (sequence, message_id) > ($3, $4)"
-        " ORDER BY sequence, message_id LIMIT $5",
+        f" FROM mailbox WHERE tenant = $1 AND order_id = $2 AND (sequence, message_id) {sign}"
+        f" ($3, $4) ORDER BY sequence {way}, message_id {way} LIMIT $5",
         tenant,
         order_id,
-        *after,
+        *(after or (_NEWEST if is_newest_first else _OLDEST)),
         limit,
     )
     return [

@@ -521,5 +521,11 @@ async def test_a_mailbox_is_read_page_by_page(stack: Stack, notification: Notifi
     assert (len(first.messages), len(rest.messages), rest.next_page_token) == (3, 2, "")
     ids = [message.message_id for message in (*first.messages, *rest.messages)]
     assert len(set(ids)) == 5
+    newest = await mailbox(notification, page_size=3, newest_first=True)
+    older = await mailbox(
+        notification, page_size=3, newest_first=True, page_token=newest.next_page_token
+    )
+    assert older.next_page_token == ""
+    assert [message.message_id for message in (*newest.messages, *older.messages)] == ids[::-1]
     with pytest.raises(Invalid):
         await mailbox(notification, page_token="x")

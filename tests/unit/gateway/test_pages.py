@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from html import unescape
 
 import pytest
 from hypothesis import given as for_all
@@ -123,6 +124,29 @@ async def test_the_page_says_what_and_where() -> None:
     assert bare.status_code == 200
     assert "Lyon" not in bare.text
     assert "01/05/2026 à 08:00" in bare.text  # in the chain's own zone
+
+
+async def test_the_newest_messages_are_shown_first_and_older_ones_a_page_further() -> None:
+    fakes = fakes_with(an_order(completed=1))
+    mailbox = fakes.replies["ListMessages"]
+    assert isinstance(mailbox, notification.ListMessagesResponse)
+    mailbox.next_page_token = "b2xk|=="  # noqa: S105 - a page
+    last = mailbox.messages.add(message_id="l", order_id="O-1")
+    last.text.fr = last.text.en = "older than the other"
+    async with gateway(fakes) as http:
+        page = await http.get(PAGE, headers={"Accept-Language": "en"})
+        assert page.text.index("It is &lt;ready&gt;") < page.text.index("older than the other")
+        (older,) = re.findall(r'<a rel="next" href="([^"]+)"', page.text)
+        assert "Earlier messages" in page.text
+        mailbox.next_page_token = ""
+        second = await http.get(f"{PAGE}{unescape(older)}")
+        too_long = await http.get(f"{PAGE}?messages={'x' * 501}")
+    asked = [call.request for call in fakes.calls if call.method == "ListMessages"]
+    assert [one.page_token for one in asked] == ["", "b2xk|==", ""]
+    assert all(one.newest_first for one in asked)
+    assert 'rel="next"' not in second.text
+    assert "Latest messages" in second.text
+    assert too_long.status_code == 200
 
 
 async def test_a_message_says_of_which_part_it_is_when_there_are_several() -> None:

@@ -10,7 +10,7 @@ ROUTES = (
         "GET",
         "/v1/orders/{order_id}/messages",
         NOTIFICATION["ListMessages"],
-        "The messages of an order, oldest first",
+        "The messages of an order, oldest first unless asked otherwise",
     ),
     # Secrets are shown once and stored nowhere, so these two answers are not kept either.
     Route(

@@ -20,7 +20,7 @@ from services.gateway.entrypoints.http.incoming import Metadata
 from services.gateway.entrypoints.http.problems import Problem
 from services.gateway.entrypoints.pages.order_page import Extras, awaits_collection, hands_over
 
-_MESSAGES = 200
+_MESSAGES = 50
 _PAGE_SKUS = 200
 _PICKUP_CODES = 10  # groups of one order whose codes a page shows
 _PLACES = 10  # sites of one order that a page names
@@ -28,27 +28,31 @@ _PLACES = 10  # sites of one order that a page names
 type Call = Callable[[MethodDescriptor, Message, Metadata], Awaitable[Any]]
 
 
-async def beside(found: order.Order, acting: Metadata, call: Call) -> Extras:
-    """Ask for messages, codes, products and sites at once."""
-    return Extras(
-        *await asyncio.gather(
-            _messages(found, acting, call),
-            _codes(found, acting, call),
-            _products(found, acting, call),
-            _sites(found, acting, call),
-        )
+async def beside(found: order.Order, acting: Metadata, call: Call, messages_page: str) -> Extras:
+    """Ask for messages, codes, products and sites at once.
+
+    ``messages_page`` is the token of a page of messages; empty: the newest.
+    """
+    (messages, older), codes, products, sites = await asyncio.gather(
+        _messages(found, acting, call, messages_page),
+        _codes(found, acting, call),
+        _products(found, acting, call),
+        _sites(found, acting, call),
     )
+    return Extras(messages, older, codes, products, sites)
 
 
 async def _messages(
-    found: order.Order, acting: Metadata, call: Call
-) -> Sequence[notification.Message]:
-    asked = notification.ListMessagesRequest(order_id=found.order_id, page_size=_MESSAGES)
+    found: order.Order, acting: Metadata, call: Call, page: str
+) -> tuple[Sequence[notification.Message], str]:
+    asked = notification.ListMessagesRequest(
+        order_id=found.order_id, page_size=_MESSAGES, page_token=page, newest_first=True
+    )
     try:
         answer = await call(NOTIFICATION["ListMessages"], asked, acting)
     except Problem:
-        return []
-    return list(answer.messages)
+        return [], ""
+    return list(answer.messages), answer.next_page_token
 
 
 async def _codes(found: order.Order, acting: Metadata, call: Call) -> Mapping[str, str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -35,13 +36,15 @@ class Extras:
     """What is told beside the order, where it could be had.
 
     Attributes:
-        messages: The order's mailbox, oldest first.
+        messages: A page of the order's mailbox, newest first.
+        older: Token of the page after; empty on the last.
         codes: Pickup code by group id.
         products: By sku.
         sites: By site id.
     """
 
     messages: Sequence[notification.Message]
+    older: str
     codes: Mapping[str, str]
     products: Mapping[str, catalog.Product]
     sites: Mapping[str, catalog.Site]
@@ -103,8 +106,11 @@ def order_page(found: order.Order, extras: Extras, reader: Reader) -> dict[str, 
                 "part": parts.get(one.group_id, ""),
                 "at": readers.get(one.group_id, reader).time(one.occurred_at),
             }
-            for one in reversed(extras.messages)
+            for one in extras.messages
         ],
+        "older": urlencode({"lang": reader.language, "messages": extras.older})
+        if extras.older
+        else "",
         "total": amount(found.total_minor, found.currency, reader.language),
         "charged": amount(found.captured_minor, found.currency, reader.language)
         if found.captured_minor or found.status in _ENDED

@@ -121,8 +121,11 @@ class Site:
                 return self._notice(request, "not_found", _NOT_FOUND)
             return self._notice(request, "away", _UNAVAILABLE)
         found: order.Order = answer.order
-        shown = order_page(found, await beside(found, acting, self._call), reader)
+        page = request.query_params.get("messages", "")
+        page = page if len(page) <= _LONGEST_TOKEN else ""
+        shown = order_page(found, await beside(found, acting, self._call, page), reader)
         shown["stream"] = f"/track/{token}/stream"
+        shown["is_older"] = page != ""
         return self._page(request, "track.html", shown)
 
     async def stream(self, request: Request, token: str, last_event_id: LastEventId) -> Response:
