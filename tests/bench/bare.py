@@ -58,6 +58,14 @@ class Bare(rpc.StockLedgerServiceServicer):
         )
 
     @override
+    async def AskAvailability(
+        self, request_iterator: AsyncIterator[wire.AskAvailabilityRequest], context: Any
+    ) -> AsyncIterator[wire.AskAvailabilityResponse]:
+        async for asked in request_iterator:
+            answer = await self.GetAvailability(asked.question, context)
+            yield wire.AskAvailabilityResponse(levels=answer.levels)
+
+    @override
     async def Reserve(self, request: wire.ReserveRequest, context: Any) -> wire.ReserveResponse:
         assert self._pool is not None
         columns: tuple[Any, ...] = (

@@ -1,7 +1,7 @@
 """StockLedgerService over gRPC: translate in, hand over, translate out. No rule lives here."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Any, cast, override
@@ -51,7 +51,7 @@ SCOPES = {
         ),
         "stock:read": (
             *("GetReservation", "ListOpenReservations", "GetAvailability", "GetSkuAvailability"),
-            *("GetBasketAvailability", "ListSiteStock", "ListEntries"),
+            *("AskAvailability", "GetBasketAvailability", "ListSiteStock", "ListEntries"),
             *("ExplainStock", "CompareStock"),
         ),
     }.items()
@@ -313,6 +313,19 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
         return cast("wire.GetAvailabilityResponse", _joined(levels))
 
     @override
+    async def AskAvailability(
+        self, request_iterator: AsyncIterator[wire.AskAvailabilityRequest], context: Any
+    ) -> AsyncIterator[wire.AskAvailabilityResponse]:
+        async for asked in request_iterator:
+            try:
+                answer = await self.GetAvailability(asked.question, context)
+            except Invalid as wrong:
+                yield wire.AskAvailabilityResponse(reason="INVALID_ARGUMENT", detail=str(wrong))
+            else:
+                # Both answers have their levels in the same field.
+                yield cast("wire.AskAvailabilityResponse", _encoded(answer))
+
+    @override
     async def GetSkuAvailability(
         self, request: wire.GetSkuAvailabilityRequest, context: Any
     ) -> wire.GetSkuAvailabilityResponse:
@@ -402,6 +415,10 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
         self, request: wire.CompareStockRequest, context: Any
     ) -> wire.CompareStockResponse:
         return await past_answers.compare(self._reader.sql, caller().tenant, request)
+
+
+def _encoded(answer: wire.GetAvailabilityResponse | Encoded) -> Encoded:
+    return answer if isinstance(answer, Encoded) else Encoded(answer.SerializeToString())
 
 
 def _joined(levels: Iterable[bytes]) -> Encoded:

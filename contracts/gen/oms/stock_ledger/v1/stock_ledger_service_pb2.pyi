@@ -1207,6 +1207,60 @@ class GetAvailabilityResponse(_message.Message):
 Global___GetAvailabilityResponse: _TypeAlias = GetAvailabilityResponse  # noqa: Y015
 
 @_typing.final
+class AskAvailabilityRequest(_message.Message):
+    """One question of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def question(self) -> Global___GetAvailabilityRequest: ...
+    def __init__(
+        self,
+        *,
+        question: Global___GetAvailabilityRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["question", b"question"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskAvailabilityRequest: _TypeAlias = AskAvailabilityRequest  # noqa: Y015
+
+@_typing.final
+class AskAvailabilityResponse(_message.Message):
+    """The answer to one question, in the order asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEVELS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """INVALID_ARGUMENT or a registry reason; empty unless refused."""
+    detail: _builtins.str
+    """What is wrong, where, and how to mend it; empty unless refused."""
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___StockLevel]:
+        """One level per pair, in the order asked; none if the question is refused."""
+
+    def __init__(
+        self,
+        *,
+        levels: _abc.Iterable[Global___StockLevel] | None = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "levels", b"levels", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AskAvailabilityResponse: _TypeAlias = AskAvailabilityResponse  # noqa: Y015
+
+@_typing.final
 class GetSkuAvailabilityRequest(_message.Message):
     """Ask for one product at sites."""
 

@@ -98,6 +98,11 @@ class StockLedgerServiceStub:
                 request_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.GetAvailabilityRequest.SerializeToString,
                 response_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.GetAvailabilityResponse.FromString,
                 _registered_method=True)
+        self.AskAvailability = channel.stream_stream(
+                '/oms.stock_ledger.v1.StockLedgerService/AskAvailability',
+                request_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.AskAvailabilityRequest.SerializeToString,
+                response_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.AskAvailabilityResponse.FromString,
+                _registered_method=True)
         self.GetSkuAvailability = channel.unary_unary(
                 '/oms.stock_ledger.v1.StockLedgerService/GetSkuAvailability',
                 request_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.GetSkuAvailabilityRequest.SerializeToString,
@@ -229,6 +234,16 @@ class StockLedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AskAvailability(self, request_iterator, context):
+        """Question after question on one stream, each answered before the next is taken: several times as
+        many answers per second as calls of their own, for a shop window that asks all the time. A
+        question that is refused is answered with why, and the stream goes on. The server ends it after
+        some minutes, or when it stops: open it again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSkuAvailability(self, request, context):
         """One product at several or all sites.
         """
@@ -333,6 +348,11 @@ def add_StockLedgerServiceServicer_to_server(servicer, server):
                     servicer.GetAvailability,
                     request_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.GetAvailabilityRequest.FromString,
                     response_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.GetAvailabilityResponse.SerializeToString,
+            ),
+            'AskAvailability': grpc.stream_stream_rpc_method_handler(
+                    servicer.AskAvailability,
+                    request_deserializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.AskAvailabilityRequest.FromString,
+                    response_serializer=oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.AskAvailabilityResponse.SerializeToString,
             ),
             'GetSkuAvailability': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSkuAvailability,
@@ -693,6 +713,33 @@ class StockLedgerService:
             '/oms.stock_ledger.v1.StockLedgerService/GetAvailability',
             oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.GetAvailabilityRequest.SerializeToString,
             oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.GetAvailabilityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AskAvailability(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/oms.stock_ledger.v1.StockLedgerService/AskAvailability',
+            oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.AskAvailabilityRequest.SerializeToString,
+            oms_dot_stock__ledger_dot_v1_dot_stock__ledger__service__pb2.AskAvailabilityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -75,6 +75,12 @@ class StockLedgerServiceStub:
     """The reservations that still have units of a site, by reservation and product."""
     GetAvailability: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.GetAvailabilityRequest, _stock_ledger_service_pb2.GetAvailabilityResponse]
     """Many (site, product) pairs in one call, answered in the order asked."""
+    AskAvailability: _grpc.StreamStreamMultiCallable[_stock_ledger_service_pb2.AskAvailabilityRequest, _stock_ledger_service_pb2.AskAvailabilityResponse]
+    """Question after question on one stream, each answered before the next is taken: several times as
+    many answers per second as calls of their own, for a shop window that asks all the time. A
+    question that is refused is answered with why, and the stream goes on. The server ends it after
+    some minutes, or when it stops: open it again.
+    """
     GetSkuAvailability: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.GetSkuAvailabilityRequest, _stock_ledger_service_pb2.GetSkuAvailabilityResponse]
     """One product at several or all sites."""
     GetBasketAvailability: _grpc.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.GetBasketAvailabilityRequest, _stock_ledger_service_pb2.GetBasketAvailabilityResponse]
@@ -135,6 +141,12 @@ class StockLedgerServiceAsyncStub(StockLedgerServiceStub):
     """The reservations that still have units of a site, by reservation and product."""
     GetAvailability: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.GetAvailabilityRequest, _stock_ledger_service_pb2.GetAvailabilityResponse]  # type: ignore[assignment]
     """Many (site, product) pairs in one call, answered in the order asked."""
+    AskAvailability: _aio.StreamStreamMultiCallable[_stock_ledger_service_pb2.AskAvailabilityRequest, _stock_ledger_service_pb2.AskAvailabilityResponse]  # type: ignore[assignment]
+    """Question after question on one stream, each answered before the next is taken: several times as
+    many answers per second as calls of their own, for a shop window that asks all the time. A
+    question that is refused is answered with why, and the stream goes on. The server ends it after
+    some minutes, or when it stops: open it again.
+    """
     GetSkuAvailability: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.GetSkuAvailabilityRequest, _stock_ledger_service_pb2.GetSkuAvailabilityResponse]  # type: ignore[assignment]
     """One product at several or all sites."""
     GetBasketAvailability: _aio.UnaryUnaryMultiCallable[_stock_ledger_service_pb2.GetBasketAvailabilityRequest, _stock_ledger_service_pb2.GetBasketAvailabilityResponse]  # type: ignore[assignment]
@@ -264,6 +276,18 @@ class StockLedgerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stock_ledger_service_pb2.GetAvailabilityResponse, _abc.Awaitable[_stock_ledger_service_pb2.GetAvailabilityResponse]]:
         """Many (site, product) pairs in one call, answered in the order asked."""
+
+    @_abc_1.abstractmethod
+    def AskAvailability(
+        self,
+        request_iterator: _MaybeAsyncIterator[_stock_ledger_service_pb2.AskAvailabilityRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_stock_ledger_service_pb2.AskAvailabilityResponse], _abc.AsyncIterator[_stock_ledger_service_pb2.AskAvailabilityResponse]]:
+        """Question after question on one stream, each answered before the next is taken: several times as
+        many answers per second as calls of their own, for a shop window that asks all the time. A
+        question that is refused is answered with why, and the stream goes on. The server ends it after
+        some minutes, or when it stops: open it again.
+        """
 
     @_abc_1.abstractmethod
     def GetSkuAvailability(
