@@ -77,7 +77,7 @@ async def of_pairs(
         pairs: What is asked for.
         channel: Who sells; empty is a channel without rules of its own.
         now: To tell how long ago somebody saw the goods.
-        until: What is due to arrive by then counts.
+        until: What is due to arrive by then counts, overdue or not; now: only what is there.
     """
     site_ids, skus = [site_id for site_id, _ in pairs], [sku for _, sku in pairs]
     rules = await stock_rules.concerning(sql, tenant, sorted(set(site_ids)), sorted(set(skus)))
@@ -94,9 +94,9 @@ async def of_pairs(
         " LEFT JOIN known_product p ON (p.tenant, p.sku) = ($1, asked.sku)"
         " LEFT JOIN LATERAL (SELECT sum(quantity - received - arrived) AS expected FROM inbound"
         " WHERE tenant = $1 AND site_id = asked.site_id AND sku = asked.sku"
-        " AND quantity > received + arrived AND due_at <= $4) AS i ON true"
+        " AND quantity > received + arrived AND due_at <= $4 AND $4 > $5) AS i ON true"
         " ORDER BY place",
-        *(tenant, site_ids, skus, until),
+        *(tenant, site_ids, skus, until, now),
     )
     promises = []
     for (site_id, sku), row in zip(pairs, rows, strict=True):

@@ -149,6 +149,23 @@ async def test_what_is_due_by_the_date_counts_until_it_is_received(promises: Pro
     assert await promises.sellable("tea", until=tomorrow) == 13
 
 
+async def test_what_is_overdue_is_not_there(promises: Promises) -> None:
+    """It may still come by a later date; now, only what is there can be sold."""
+    await promises.receive("tea", 5, "note-1")
+    late = _stamp(NOW - timedelta(days=1))
+    row = wire.InboundRow(site_id="paris", sku="tea", source_id="po-1", quantity=10, due_at=late)
+    await promises.grpc.PutInbound(wire.PutInboundRequest(request_id="i1", rows=[row]), NOTHING)
+    await promises.stack.settle()
+    assert await promises.sellable("tea") == 5
+    assert await promises.sellable("tea", until=NOW - timedelta(hours=1)) == 5
+    assert await promises.sellable("tea", until=NOW + timedelta(hours=1)) == 15
+    watch = wire.WatchPromisesRequest(
+        pairs=[wire.PromisePair(site_id="paris", sku="tea")], max_seconds=1
+    )
+    told = [answer async for answer in promises.grpc.WatchPromises(watch, NOTHING)]
+    assert [one.available_to_sell for one in told[0].promises] == [5]
+
+
 async def test_the_answer_says_how_far_it_can_be_trusted(promises: Promises) -> None:
     assert (await promises.of("tea")).confidence == wire.CONFIDENCE_LOW
     await promises.receive("tea", 5, "note-1")

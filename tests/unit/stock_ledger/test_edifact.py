@@ -252,6 +252,20 @@ async def test_a_time_without_a_zone_is_the_senders(
     assert await read_at(tmp_path, dtm, zone) == at
 
 
+async def test_a_document_that_is_sent_again_elsewhere_in_a_file_counts_once(
+    tmp_path: Path,
+) -> None:
+    """Lines without numbers are known by their place in their document, not in the file."""
+    body = [one.replace("LIN+1+", "LIN++").replace("LIN+2+", "LIN++") for one in BODIES["SLSRPT"]]
+    first = [one.replace("SDR1568", "SDR1567") for one in body]
+    both = interchange("SLSRPT", first).rsplit("UNZ", 1)[0]
+    both += interchange("SLSRPT", body).split("'\n", 1)[1]
+    report, ledger, _ = await imported(tmp_path, both, "till_sale")
+    assert (report.recorded, report.duplicates) == (4, 0)
+    report, _, _ = await imported(tmp_path, interchange("SLSRPT", body), "till_sale", ledger)
+    assert (report.recorded, report.duplicates) == (0, 2)
+
+
 ZONES = {"paris": "Europe/Paris", "lyon": "Asia/Tokyo", "nowhere": "Not/AZone"}
 
 

@@ -25,6 +25,7 @@ from services.stock_ledger.entrypoints.feed_files.cells import (
 )
 
 _MOST_HOLD_SECONDS = 86_400
+_BY_THE_DAY = frozenset({"receipt", "till_sale", "transport", "image", "count"})
 _MOST_REMEMBERED = 200_000
 
 
@@ -170,7 +171,8 @@ class Reader:
         self._site, self._sku, self._quantity = (place[name] for name in needed[:3])
         self._source, self._at = place.get("source_id"), place.get("occurred_at")
         self._unit = place.get("unit")
-        self._is_day_only = place.get("is_day_only")  # EDIFACT tells; no other file can
+        # EDIFACT tells; what stands for a column of this name in another file means nothing.
+        self._is_day_only = place.get("is_day_only") if kind.name in _BY_THE_DAY else None
         self._extras = [(place.get(name), name, parse) for name, parse in kind.extras.items()]
         self._default_at_us = None if at is None else as_at_us(at)
         self._ids: dict[tuple[str, str], str] = {}

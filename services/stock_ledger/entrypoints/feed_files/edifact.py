@@ -221,7 +221,7 @@ def _document(document: Sequence[tuple[int, Any]], reading: _Reading) -> Iterato
                 line.place = line.destination
             own = _own(line, number, reading)
             for suffix, row_stage, cells in _told(line, name, stage, reading):
-                said = f"{reading.sender}.{name}.{number}.{line.number or line.at}{suffix}"[
+                said = f"{reading.sender}.{name}.{number}.{line.number or line.at - first + 1}{suffix}"[
                     :_LONGEST
                 ]
                 seen[said] = seen.get(said, 0) + 1
