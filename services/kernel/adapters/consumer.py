@@ -180,6 +180,21 @@ class Consumer:
         await self._reload_blocked()
         return int(row[1])
 
+    async def is_of(self, partition: int, topic_id: str) -> bool:
+        """Tell whether what was read of a partition was of this topic, and note that it is now.
+
+        If it was not, the partition is to be read from its beginning, as in ``forget_offset``.
+        """
+        before = await self._home.database.sql.fetchval(
+            "UPDATE watermarks w SET bus_topic = $4,"
+            " bus_offset = CASE b.bus_topic WHEN '' THEN w.bus_offset ELSE -1 END"
+            " FROM watermarks b WHERE w.group_name = $1 AND w.topic = $2 AND w.partition = $3"
+            " AND b.group_name = $1 AND b.topic = $2 AND b.partition = $3 AND b.bus_topic <> $4"
+            " RETURNING b.bus_topic",
+            *(self.group, self.topic, partition, topic_id),
+        )
+        return not before  # the same, or not noted so far
+
     async def forget_offset(self, partition: int) -> None:
         """Have a partition read from its beginning: what the bus has there is not what it had.
 

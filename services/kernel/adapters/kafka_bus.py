@@ -45,6 +45,7 @@ from services.kernel.adapters.kafka_options import (
     producer_arguments,
     subscriber_arguments,
 )
+from services.kernel.adapters.kafka_topic_ids import topic_ids
 from services.kernel.adapters.kafka_topics import ensure_topics, parked_topic_of
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.feeds import MOST_VALUE_BYTES, Envelope
@@ -321,8 +322,9 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                 # A batch that is still in flight rests on the places it began with.
                 async with self._turn:
                     bounds = await self._bounds(assigned)
+                    topic_id = await self._topic_id() if assigned else ""
                     for place in assigned:
-                        offset = await self._had(place, bounds.get(place))
+                        offset = await self._had(place, bounds.get(place), topic_id)
                         # An offset that the topic no longer has leads to its beginning: the
                         # watermark passes over what was had.
                         self._client.seek(place, offset + 1)
@@ -338,9 +340,26 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             else:
                 return
 
-    async def _had(self, place: TopicPartition, bounds: tuple[int, int] | None) -> int:
+    async def _topic_id(self) -> str:
+        """Return the id of the topic, or nothing if the brokers do not tell it in time."""
+        with contextlib.suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(_BOUNDS_WITHIN_S):
+                ids = await topic_ids(self._client._client, [self._topic])  # noqa: SLF001
+                return ids.get(self._topic, "")
+        return ""
+
+    async def _had(
+        self, place: TopicPartition, bounds: tuple[int, int] | None, topic_id: str
+    ) -> int:
         """Become the owner of a partition; return the offset up to which it was read, or -1."""
         offset = await self._consumer.assign(place.partition)
+        if topic_id and not await self._consumer.is_of(place.partition, topic_id):
+            _log.error(
+                "%s: %s was made anew. Reading it from its beginning; what nobody had read of the"
+                " old one is only in the event store",
+                *(self._group, place),
+            )
+            return -1
         if bounds is None:
             return offset
         begins, ends = bounds

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaConnectionError, OffsetOutOfRangeError
 from services.kernel.adapters import kafka_records as records
 from services.kernel.adapters.kafka_forgiving import forgive
 from services.kernel.adapters.kafka_options import KafkaOptions, client_arguments, reader_arguments
+from services.kernel.adapters.kafka_topic_ids import topic_ids
 from services.kernel.application.feeds import Envelope
 from services.kernel.application.reading import Gone, Page, Period, Place
 from services.kernel.domain.errors import NotFound
@@ -43,7 +44,8 @@ async def kafka_reader(
         # A task of the client's that was stopped before it had begun would end whoever stops it.
         await asyncio.sleep(0)
         consumer.assign(places)
-        yield KafkaReader(consumer, topic, places, period)
+        ids = await topic_ids(consumer._client, [options.prefix + topic])  # noqa: SLF001
+        yield KafkaReader(consumer, topic, places, period, ids.get(options.prefix + topic, ""))
     finally:
         await consumer.stop()
 
@@ -73,7 +75,9 @@ class KafkaReader:
         topic: str,
         places: list[TopicPartition],
         period: Period,
+        topic_id: str,
     ) -> None:
+        self._topic_id = topic_id
         self._consumer = consumer
         self.topic = topic
         self._places = places
@@ -124,8 +128,8 @@ class KafkaReader:
         return page
 
     async def mark(self, place: Place) -> str:  # noqa: ARG002 - the port's
-        """Return nothing: what was acknowledged keeps its offset."""
-        return ""
+        """Return which topic it is: what was acknowledged keeps its offset there."""
+        return self._topic_id
 
     def _with(self, page: Page, name: str, part: Sequence[records.Record], at: int) -> Page:
         envelopes: list[Envelope] = []

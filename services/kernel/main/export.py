@@ -223,7 +223,8 @@ async def _note(
                 f"{folder} holds another export ({note['request']}): go on with that one, remove"
                 " the folder, or choose another name"
             )
-        if await reader.mark(_place(note["place"])) != note["mark"]:
+        mark = await reader.mark(_place(note["place"]))
+        if note["mark"] and mark != note["mark"]:  # older notes, and older brokers, have none
             raise Gone(
                 f"what {folder} was written from is not there any more: remove the folder and"
                 " begin anew"

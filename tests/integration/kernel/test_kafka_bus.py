@@ -291,6 +291,36 @@ async def test_topics_that_were_made_anew_are_read_from_their_beginning(
         await eventually(lambda: holds(stack, {"a": 34}))
 
 
+async def test_a_topic_made_anew_is_known_by_its_id_when_it_has_grown_beyond_the_old_one(
+    on_kafka: tuple[Toys, KafkaOptions],
+    real_broker: Broker,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nothing else tells them apart: the new one has records where reading would go on."""
+    toys, _ = on_kafka
+    async with toys.run() as stack:
+        for n in range(10):
+            await add(stack, "a", 1, f"c{n}")
+        await stack.settle()
+    dsn = with_database(toys._dsn, f"{toys._prefix}order")
+    await execute(dsn, "UPDATE checkpoints SET position = 10 WHERE name = 'relay'")
+    anew = options(real_broker.bootstrap)
+    toys.a_bus = lambda: KafkaBus(anew, [FEED])
+    async with toys.run("order") as source:
+        for n in range(25):
+            await add(source, "a", 1, f"anew{n}")
+        await source.settle()
+    async with toys.run("sourcing") as sink:
+        await eventually(lambda: holds(sink, {"a": 35}))
+    assert "was made anew" in caplog.text
+    caplog.clear()
+    async with toys.run() as stack:
+        await add(stack, "a", 1, "later")
+        await stack.settle()
+        await eventually(lambda: holds(stack, {"a": 36}))
+    assert "was made anew" not in caplog.text
+
+
 @pytest.mark.parametrize("failure", [CorruptRecordException, ValueError])
 async def test_what_a_failed_read_had_taken_already_is_read_again(
     on_kafka: tuple[Toys, KafkaOptions], monkeypatch: pytest.MonkeyPatch, failure: type[Exception]
