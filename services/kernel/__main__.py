@@ -357,10 +357,14 @@ def verify(
     findings: list[inspection.Finding] = []
 
     async def work() -> None:
-        async with inspection.inspecting(KernelSettings(), say) as opened:
+        settings = KernelSettings()
+        async with inspection.inspecting(settings, say) as opened:
             with steps("verifying") as progress:
                 checks = inspection.verify(
-                    opened, progress, ("stock_ledger",) if stock else SERVICES
+                    opened,
+                    progress,
+                    ("stock_ledger",) if stock else SERVICES,
+                    settings.heard_within_s,
                 )
                 findings.extend([finding async for finding in checks])
 

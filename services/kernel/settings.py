@@ -52,6 +52,9 @@ class KernelSettings(BaseSettings):
     poll_s: float = Field(default=0.5, gt=0, le=60, description="Relay, when nobody wakes it")
     timer_poll_s: float = Field(default=0.5, gt=0, le=60)
     redrive_poll_s: float = Field(default=1.0, gt=0, le=60)
+    heard_within_s: float = Field(
+        default=900.0, gt=0, le=31_536_000, description="What takes longer is told by `oms verify`"
+    )
 
 
 class BusSettings(BaseSettings):

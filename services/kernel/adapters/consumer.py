@@ -334,10 +334,14 @@ class Consumer:
             )
         )
 
-    async def note_watermarks(self) -> None:
-        """Store the watermarks that ran ahead of the database; at most once per poll interval."""
+    async def note_watermarks(self, *, at_once: bool = False) -> None:
+        """Store the watermarks that ran ahead of the database.
+
+        Args:
+            at_once: Also when that was done less than a poll interval ago.
+        """
         loop_time = asyncio.get_running_loop().time()
-        if loop_time < self._next_note:
+        if loop_time < self._next_note and not at_once:
             return
         self._next_note = loop_time + self.redrive_poll_s
         for partition, position in self._watermarks.items():

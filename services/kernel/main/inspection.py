@@ -18,6 +18,7 @@ from services.kernel.application.work import Sql
 from services.kernel.domain.errors import NotFound
 from services.kernel.main.agreement import agreements
 from services.kernel.main.embedded import Databases, hand_over_secrets, open_databases
+from services.kernel.main.hearing import HEARD_IN_TIME, unheard
 from services.kernel.main.host import ServiceHost
 from services.kernel.main.runtime import SERVICES
 from services.kernel.main.service import Check, builder
@@ -121,6 +122,7 @@ async def verify(
     inspection: Inspection,
     progress: Callable[[str, int, int], None],
     services: Collection[str] = SERVICES,
+    heard_within_s: float = 900.0,
 ) -> AsyncIterator[Finding]:
     """Check every invariant of these services, and that all agree; yield one finding for each."""
     for name, host in inspection.hosts.items():
@@ -151,6 +153,8 @@ async def verify(
             yield Finding(name, invariant, violations, remarks)
         yield Finding(name, "I11: nothing is parked or given up", tuple(await unfinished(sql)))
     if set(services) >= set(SERVICES):
+        late = await unheard(inspection.hosts, heard_within_s, progress)
+        yield Finding("agreement", HEARD_IN_TIME, tuple(late))
         async for rule, sentences in agreements(inspection.hosts, progress):
             yield Finding("agreement", rule, sentences)
 

@@ -1,6 +1,7 @@
 """Several services in one process, on whichever bus."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
@@ -17,6 +18,7 @@ from services.kernel.settings import KernelSettings
 
 _log = logging.getLogger(__name__)
 
+_NOTING_S = 2.0
 _RECOVERY_PAUSE_S = 0.25
 
 
@@ -155,5 +157,14 @@ class Runtime:
         for host in self.hosts.values():
             await host.unfollow()
         await self.bus.stop()
+        await self._note_watermarks()
         for host in self.hosts.values():
             await host.stop()
+
+    async def _note_watermarks(self) -> None:
+        """Remember what was heard and came to nothing: who looks later shall not miss it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_NOTING_S):
+                for host in self.hosts.values():
+                    for consumer in host.consumers:
+                        await consumer.note_watermarks(at_once=True)
