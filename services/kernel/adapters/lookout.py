@@ -30,7 +30,7 @@ class Lookout:
 
     Args:
         database: Whose log.
-        seen: Called with the stream and version of each event, in the order of the log.
+        seen: Called with stream, version and position of each event, in the order of the log.
         is_wanted: Whether anybody waits still.
         is_told: Whether there is somebody who calls ``wake`` at the moment.
     """
@@ -38,7 +38,7 @@ class Lookout:
     def __init__(
         self,
         database: Database,
-        seen: Callable[[str, int], None],
+        seen: Callable[[str, int, int], None],
         is_wanted: Callable[[], bool],
         is_told: Callable[[], bool],
     ) -> None:
@@ -51,13 +51,18 @@ class Lookout:
         self._knows_where = asyncio.Event()
         self._pause_s = _SHORTEST_PAUSE_S
 
+    @property
+    def is_looking(self) -> bool:
+        """Whether it tells of all that is written from now on."""
+        return self._task is not None and not self._task.done() and self._knows_where.is_set()
+
     async def begin(self) -> bool:
         """Look out from now on; tell whether it did so already.
 
         If not, what was written before is for the caller to look up, after this.
         """
         self._pause_s = _SHORTEST_PAUSE_S
-        if self._task is not None and not self._task.done() and self._knows_where.is_set():
+        if self.is_looking:
             return True
         if self._task is None or self._task.done():
             self._knows_where.clear()
@@ -91,7 +96,7 @@ class Lookout:
                 self._news.clear()
                 rows = await self._database.sql.fetch(_NEWS, position, _PAGE)
                 for stream, version, at in rows:
-                    self._seen(stream, version)
+                    self._seen(stream, version, at)
                     position = at
                 if len(rows) < _PAGE:
                     await self._rest(is_quiet=not rows)

@@ -15,10 +15,11 @@ from services.kernel.application.work import Sql
 _FRESH_WITHIN_S = 2.0
 _POLL_S = 0.1
 _FIRST_POLL_S, _LONGEST_POLL_S = 0.01, 0.02
-# How often the log is looked at for what other processes wrote: less and less often.
+# How often who waits sees to it that somebody still tells of what others wrote: less and less.
 _FIRST_LOOK_S = 0.5
 _LONGEST_LOOK_S = 2.0
 _MOST_WRITTEN = 50_000
+_UNKNOWN: tuple[int, int | None] = (-1, None)
 
 
 class PostgresReader:
@@ -50,8 +51,9 @@ class PostgresReader:
         # Names of the service's read models; set once the service is built.
         self.models: list[str] = []
         self._changes: dict[str, set[asyncio.Event]] = defaultdict(set)
-        # Versions of the streams that this process wrote last; forgotten all at once when full.
-        self._written: dict[str, int] = {}
+        # Last version of streams that were written to, and its position, as far as this process
+        # did or saw it; forgotten all at once when full.
+        self._written: dict[str, tuple[int, int]] = {}
         self.projector: Projector | None = None
         self._asking: asyncio.Future[int] | None = None
 
@@ -60,11 +62,13 @@ class PostgresReader:
         return self._database.sql
 
     async def at_least(self, stream: str, version: int) -> None:
-        position = await self._database.sql.fetchval(
-            "SELECT notification_id FROM events"
-            " WHERE originator_id = $1 AND originator_version = $2",
-            *(stream, version),
-        )
+        known, position = self._written.get(stream, _UNKNOWN)
+        if known != version:
+            position = await self._database.sql.fetchval(
+                "SELECT notification_id FROM events"
+                " WHERE originator_id = $1 AND originator_version = $2",
+                *(stream, version),
+            )
         if position is None:
             raise Overloaded("that version is not recorded here", int(_POLL_S * 1000))
         try:
@@ -90,7 +94,7 @@ class PostgresReader:
             is_told = timeout_s > 0 and (self._lookout is None or await self._lookout.begin())
             # What this process wrote or saw itself needs no look into the log: under load,
             # looking once per caller would be the service's most frequent query.
-            version = self._written.get(stream, -1)
+            version = self._written.get(stream, _UNKNOWN)[0]
             if version < after_version or not is_told:
                 version = await self._version(stream)
             while version <= after_version:
@@ -101,12 +105,14 @@ class PostgresReader:
                     async with asyncio.timeout(min(left_s, pause_s)):
                         await news.wait()
                 except TimeoutError:
-                    # Another process may have written, which nobody tells this one.
-                    version = await self._version(stream)
+                    if self._lookout is not None and not self._lookout.is_looking:
+                        # It failed; what was written meanwhile nobody tells.
+                        await self._lookout.begin()
+                        version = await self._version(stream)
                     pause_s = min(pause_s * 2, _LONGEST_LOOK_S)
                 else:
                     news.clear()
-                    version = max(version, self._written.get(stream, version))
+                    version = max(version, self._written.get(stream, _UNKNOWN)[0])
             return version
         finally:
             self._changes[stream].discard(news)
@@ -142,10 +148,10 @@ class PostgresReader:
         """Drop what memory knows of streams; the log says what is true."""
         self._written.clear()
 
-    def committed(self, events: Sequence[NewEvent]) -> None:
+    def committed(self, events: Sequence[NewEvent], last_position: int) -> None:
         """Wake those who wait for one of these streams to change."""
-        for event in events:
-            self._written_to(event.stream, event.version)
+        for position, event in enumerate(events, last_position - len(events) + 1):
+            self._written_to(event.stream, event.version, position)
 
     def written(self) -> None:
         """Say that another process wrote to the log."""
@@ -164,10 +170,11 @@ class PostgresReader:
         if self._lookout is not None:
             await self._lookout.stop()
 
-    def _written_to(self, stream: str, version: int) -> None:
+    def _written_to(self, stream: str, version: int, position: int) -> None:
         if len(self._written) > _MOST_WRITTEN:
             self._written.clear()
-        self._written[stream] = max(version, self._written.get(stream, version))
+        if version > self._written.get(stream, _UNKNOWN)[0]:
+            self._written[stream] = (version, position)
         for news in self._changes.get(stream, ()):
             news.set()
 

@@ -206,7 +206,7 @@ class ServiceHost:
     def _committed(self, events: Sequence[NewEvent], last_position: int, at: datetime) -> None:
         if self._tail is not None:
             self._tail.offer(events, last_position, at)
-        self.reader.committed(events)
+        self.reader.committed(events, last_position)
         self._ring(LOG)
         for event in events:
             if event.version % EVERY_EVENTS == 0:

@@ -227,20 +227,23 @@ class OrderGrpc(rpc.OrderServiceServicer):
         stream = stream_id(caller().tenant, "order", order_id)
         loop = asyncio.get_running_loop()
         until = loop.time() + watch_s
+        # Up to where the stream was read: not every event need be an entry.
+        read, is_news = version, True
         while True:
-            entries = await self._after(order_id, version)
-            for entry in entries:
-                version = entry.fact.version
-                for shown in _shown([entry], view):
-                    yield wire.WatchTimelineResponse(entry=shown, version=version)
+            if is_news:
+                for entry in await self._after(order_id, version):
+                    version = entry.fact.version
+                    for shown in _shown([entry], view):
+                        yield wire.WatchTimelineResponse(entry=shown, version=version)
+                read = max(read, version)
             left_s = until - loop.time()
             if left_s <= 0:
                 return
-            if entries:
-                continue
-            recorded = await self._reader.changed(stream, version, min(left_s, _HEARTBEAT_S))
-            if recorded > version:
+            recorded = await self._reader.changed(stream, read, min(left_s, _HEARTBEAT_S))
+            is_news = recorded > read
+            if is_news:
                 await self._reader.at_least(stream, recorded)
+                read = recorded
             else:
                 yield wire.WatchTimelineResponse(version=version)
 

@@ -60,3 +60,56 @@ async def test_it_looks_only_while_somebody_waits_and_begins_anew(
         await _add(stack, "a", "c2")
         assert await asyncio.wait_for(waiting, 30) == 2
         await elsewhere.stop()
+
+
+async def test_nobody_looks_for_himself_while_the_lookout_does(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "_FIRST_LOOK_S", 0.02)
+    monkeypatch.setattr(readers, "_LONGEST_LOOK_S", 0.02)
+    asked: list[str] = []
+
+    async def version(self: PostgresReader, stream: str) -> int:
+        asked.append(stream)
+        return await ask(self, stream)
+
+    ask = PostgresReader._version
+    monkeypatch.setattr(PostgresReader, "_version", version)
+    async with running(postgres_dsn, {"order": toy.source}, is_sole_writer=False) as stack:
+        await _add(stack, "a", "c1")
+        elsewhere = PostgresReader(stack["order"].database, is_sole_writer=False)
+        waiting = [
+            asyncio.create_task(elsewhere.changed("demo/counter-a", 1, 60.0)) for _ in range(5)
+        ]
+        await asyncio.sleep(0.3)
+        assert len(asked) <= 5
+        asked.clear()
+        await asyncio.sleep(0.3)
+        assert asked == []
+        # One that has failed is begun anew, and what it missed is looked up.
+        assert elsewhere._lookout is not None
+        assert elsewhere._lookout._task is not None
+        elsewhere._lookout._task.cancel()
+        await asyncio.sleep(0)
+        await _add(stack, "a", "c2")
+        assert await asyncio.wait_for(asyncio.gather(*waiting), 30) == [2] * 5
+        await elsewhere.stop()
+    asked.clear()
+    async with running(postgres_dsn, {"order": toy.source}) as stack:
+        await _add(stack, "a", "c1")
+        assert await stack["order"].reader.changed("demo/counter-a", 1, 0.3) == 1
+        assert asked == []  # it would be told
+
+
+async def test_where_a_version_lies_is_not_asked_when_it_was_seen(postgres_dsn: str) -> None:
+    async with running(postgres_dsn, {"order": toy.source}, is_sole_writer=False) as stack:
+        elsewhere = PostgresReader(stack["order"].database, is_sole_writer=False)
+        elsewhere.models = ["counter_totals"]
+        waiting = asyncio.create_task(elsewhere.changed("demo/counter-a", 0, 60.0))
+        await asyncio.sleep(0.1)
+        await _add(stack, "b", "c1")
+        await _add(stack, "a", "c2")
+        assert await waiting == 1
+        assert elsewhere._written["demo/counter-a"] == (1, 2)
+        assert stack["order"].reader._written["demo/counter-a"] == (1, 2)
+        await elsewhere.stop()

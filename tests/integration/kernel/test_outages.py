@@ -62,7 +62,7 @@ class _Stumbling(Consumer):
     def is_interested(self, envelopes: Sequence[Envelope]) -> bool:
         return True
 
-    async def note_watermarks(self) -> None:
+    async def note_watermarks(self, *, at_once: bool = False) -> None:
         return
 
     async def redrive(self) -> None:

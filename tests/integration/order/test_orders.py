@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from google.protobuf.json_format import ParseDict
@@ -17,6 +17,7 @@ from oms.returns.v1.returns_events_pb2 import ReturnsEvent
 from oms.sourcing.v1.sourcing_events_pb2 import SourcingEvent
 from oms.stock_ledger.v1.stock_ledger_events_pb2 import StockLedgerEvent
 
+from services.kernel.adapters.database import PooledSql
 from services.kernel.domain.errors import Invalid, NotFound, Rejected
 from services.kernel.entrypoints.calls import CALLER, Caller
 from services.order.application.catalog_facts import CatalogFacts
@@ -485,6 +486,43 @@ async def test_a_timeline_can_be_followed_and_resumed(stack: Stack, orders: Orde
     seen.clear()
     await watch(4, 2)
     assert [answer.entry.version for answer in seen] == [5, 6]
+
+
+async def test_who_watches_asks_once_for_each_change_and_never_in_between(
+    stack: Stack, orders: OrderGrpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await orders.PlaceOrder(placing(), CONTEXT)
+    await stack.settle()
+    asked: list[str] = []
+    for name in ("fetch", "fetchrow", "fetchval"):
+        asking = getattr(PooledSql, name)
+
+        async def counted(self: PooledSql, query: str, *args: Any, _ask: Any = asking) -> Any:
+            if "order_timeline" in query or "originator_id = $1" in query:
+                asked.append(query)
+            return await _ask(self, query, *args)
+
+        monkeypatch.setattr(PooledSql, name, counted)
+    monkeypatch.setattr("services.order.entrypoints.grpc_server._HEARTBEAT_S", 0.2)
+    request = wire.WatchTimelineRequest(
+        order_id="O1", view=wire.TIMELINE_VIEW_BANNER, max_seconds=20
+    )
+    watching = orders.WatchTimeline(request, CONTEXT)
+    assert (await anext(watching)).entry.version == 1
+    asked.clear()
+    for _ in range(5):  # nothing happens
+        assert not (await anext(watching)).HasField("entry")
+    assert asked == []
+    cancel = wire.CancelOrderRequest(request_id="r9", order_id="O1")
+    await orders.CancelOrder(cancel, CONTEXT)
+    asked.clear()
+    while (answer := await anext(watching)).version == 1:
+        continue
+    assert answer.entry.version == 2
+    for _ in range(3):
+        assert not (await anext(watching)).HasField("entry")
+    assert len(asked) == 1, asked
+    await cast("Any", watching).aclose()
 
 
 async def test_orders_are_listed_page_by_page_and_never_to_another_tenant(
