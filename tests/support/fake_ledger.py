@@ -39,6 +39,9 @@ class FakeLedger:
     def unary_stream(self, path: str, **_: Any) -> None:
         """No import watches anything."""
 
+    def stream_stream(self, path: str, **_: Any) -> None:
+        """No import asks question after question."""
+
     def unary_unary(self, path: str, **_: Any) -> Callable[..., Any]:
         name = path.rpartition("/")[2]
 

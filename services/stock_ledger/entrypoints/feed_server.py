@@ -19,6 +19,7 @@ from services.stock_ledger.application.feeds import Posted, post
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.entrypoints import translation as to
 from services.stock_ledger.entrypoints.feed_rows import Rows
+from services.stock_ledger.entrypoints.quarantining import MOST_LINE, expect_lines, shown
 from services.stock_ledger.read_models import discrepancies, quarantine
 from services.stock_ledger.read_models.quarantine import QuarantinedRow
 
@@ -136,6 +137,7 @@ class StockFeedGrpc(rpc.StockFeedServiceServicer):
         to.count(len(request.rows), MOST_ROWS, "rows")
         if request.lines:
             to.count(len(request.lines), len(request.rows), "lines", len(request.rows))
+            expect_lines(request.lines)
         source = _source(request.source or request.request_id)
         why = cause(request.request_id)
         unreadable: list[_Refused] = []
@@ -178,8 +180,8 @@ class StockFeedGrpc(rpc.StockFeedServiceServicer):
         to.count(len(request.rows), MOST_ROWS, "rows")
         if request.kind not in _KINDS:
             raise Invalid(("kind", f"must be one of {', '.join(sorted(_KINDS))}"))
-        source = _source(request.source)
-        now = self._clock.now()
+        expect_lines([row.line for row in request.rows])
+        source, now = _source(request.source), self._clock.now()
         rows = [
             QuarantinedRow(
                 *(source, row.line, request.kind, "", "", "", 0, "UNREADABLE"),
@@ -200,18 +202,15 @@ class StockFeedGrpc(rpc.StockFeedServiceServicer):
     ) -> wire.ListQuarantinedRowsResponse:
         size = to.page_size(request.page_size)
         source, line, kind = to.page_start(request.page_token, 3)
-        if line and not line.isdigit():
+        if line and not (line.isdigit() and int(line) <= MOST_LINE):
             raise Invalid(("page_token", "must be the next_page_token of the page before"))
         rows = await quarantine.page(
-            self._reader.sql,
-            caller().tenant,
-            _source(request.source) if request.source else "",
-            (source, int(line or -1), kind),
-            size + 1,
+            *(self._reader.sql, caller().tenant, _source(request.source) if request.source else ""),
+            *((source, int(line or -1), kind), size + 1),
         )
         last = rows[size - 1] if len(rows) > size else None
         return wire.ListQuarantinedRowsResponse(
-            rows=[_shown(row) for row in rows[:size]],
+            rows=[shown(row) for row in rows[:size]],
             next_page_token=to.page_token(last.source, str(last.line), last.kind) if last else "",
         )
 
@@ -282,20 +281,4 @@ def _quarantined(
         detail=refused.detail,
         remedy=refused.remedy,
         recorded_at=now,
-    )
-
-
-def _shown(row: QuarantinedRow) -> wire.QuarantinedRow:
-    return wire.QuarantinedRow(
-        source=row.source,
-        line=row.line,
-        kind=row.kind,
-        site_id=row.site_id,
-        sku=row.sku,
-        source_id=row.source_id,
-        quantity=row.quantity,
-        reason=row.reason,
-        detail=row.detail,
-        remedy=row.remedy,
-        recorded_at=to.timestamp(row.recorded_at),
     )

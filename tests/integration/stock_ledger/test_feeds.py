@@ -13,6 +13,7 @@ from services.kernel.domain.errors import Invalid, Rejected
 from services.kernel.entrypoints.calls import CALLER, Caller
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.entrypoints.feed_server import StockFeedGrpc
+from services.stock_ledger.entrypoints.translation import page_token
 from services.stock_ledger.read_models.availability import alternatives
 from services.stock_ledger.read_models.discrepancies import unexplained
 from services.stock_ledger.read_models.verification import violations
@@ -278,6 +279,31 @@ async def test_a_bad_row_is_kept_with_its_line_reason_and_remedy(feeds: Feeds) -
     )
     assert [(row.line, row.detail) for row in rest.rows] == [(9, "has 3 cells")]
     assert await feeds.level("milk") == (5, 0, 0, 0, 5)
+
+
+async def test_lines_are_numbered_so_that_quarantine_is_read_page_by_page(feeds: Feeds) -> None:
+    rows = movements(("a b", 1, "n-1"), ("c d", 1, "n-2"), ("e f", 1, "n-3"))
+    request = wire.PostReceiptsRequest(request_id="q", source="s", rows=rows, lines=[0, 8, 10**12])
+    await feeds.grpc.PostReceipts(request, NOTHING)
+    read, lines = wire.ListQuarantinedRowsRequest(source="s", page_size=1), []
+    for _ in range(3):
+        page = await feeds.grpc.ListQuarantinedRows(read, NOTHING)
+        lines += [row.line for row in page.rows]
+        read.page_token = page.next_page_token
+    assert (lines, read.page_token) == ([0, 8, 10**12], "")
+    for line in ("9" * 19, "1e3"):
+        read.page_token = page_token("s", line, "receipt")
+        with pytest.raises(Invalid, match="page_token"):
+            await feeds.grpc.ListQuarantinedRows(read, NOTHING)
+    for beyond in (-1, 10**12 + 1):
+        request.lines[0] = beyond
+        with pytest.raises(Invalid, match="lines"):
+            await feeds.grpc.PostReceipts(request, NOTHING)
+        unreadable = wire.ReportUnreadableRowsRequest(
+            request_id="u", source="s", kind="receipt", rows=[wire.UnreadableRow(line=beyond)]
+        )
+        with pytest.raises(Invalid, match="lines"):
+            await feeds.grpc.ReportUnreadableRows(unreadable, NOTHING)
 
 
 FUTURE = stamp(NOON + timedelta(days=1))

@@ -79,6 +79,9 @@ class Roads:
     def unary_stream(self, path: str, **_: Any) -> None:
         """No import watches anything."""
 
+    def stream_stream(self, path: str, **_: Any) -> None:
+        """No import asks question after question."""
+
 
 @pytest.fixture
 async def roads(postgres_dsn: str) -> AsyncIterator[Roads]:

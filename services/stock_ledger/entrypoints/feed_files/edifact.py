@@ -220,10 +220,9 @@ def _document(document: Sequence[tuple[int, Any]], reading: _Reading) -> Iterato
             if kind == "in_transit":
                 line.place = line.destination
             own = _own(line, number, reading)
+            place = line.number or line.at - first + 1
             for suffix, row_stage, cells in _told(line, name, stage, reading):
-                said = f"{reading.sender}.{name}.{number}.{line.number or line.at - first + 1}{suffix}"[
-                    :_LONGEST
-                ]
+                said = f"{reading.sender}.{name}.{number}.{place}{suffix}"[:_LONGEST]
                 seen[said] = seen.get(said, 0) + 1
                 source_id = said if seen[said] == 1 else f"{said}.{seen[said]}"
                 site_id, sku, quantity, (when, is_day), unit = cells
