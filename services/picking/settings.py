@@ -8,8 +8,8 @@ class PickingSettings(BaseSettings):
     """Read from ``OMS_PICKING_*``.
 
     Attributes:
-        over_pick_tolerance_percent: How far a product whose weight varies may be over-picked, in
-            percent of the ordered quantity.
+        over_pick_tolerance_percent: How far what is picked of a product whose weight varies may
+            differ from what was ordered, in percent of it: more is taken, less is enough.
     """
 
     model_config = SettingsConfigDict(env_prefix="OMS_PICKING_", frozen=True)

@@ -17,6 +17,7 @@ CODEC = EventCodec(
         "order.step_started.v1": order.StepStarted,
         "order.step_completed.v1": order.StepCompleted,
         "order.line_shorted.v1": order.LineShorted,
+        "order.line_weighed.v1": order.LineWeighed,
         "order.payment_captured.v1": order.PaymentCaptured,
         "order.group_completed.v1": order.GroupCompleted,
         "order.cancelled.v1": order.OrderCancelled,

@@ -20,7 +20,7 @@ def publish(recorded: Recorded[Any]) -> wire.OrderEvent | None:
     return _public(recorded.key, event)
 
 
-def _public(order_id: str, event: order.Event) -> wire.OrderEvent:  # noqa: C901, PLR0911, PLR0912 - one per kind
+def _public(order_id: str, event: order.Event) -> wire.OrderEvent | None:  # noqa: C901, PLR0911, PLR0912 - one per kind
     match event:
         case order.OrderPlaced():
             return wire.OrderEvent(order_placed=_placed(order_id, event))
@@ -103,6 +103,8 @@ def _public(order_id: str, event: order.Event) -> wire.OrderEvent:  # noqa: C901
                     amount=common.Money(amount_minor=event.amount_minor, currency=event.currency),
                 )
             )
+        case order.LineWeighed():
+            return None  # what is told of the group from then on has the weight
         case order.GroupsReplaced():
             return wire.OrderEvent(
                 groups_replaced=wire.GroupsReplaced(

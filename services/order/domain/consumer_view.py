@@ -20,6 +20,7 @@ from services.order.domain.order import (
     GroupsKept,
     GroupsReplaced,
     LineShorted,
+    LineWeighed,
     OrderAccepted,
     OrderCancelled,
     OrderCompleted,
@@ -73,6 +74,7 @@ def _told(fact: Fact) -> Told | None:
             | OrderCompleted()
             | GroupsReplaced()
             | GroupsKept()
+            | LineWeighed()
         ):
             return None
         case _:

@@ -155,6 +155,17 @@ class LineShorted:
 
 
 @dataclass(frozen=True, slots=True)
+class LineWeighed:
+    """What was picked weighs less than was ordered, and is all of it: nothing is missing."""
+
+    group_id: str
+    line_id: str
+    sku: str
+    ordered_quantity: int
+    picked_quantity: int
+
+
+@dataclass(frozen=True, slots=True)
 class PaymentCaptured:
     """``amount_minor`` is for the units, ``fee_minor`` for the mode: its first group pays it."""
 
@@ -218,6 +229,7 @@ type Event = (
     | StepStarted
     | StepCompleted
     | LineShorted
+    | LineWeighed
     | PaymentCaptured
     | GroupCompleted
     | OrderCancelled
@@ -251,11 +263,12 @@ class RefuseOrder:
 
 @dataclass(frozen=True, slots=True)
 class ReachedLine:
-    """Units of a line that a fact is about, and why some are missing."""
+    """Units of a line that a fact is about, why some are missing, by how many it is lighter."""
 
     line_id: str
     quantity: int
     reason: str = ""
+    lighter: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -515,9 +528,13 @@ def _reach(command: ReachMilestone, order: Order, group: GroupProgress) -> Seque
     events: list[Event] = []
     match command.milestone:
         case Milestone.PICKED:
-            events += _missing(group, command.lines)
+            events += _lighter(group, command.lines)
             for event in events:
                 order = evolve(order, event)
+            missing = _missing(order.groups[command.group_id], command.lines)
+            for event in missing:
+                order = evolve(order, event)
+            events += missing
             weighed = _with_over(order.groups[command.group_id], command.lines)
             events += _leave(order, weighed, place)
         case Milestone.HANDED_OVER | Milestone.HANDED_TO_CARRIER if not group.is_captured:
@@ -588,6 +605,25 @@ def _missing(group: GroupProgress, picked: Iterable[ReachedLine]) -> list[Event]
         for line in picked
         if line.quantity < _quantity(group, line.line_id)
     ]
+
+
+def _lighter(group: GroupProgress, picked: Iterable[ReachedLine]) -> list[Event]:
+    """What weighs less than was ordered: paid for as it weighs, and no shortage."""
+    weighed: list[Event] = []
+    for line in picked:
+        current = _quantity(group, line.line_id)
+        lighter = min(line.lighter, current - line.quantity)
+        if lighter > 0:
+            weighed.append(
+                LineWeighed(
+                    group.group.group_id,
+                    line.line_id,
+                    next(one.sku for one in group.group.lines if one.line_id == line.line_id),
+                    group.ordered[line.line_id],
+                    current - lighter,
+                )
+            )
+    return weighed
 
 
 def _with_over(group: GroupProgress, picked: Iterable[ReachedLine]) -> GroupProgress:
@@ -724,7 +760,7 @@ def evolve(order: Order, event: Event) -> Order:  # noqa: C901, PLR0911, PLR0912
         case StepCompleted(_, group_id, step):
             progress = order.groups[group_id]
             return _put(order, replace(progress, place=_place_of(progress, step) + 1))
-        case LineShorted():
+        case LineShorted() | LineWeighed():
             return _put(order, _without(order.groups[event.group_id], event))
         case PaymentCaptured():
             return _captured(order, event)
@@ -766,16 +802,17 @@ def _place_of(progress: GroupProgress, step: Step) -> int:
     )
 
 
-def _without(progress: GroupProgress, event: LineShorted) -> GroupProgress:
+def _without(progress: GroupProgress, event: LineShorted | LineWeighed) -> GroupProgress:
     lines = tuple(
         replace(line, quantity=event.picked_quantity) if line.line_id == event.line_id else line
         for line in progress.group.lines
         if line.line_id != event.line_id or event.picked_quantity > 0
     )
+    heard_version = event.heard_version if isinstance(event, LineShorted) else 0
     return replace(
         progress,
         group=replace(progress.group, lines=lines),
-        heard_version=max(progress.heard_version, event.heard_version),
+        heard_version=max(progress.heard_version, heard_version),
     )
 
 

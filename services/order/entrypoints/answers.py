@@ -246,6 +246,11 @@ def _entry(fact: Fact | Told) -> wire.TimelineEntry:  # noqa: C901, PLR0912 - on
             shown.line_id, shown.sku, shown.reason = event.line_id, event.sku, event.reason
             shown.ordered_quantity = event.ordered_quantity
             shown.picked_quantity = event.picked_quantity
+        case order.LineWeighed() as event:
+            shown.kind, shown.group_id = wire.TIMELINE_KIND_LINE_WEIGHED, event.group_id
+            shown.line_id, shown.sku = event.line_id, event.sku
+            shown.ordered_quantity = event.ordered_quantity
+            shown.picked_quantity = event.picked_quantity
         case order.PaymentCaptured() as event:
             shown.kind, shown.group_id = wire.TIMELINE_KIND_PAYMENT_CAPTURED, event.group_id
             shown.amount.CopyFrom(_money(event.amount_minor + event.fee_minor, event.currency))

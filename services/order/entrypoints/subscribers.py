@@ -285,7 +285,10 @@ def _picked(event: picking.PickingEvent, envelope: Envelope) -> tuple[str, Comma
                 done.group_id,
                 Milestone.PICKED,
                 tuple(
-                    ReachedLine(line.line_id, line.picked_quantity, _reason(line.reason))
+                    ReachedLine(
+                        *(line.line_id, line.picked_quantity, _reason(line.reason)),
+                        line.lighter_quantity,
+                    )
                     for line in done.lines
                 ),
             )

@@ -30,6 +30,7 @@ _KINDS: dict[str, type[Any]] = {
     "step_started": order.StepStarted,
     "step_completed": order.StepCompleted,
     "line_shorted": order.LineShorted,
+    "line_weighed": order.LineWeighed,
     "payment_captured": order.PaymentCaptured,
     "group_completed": order.GroupCompleted,
     "cancelled": order.OrderCancelled,

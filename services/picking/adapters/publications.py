@@ -87,6 +87,7 @@ def publish(recorded: Recorded[Event]) -> wire.PickingEvent | None:  # noqa: PLR
                             ordered_quantity=line.ordered_quantity,
                             picked_quantity=line.picked_quantity,
                             reason=_REASONS[line.reason],
+                            lighter_quantity=line.lighter,
                         )
                         for line in lines
                     ],

@@ -39,7 +39,8 @@ class PickingHandlers:
         runner: Runs each of them.
         tasks_to_claim: Finds open tasks.
         weight_variable_skus: Knows the products whose weight varies.
-        tolerance_percent: How far those may be over-picked, in percent of the ordered quantity.
+        tolerance_percent: How far what is picked of those may differ from what was ordered, in
+            percent of it.
     """
 
     runner: Runner
@@ -58,13 +59,13 @@ class PickingHandlers:
     async def record(
         self, cause: Cause, task_id: str, picker_id: str, actions: tuple[Pick | Short, ...]
     ) -> Versioned[PickTask]:
-        """Record picks and shortages, looking up who may exceed what was ordered."""
+        """Record picks and shortages, looking up what may weigh otherwise than it was ordered."""
 
         async def use_case(work: Work) -> Versioned[PickTask]:
             task = (await work.state(PICK_TASK, task_id)).state
-            skus = _over_picked_skus(task, actions)
+            skus = _unevenly_picked_skus(task, actions)
             tolerance: dict[str, int] = {}
-            if skus:  # rare: only then is a look at the products needed
+            if skus:  # only then is a look at the products needed
                 variable = await self.weight_variable_skus(
                     work.sql, tenant=work.cause.tenant, skus=sorted(skus)
                 )
@@ -122,7 +123,8 @@ async def _change(work: Work, task_id: str, command: Command) -> Versioned[PickT
     return await work.state(PICK_TASK, task_id)
 
 
-def _over_picked_skus(task: PickTask, actions: tuple[Pick | Short, ...]) -> set[str]:
+def _unevenly_picked_skus(task: PickTask, actions: tuple[Pick | Short, ...]) -> set[str]:
+    """Return the products of which not exactly what was ordered will be picked or missing."""
     taken: dict[str, int] = {}
     for action in actions:
         taken[action.line_id] = taken.get(action.line_id, 0) + action.quantity
@@ -130,5 +132,5 @@ def _over_picked_skus(task: PickTask, actions: tuple[Pick | Short, ...]) -> set[
         line.sku
         for line_id, quantity in taken.items()
         if (line := task.lines.get(line_id)) is not None
-        and line.picked + line.short + quantity > line.ordered
+        and line.picked + line.short + quantity != line.ordered
     }

@@ -2,7 +2,8 @@
 
 Stream  ``picktask-{group_id}``
 Rule    no action counts twice; more than ordered only within the tolerance of a product whose
-        weight varies; the event that accounts for the last line completes the task.
+        weight varies, and within it less is enough; the event that accounts for the last line
+        completes the task.
 """
 
 from collections.abc import Mapping, Sequence
@@ -55,6 +56,8 @@ class TaskUnclaimed:
 
 @dataclass(frozen=True, slots=True)
 class LinePicked:
+    """``is_enough``: the line is lighter than ordered, within its tolerance, and done with it."""
+
     order_id: str
     site_id: str
     picker_id: str
@@ -62,6 +65,7 @@ class LinePicked:
     line_id: str
     sku: str
     quantity: int
+    is_enough: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,14 @@ class LineShorted:
 
 @dataclass(frozen=True, slots=True)
 class CompletedLine:
+    """``lighter`` base units are neither picked nor missing: the goods weigh less than ordered."""
+
     line_id: str
     sku: str
     ordered_quantity: int
     picked_quantity: int
     reason: ShortReason | None
+    lighter: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,8 +183,8 @@ class RecordLines:
     Attributes:
         picker_id: Who acted.
         actions: What he did.
-        tolerance_percent: How far each line may be over-picked, by line; a line that is not
-            named may not be.
+        tolerance_percent: How far what is picked of a line may differ from what was ordered, by
+            line; a line that is not named must be picked exactly.
     """
 
     picker_id: str
@@ -228,10 +235,11 @@ class LineProgress:
     short: int = 0
     put_back: int = 0
     reason: ShortReason | None = None
+    is_enough: bool = False
 
     @property
     def is_accounted(self) -> bool:
-        return self.picked + self.short >= self.ordered
+        return self.is_enough or self.picked + self.short >= self.ordered
 
     @property
     def open(self) -> int:
@@ -240,19 +248,22 @@ class LineProgress:
 
     # Written out, because dataclasses.replace is slow and every pick passes here.
 
-    def with_picked(self, quantity: int) -> "LineProgress":
+    def with_picked(self, quantity: int, *, is_enough: bool = False) -> "LineProgress":
         return LineProgress(
-            self.sku, self.ordered, self.picked + quantity, self.short, self.put_back, self.reason
+            *(self.sku, self.ordered, self.picked + quantity, self.short, self.put_back),
+            *(self.reason, is_enough or self.is_enough),
         )
 
     def with_short(self, quantity: int, reason: ShortReason) -> "LineProgress":
         return LineProgress(
-            self.sku, self.ordered, self.picked, self.short + quantity, self.put_back, reason
+            *(self.sku, self.ordered, self.picked, self.short + quantity, self.put_back),
+            *(reason, self.is_enough),
         )
 
     def with_put_back(self, quantity: int) -> "LineProgress":
         return LineProgress(
-            self.sku, self.ordered, self.picked, self.short, self.put_back + quantity, self.reason
+            *(self.sku, self.ordered, self.picked, self.short, self.put_back + quantity),
+            *(self.reason, self.is_enough),
         )
 
 
@@ -361,8 +372,10 @@ def _record(command: RecordLines, task: PickTask) -> Sequence[Event]:
         line = _line(action.line_id, lines)
         match action:
             case Pick(_, line_id, quantity):
-                _refuse_over_pick(action, line, command.tolerance_percent.get(line_id, 0))
-                after = line.with_picked(quantity)
+                tolerance_percent = command.tolerance_percent.get(line_id, 0)
+                _refuse_over_pick(action, line, tolerance_percent)
+                is_enough = _is_enough(line.with_picked(quantity), tolerance_percent)
+                after = line.with_picked(quantity, is_enough=is_enough)
                 events.append(
                     LinePicked(
                         task.order_id,
@@ -372,6 +385,7 @@ def _record(command: RecordLines, task: PickTask) -> Sequence[Event]:
                         line_id,
                         line.sku,
                         quantity,
+                        is_enough,
                     )
                 )
             case Short(_, line_id, quantity, reason):
@@ -396,6 +410,14 @@ def _record(command: RecordLines, task: PickTask) -> Sequence[Event]:
     if events and open_line_count == 0:
         events.append(PickCompleted(task.order_id, task.site_id, _completed_lines(lines)))
     return events
+
+
+def _is_enough(line: LineProgress, tolerance_percent: int) -> bool:
+    """Return whether what is open of a line is a difference of weight, and not a shortage.
+
+    The line takes more for as long as the task is open: the next piece may be in the hand already.
+    """
+    return 0 < line.open <= (line.ordered - line.short) * tolerance_percent // 100
 
 
 def _refuse_over_pick(pick: Pick, line: LineProgress, tolerance_percent: int) -> None:
@@ -475,7 +497,7 @@ def _line(line_id: str, lines: Mapping[str, LineProgress]) -> LineProgress:
 
 def _completed_lines(lines: Mapping[str, LineProgress]) -> tuple[CompletedLine, ...]:
     return tuple(
-        CompletedLine(line_id, line.sku, line.ordered, line.picked, line.reason)
+        CompletedLine(line_id, line.sku, line.ordered, line.picked, line.reason, line.open)
         for line_id, line in lines.items()
     )
 
@@ -494,8 +516,8 @@ def evolve(task: PickTask, event: Event) -> PickTask:  # noqa: PLR0911 - one per
             return replace(task, phase=Phase.CLAIMED, picker_id=picker_id, claim_id=claim_id)
         case TaskUnclaimed():
             return replace(task, phase=Phase.OPEN, picker_id="", claim_id="")
-        case LinePicked(_, _, _, action_id, line_id, _, quantity):
-            line = task.lines[line_id].with_picked(quantity)
+        case LinePicked(_, _, _, action_id, line_id, _, quantity, is_enough):
+            line = task.lines[line_id].with_picked(quantity, is_enough=is_enough)
             return _with_line(task, line_id, line, action_id, ("pick", line_id, quantity, ""))
         case LineShorted(_, _, _, action_id, line_id, _, quantity, reason):
             line = task.lines[line_id].with_short(quantity, reason)

@@ -47,10 +47,12 @@ class LineRow:
     put_back_quantity: int = 0
     short_reason: str = ""
     version: int = 0
+    is_enough: bool = False
 
     @property
     def is_accounted(self) -> bool:
-        return self.picked_quantity + self.short_quantity >= self.ordered_quantity
+        found = self.picked_quantity + self.short_quantity
+        return self.is_enough or found >= self.ordered_quantity
 
 
 @dataclass(slots=True)
@@ -172,10 +174,11 @@ def _apply(event: Event, row: TaskRow) -> Sequence[LineRow]:  # noqa: PLR0911 - 
         case TaskUnclaimed():
             row.status, row.picker_id, row.claim_id = OPEN, "", ""
             return ()
-        case LinePicked(_, _, _, _, line_id, _, quantity):
+        case LinePicked(_, _, _, _, line_id, _, quantity, is_enough):
             line = row.lines[line_id]
             was_accounted = line.is_accounted
             line.picked_quantity += quantity
+            line.is_enough = line.is_enough or is_enough
             row.accounted_line_count += line.is_accounted and not was_accounted
             return (line,)
         case LineShorted(_, _, _, _, line_id, _, quantity, reason):
@@ -223,7 +226,7 @@ async def _rows_of(keys: set[tuple[str, str]], sql: Sql) -> dict[tuple[str, str]
         return tasks
     for row in await sql.fetch(
         "SELECT l.tenant, l.task_id, l.line_id, l.sku, l.ordered_quantity, l.picked_quantity,"
-        " l.short_quantity, l.put_back_quantity, l.short_reason, l.version"
+        " l.short_quantity, l.put_back_quantity, l.short_reason, l.version, l.is_enough"
         " FROM pick_list l JOIN unnest($1::text[], $2::text[]) AS k (tenant, task_id)"
         " ON l.tenant = k.tenant AND l.task_id = k.task_id",
         [tenant for tenant, _ in tasks],
@@ -269,14 +272,15 @@ async def _write(tasks: Sequence[TaskRow], lines: Sequence[LineRow], sql: Sql) -
     if lines:
         await sql.execute(
             "INSERT INTO pick_list AS l (tenant, task_id, line_id, sku, ordered_quantity,"
-            " picked_quantity, short_quantity, put_back_quantity, short_reason, version)"
+            " picked_quantity, short_quantity, put_back_quantity, short_reason, version, is_enough)"
             " SELECT * FROM "
-            f"{unnested('text text text text bigint bigint bigint bigint text bigint')}"
+            f"{unnested('text text text text bigint bigint bigint bigint text bigint boolean')}"
             " ON CONFLICT (tenant, task_id, line_id) DO UPDATE SET"
             " picked_quantity = excluded.picked_quantity,"
             " short_quantity = excluded.short_quantity,"
             " put_back_quantity = excluded.put_back_quantity,"
-            " short_reason = excluded.short_reason, version = excluded.version"
+            " short_reason = excluded.short_reason, version = excluded.version,"
+            " is_enough = excluded.is_enough"
             " WHERE excluded.version > l.version",
             *packed(
                 [
@@ -291,6 +295,7 @@ async def _write(tasks: Sequence[TaskRow], lines: Sequence[LineRow], sql: Sql) -
                         line.put_back_quantity,
                         line.short_reason,
                         line.version,
+                        line.is_enough,
                     )
                     for line in lines
                 ]

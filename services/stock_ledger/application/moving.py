@@ -176,6 +176,19 @@ async def give_up(work: Work, order_id: str, plan_revision: int, lines: Sequence
         await carry_over(work, order_id, Move(f"kept-{plan_revision}", left, (), work.now))
 
 
+async def leave(work: Work, order_id: str, group_id: str, lines: Sequence[Line]) -> None:
+    """Give back what an order does not need of a group: its goods weigh less than was ordered.
+
+    Safe to repeat: the reservation knows the move by the group.
+    """
+    known = await surely(work, order_id)
+    if known.status not in (Status.CONFIRMED, Status.CLOSED):
+        return
+    left = await _allocated_of(work, order_id, known, summed(lines))
+    if left:  # else the order ended, and gave everything back
+        await carry_over(work, order_id, Move(f"lighter-{group_id}", left, (), work.now))
+
+
 async def _allocated_of(
     work: Work, order_id: str, known: Reservation, lines: Sequence[Line]
 ) -> tuple[Line, ...]:

@@ -16,7 +16,11 @@ from oms.delivery.v1.delivery_events_pb2 import (
     HandedToCarrier,
 )
 from oms.order.v1.order_events_pb2 import Group, OrderEvent
-from oms.picking.v1.picking_events_pb2 import SHORT_REASON_DAMAGED, PickingEvent
+from oms.picking.v1.picking_events_pb2 import (
+    SHORT_REASON_DAMAGED,
+    PickCompleted,
+    PickingEvent,
+)
 from oms.returns.v1.returns_events_pb2 import (
     DISPOSITION_RESTOCK,
     DISPOSITION_WRITE_OFF,
@@ -31,7 +35,7 @@ from services.kernel.entrypoints.listen import listen
 from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.loading import load_plans, load_reserved
-from services.stock_ledger.application.moving import give_up, move_plan
+from services.stock_ledger.application.moving import give_up, leave, move_plan
 from services.stock_ledger.application.not_ahead import movement_by
 from services.stock_ledger.domain.reservation import RESERVATION, Line
 from services.stock_ledger.domain.reservation import Refusal as ReservationRefusal
@@ -81,7 +85,7 @@ def subscriptions(promises: Reservations) -> tuple[Subscription, ...]:
         listen(
             PickingEvent,
             group=GROUP,
-            hears=("line_picked", "line_shorted", "line_put_back"),
+            hears=("line_picked", "line_shorted", "line_put_back", "pick_completed"),
             hear=goods.hear_picking,
             prepare=goods.prepare_picking,
         ),
@@ -217,6 +221,9 @@ class GoodsSubscriber:
                     order_ids.add(event.line_shorted.order_id)
                 case "line_put_back":
                     keys.add(stock_key(event.line_put_back.site_id, event.line_put_back.sku))
+                case "pick_completed" if lighter := _lighter(event.pick_completed):
+                    keys |= {stock_key(line.site_id, line.sku) for line in lighter}
+                    order_ids.add(event.pick_completed.order_id)
                 case _:
                     pass  # moves no stock
         await work.load(STOCK, keys)
@@ -250,6 +257,11 @@ class GoodsSubscriber:
                     stock_key(back.site_id, back.sku),
                     PutBack(back.order_id, back.quantity, *report),
                 )
+            case "pick_completed":
+                done = event.pick_completed
+                if lighter := _lighter(done):
+                    await self._promises.confirm_begun(work, done.order_id)
+                    await leave(work, done.order_id, done.group_id, lighter)
             case _:
                 pass  # moves no stock, or is newer than this service
 
@@ -279,6 +291,15 @@ class GoodsSubscriber:
                 case Delivered():
                     move = Deliver(*of)
             await _post(work, stock_key(told.source_site_id, sku), move)
+
+
+def _lighter(done: PickCompleted) -> list[Line]:
+    """Return what of a group nobody needs any more: its goods weigh less than was ordered."""
+    return [
+        Line(done.site_id, line.sku, line.lighter_quantity)
+        for line in done.lines
+        if line.lighter_quantity > 0
+    ]
 
 
 def _movement(event: DeliveryEvent) -> HandedOver | HandedToCarrier | Delivered | None:

@@ -1,4 +1,7 @@
-"""A till sells what was promised: the newest orders are prepared elsewhere, or stay and say so."""
+"""A till sells what was promised: the newest orders are prepared elsewhere, or stay and say so.
+
+And what of an order's stock nobody needs any more.
+"""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -283,4 +286,26 @@ async def test_what_was_half_picked_is_put_back_where_it_was(shop: Shop) -> None
     await shop.sell("S1", 1, "ticket-2")
     assert await shop.groups("O1") == {"O1.1-2": ("S2", "picking")}
     assert await shop.levels() == {"S1": (0, 1, 1), "S2": (3, 2, 0)}
+    await shop.expect_agreement()
+
+
+async def test_what_weighs_less_than_ordered_is_no_shortage_and_frees_the_rest(shop: Shop) -> None:
+    await shop.receive("S1", 50)
+    await shop.place("O1", 20)
+    await shop.place("O2", 20)
+    weighed = RecordLines("paul", (Pick("a1", "1", 19),), {"1": 10})
+    await shop.task("O1.1", ClaimTask("paul", "c1"), weighed)
+    assert await shop.levels() == {"S1": (11, 20, 19)}
+    assert await shop.tasks() == {"O1.1": "completed", "O2.1": "released"}
+    assert await shop.groups("O1") == {"O1.1": ("S1", "handover")}
+    order = (await shop.orders.GetOrder(wire.GetOrderRequest(order_id="O1"), CONTEXT)).order
+    assert [line.quantity for line in order.groups[0].group.lines] == [19]
+    mailbox = await shop.stack["notification"].database.sql.fetch(
+        "SELECT occasion FROM mailbox WHERE order_id = 'O1'"
+    )
+    assert "shorted" not in {row[0] for row in mailbox}
+    shown = await shop.stack["picking"].database.sql.fetchrow(
+        "SELECT accounted_line_count, line_count FROM task_queue WHERE task_id = 'O1.1'"
+    )
+    assert tuple(shown) == (1, 1)
     await shop.expect_agreement()

@@ -21,6 +21,7 @@ from services.order.domain.order import (
     GroupsKept,
     GroupsReplaced,
     LineShorted,
+    LineWeighed,
     NoteShort,
     Order,
     OrderAccepted,
@@ -266,6 +267,37 @@ def test_a_group_that_is_picked_or_short_stays_and_it_is_said() -> None:
     given(ORDER, *picked, kept).when(REPLACE).then_nothing()
     short = after(NoteShort("O-1.1", "1", 2, "NOT_FOUND", 1))
     given(ORDER, *short).when(REPLACE).then(kept)
+
+
+def test_what_weighs_less_is_paid_for_as_it_weighs_and_nothing_is_missing() -> None:
+    picked = ReachMilestone("O-1.1", Milestone.PICKED, (ReachedLine("1", 4, lighter=2),))
+    weighed = replace(COLLECTED, lines=(GroupLine("1", "MILK", 4),))
+    given(ORDER, *ACCEPTED).when(picked).then(
+        LineWeighed("O-1.1", "1", "MILK", 6, 4),
+        StepCompleted(WHO, "O-1.1", PICKING),
+        StepStarted(WHO, weighed, STAGING),
+    )
+    history = after(picked, READY_1, HANDED_1)  # six are said to leave, four are in the tote
+    (captured,) = [event for event in history if isinstance(event, PaymentCaptured)]
+    assert [line.quantity for line in captured.delivered] == [4]
+    assert not [event for event in history if isinstance(event, LineShorted)]
+
+
+def test_what_weighs_less_and_what_is_missing_are_told_apart() -> None:
+    missing = NoteShort("O-1.1", "1", 3, "NOT_FOUND", 7)
+    picked = ReachMilestone("O-1.1", Milestone.PICKED, (ReachedLine("1", 2, "NOT_FOUND", 1),))
+    given(ORDER, *after(missing)).when(picked).then(
+        LineWeighed("O-1.1", "1", "MILK", 6, 2),
+        StepCompleted(WHO, "O-1.1", PICKING),
+        StepStarted(WHO, replace(COLLECTED, lines=(GroupLine("1", "MILK", 2),)), STAGING),
+    )
+    # The shortage itself was lost on the way: it is told now, beside the weight.
+    given(ORDER, *ACCEPTED).when(picked).then(
+        LineWeighed("O-1.1", "1", "MILK", 6, 5),
+        LineShorted("O-1.1", "1", "MILK", 6, 2, "NOT_FOUND"),
+        StepCompleted(WHO, "O-1.1", PICKING),
+        StepStarted(WHO, replace(COLLECTED, lines=(GroupLine("1", "MILK", 2),)), STAGING),
+    )
 
 
 def test_what_is_over_is_not_prepared_elsewhere() -> None:

@@ -42,8 +42,9 @@ CLAIMED = TaskClaimed("O-1", "S-1", "paul", "claim-1")
 TASK = PICK_TASK_DECIDER
 
 
-def picked(action_id: str, line: TaskLine, quantity: int) -> LinePicked:
-    return LinePicked("O-1", "S-1", "paul", action_id, line.line_id, line.sku, quantity)
+def picked(action_id: str, line: TaskLine, quantity: int, *, is_enough: bool = False) -> LinePicked:
+    said = ("O-1", "S-1", "paul", action_id, line.line_id, line.sku, quantity)
+    return LinePicked(*said, is_enough)
 
 
 def shorted(action_id: str, line: TaskLine, quantity: int) -> LineShorted:
@@ -142,6 +143,62 @@ def test_more_than_ordered_is_refused_unless_the_weight_varies() -> None:
         by_paul(Pick("a2", "2", 10), tolerance_percent=10)
     ).then_rejected(Refusal.OVER_PICK)
     claimed.when(by_paul(Short("a1", "1", 3, ShortReason.DAMAGED))).then_rejected(Refusal.OVER_PICK)
+
+
+def test_goods_that_weigh_less_are_picked_and_not_missing() -> None:
+    begun = given(TASK, RELEASED, CLAIMED, picked("a1", MILK, 2))
+    lighter = CompletedLine("2", "APPLES", 1_500, 1_460, None, lighter=40)
+    done = PickCompleted("O-1", "S-1", (CompletedLine("1", "MILK", 2, 2, None), lighter))
+    begun.when(by_paul(Pick("a2", "2", 1_460), tolerance_percent=10)).then(
+        picked("a2", APPLES, 1_460, is_enough=True), done
+    )
+    begun.when(by_paul(Pick("a2", "2", 1_349), tolerance_percent=10)).then(
+        picked("a2", APPLES, 1_349)
+    )
+    begun.when(by_paul(Pick("a2", "2", 1_460))).then(picked("a2", APPLES, 1_460))
+    # Milk is counted, not weighed.
+    given(TASK, RELEASED, CLAIMED).when(by_paul(Pick("a1", "1", 1), tolerance_percent=50)).then(
+        picked("a1", MILK, 1)
+    )
+
+
+def test_another_piece_is_taken_while_the_task_is_open() -> None:
+    enough = picked("a1", APPLES, 1_400, is_enough=True)
+    given(TASK, RELEASED, CLAIMED, enough).when(
+        by_paul(Pick("a2", "2", 90), Pick("a3", "1", 2), tolerance_percent=10)
+    ).then(
+        picked("a2", APPLES, 90, is_enough=True),
+        picked("a3", MILK, 2),
+        PickCompleted(
+            "O-1",
+            "S-1",
+            (
+                CompletedLine("1", "MILK", 2, 2, None),
+                CompletedLine("2", "APPLES", 1_500, 1_490, None, lighter=10),
+            ),
+        ),
+    )
+
+
+def test_what_is_missing_is_no_difference_of_weight() -> None:
+    """Of 1,500 g, 1,000 were not there; of the other 500, 460 are on the scale."""
+    missing = shorted("a1", APPLES, 1_000)
+    given(TASK, RELEASED, CLAIMED, picked("a0", MILK, 2), missing).when(
+        by_paul(Pick("a2", "2", 460), tolerance_percent=10)
+    ).then(
+        picked("a2", APPLES, 460, is_enough=True),
+        PickCompleted(
+            "O-1",
+            "S-1",
+            (
+                CompletedLine("1", "MILK", 2, 2, None),
+                CompletedLine("2", "APPLES", 1_500, 460, ShortReason.NOT_FOUND, lighter=40),
+            ),
+        ),
+    )
+    given(TASK, RELEASED, CLAIMED, picked("a0", MILK, 2), missing).when(
+        by_paul(Pick("a2", "2", 440), tolerance_percent=10)
+    ).then(picked("a2", APPLES, 440))
 
 
 def test_a_repeated_action_is_silent_even_when_the_task_is_someone_elses_or_done() -> None:

@@ -126,6 +126,8 @@ class _TimelineKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Timeline
     """Groups are prepared elsewhere; the entry has the new ones (banner only)."""
     TIMELINE_KIND_GROUPS_KEPT: _TimelineKind.ValueType  # 13
     """Groups were to be prepared elsewhere and stay (banner only)."""
+    TIMELINE_KIND_LINE_WEIGHED: _TimelineKind.ValueType  # 14
+    """Goods weigh less than was ordered, and are paid for as they weigh (banner only)."""
 
 class TimelineKind(_TimelineKind, metaclass=_TimelineKindEnumTypeWrapper):
     """What happened. One kind for each event of the feed."""
@@ -146,6 +148,8 @@ TIMELINE_KIND_GROUPS_REPLACED: TimelineKind.ValueType  # 12
 """Groups are prepared elsewhere; the entry has the new ones (banner only)."""
 TIMELINE_KIND_GROUPS_KEPT: TimelineKind.ValueType  # 13
 """Groups were to be prepared elsewhere and stay (banner only)."""
+TIMELINE_KIND_LINE_WEIGHED: TimelineKind.ValueType  # 14
+"""Goods weigh less than was ordered, and are paid for as they weigh (banner only)."""
 Global___TimelineKind: _TypeAlias = TimelineKind  # noqa: Y015
 
 @_typing.final

@@ -247,12 +247,17 @@ class PickedLine(_message.Message):
     ORDERED_QUANTITY_FIELD_NUMBER: _builtins.int
     PICKED_QUANTITY_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    LIGHTER_QUANTITY_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     sku: _builtins.str
     ordered_quantity: _builtins.int
     picked_quantity: _builtins.int
     reason: Global___ShortReason.ValueType
     """Why units are missing; unspecified when none is."""
+    lighter_quantity: _builtins.int
+    """Base units that are neither picked nor missing: the goods weigh less than was ordered, within
+    the tolerance. Nobody needs them any more.
+    """
     def __init__(
         self,
         *,
@@ -261,10 +266,11 @@ class PickedLine(_message.Message):
         ordered_quantity: _builtins.int = ...,
         picked_quantity: _builtins.int = ...,
         reason: Global___ShortReason.ValueType = ...,
+        lighter_quantity: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["line_id", b"line_id", "ordered_quantity", b"ordered_quantity", "picked_quantity", b"picked_quantity", "reason", b"reason", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lighter_quantity", b"lighter_quantity", "line_id", b"line_id", "ordered_quantity", b"ordered_quantity", "picked_quantity", b"picked_quantity", "reason", b"reason", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
