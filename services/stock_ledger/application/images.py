@@ -9,7 +9,7 @@ from services.kernel.domain.errors import Rejected
 from services.stock_ledger.application.not_ahead import image_by
 from services.stock_ledger.application.ports import PastBalances
 from services.stock_ledger.application.recording import Outcome
-from services.stock_ledger.application.sent_again import expect_same
+from services.stock_ledger.application.sent_again import begin_again, expect_same
 from services.stock_ledger.domain.entry import Buckets, EntryPosted
 from services.stock_ledger.domain.image import change, measured
 from services.stock_ledger.domain.stock_item import STOCK, Observe, StockItem
@@ -46,6 +46,7 @@ class Images:
         told = rows
         rows = [(key, image_by(image, work.now)) for key, image in rows]
         await work.load(STOCK, {key for key, _ in rows})
+        await begin_again(work, [(key, image.source_id) for key, image in rows])
         known = {key: await work.state(STOCK, key) for key, _ in rows}
         asked = list(
             dict.fromkeys(

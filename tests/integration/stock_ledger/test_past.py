@@ -414,3 +414,21 @@ async def test_every_read_model_of_a_mixed_history_equals_its_replay(
         key = stock_key("paris", sku)
         [live] = await balances(ledger.sql, TENANT, [(key, 10_000, minute(10_000))])
         assert live == fold(await ledger.entries(key), minute(10_000))
+
+
+async def test_rows_of_an_image_that_were_refused_may_come_again_in_the_same_call(
+    ledger: Past,
+) -> None:
+    """One row lay in the future when the call came first; ids of events follow from the call's."""
+    clock = ledger.host.clock = ledger.grpc._clock = Clock()
+    later = clock.at + timedelta(minutes=10)
+    rows = [
+        wire.ImageRow(site_id="paris", sku=sku, quantity=5, source_id="i", occurred_at=stamp(at))
+        for sku, at in (("milk", NOON), ("bread", later))
+    ]
+    first = (await ledger.grpc.PostImages(image(*rows), NOTHING)).results
+    assert [one.status for one in first] == [wire.ROW_STATUS_RECORDED, wire.ROW_STATUS_REFUSED]
+    clock.at += timedelta(minutes=20)
+    again = (await ledger.grpc.PostImages(image(*rows), NOTHING)).results
+    assert [one.status for one in again] == [wire.ROW_STATUS_DUPLICATE, wire.ROW_STATUS_RECORDED]
+    assert [len(await ledger.entries(f"paris|{sku}")) for sku in ("milk", "bread")] == [1, 1]
