@@ -403,7 +403,8 @@ def _move(command: Move, reservation: Reservation) -> Sequence[Event]:
             Refusal.STEP_CONFLICT,
             f"a {reservation.status.value} reservation has nothing to move; reserve first",
         )
-    if len(reservation.moves) == MOST_MOVES:
+    # What is only given back is bounded by the groups of the order.
+    if command.came and sum(bool(move.came) for move in reservation.moves) >= MOST_MOVES:
         raise Rejected(
             Refusal.STEP_CONFLICT,
             f"the reservation has moved {MOST_MOVES} times; release it and reserve anew",

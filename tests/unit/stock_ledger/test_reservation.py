@@ -291,3 +291,7 @@ def test_a_reservation_moves_so_often_and_no_more() -> None:
         Refusal.STEP_CONFLICT
     )
     given(RULE, HELD, *moves).when(Move("m-7", there, back, NOON)).then_nothing()
+    # What an order does not need is given back nonetheless: once per group of it.
+    given(RULE, HELD, *moves).when(Move("lighter-O-1.1", LEFT, (), NOON)).then(
+        ReservationMoved("O-1", 1, "lighter-O-1.1", LEFT, ())
+    )
