@@ -69,7 +69,7 @@ _LONG = {
 _LONGEST = 300
 
 # What the name of a method that changes nothing begins with.
-_QUESTIONS = ("Get", "List", "Find", "Watch", "Preview", "Quote", "Explain", "Compare")
+_QUESTIONS = ("Ask", "Get", "List", "Find", "Watch", "Preview", "Quote", "Explain", "Compare")
 
 
 @cache

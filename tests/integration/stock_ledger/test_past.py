@@ -420,7 +420,7 @@ async def test_rows_of_an_image_that_were_refused_may_come_again_in_the_same_cal
     ledger: Past,
 ) -> None:
     """One row lay in the future when the call came first; ids of events follow from the call's."""
-    clock = ledger.host.clock = ledger.grpc._clock = Clock()
+    clock = ledger.grpc._clock = Clock()
     later = clock.at + timedelta(minutes=10)
     rows = [
         wire.ImageRow(site_id="paris", sku=sku, quantity=5, source_id="i", occurred_at=stamp(at))
