@@ -119,15 +119,15 @@ class OrderHandlers:
     async def place(self, cause: Cause, asked: Placement) -> Versioned[orders.Order]:
         """Place an order, durably, and return it; placing it again returns it as it stands."""
         fingerprint = asked.fingerprint
-        is_first_run = True
+        may_guess, has_guessed = True, False
 
         async def use_case(work: Work) -> Versioned[orders.Order]:
-            nonlocal is_first_run
-            if is_first_run:
+            nonlocal may_guess, has_guessed
+            has_guessed, may_guess = may_guess, False
+            if has_guessed:
                 # Nearly every placement is of a new order: guessing so spares a read. Where the
                 # guess is wrong the append is refused, and this runs again on what is there.
                 work.expect_new(ORDER, asked.order_id)
-                is_first_run = False
             known = await work.state(ORDER, asked.order_id)
             if known.state.status is not orders.Status.NEW:
                 orders.check_content(known.state, fingerprint)
@@ -144,6 +144,12 @@ class OrderHandlers:
             await work.handle(ORDER, asked.order_id, orders.PlaceOrder(placed))
             return await work.state(ORDER, asked.order_id)
 
+        try:
+            return await self._runner.execute(cause, use_case)
+        except (Rejected, Invalid):
+            if not has_guessed:
+                raise
+        # What is refused to a new order (a price has changed) is no matter to one that is placed.
         return await self._runner.execute(cause, use_case)
 
     async def cancel(

@@ -488,6 +488,31 @@ async def test_a_timeline_can_be_followed_and_resumed(stack: Stack, orders: Orde
     assert [answer.entry.version for answer in seen] == [5, 6]
 
 
+async def test_a_placement_that_is_repeated_after_a_restart_is_not_priced_again(
+    stack: Stack, orders: OrderGrpc
+) -> None:
+    """The customer has his order, whatever its price or its product has become since."""
+    placed = await orders.PlaceOrder(placing(expected_total_minor=1290), CONTEXT)
+    await stack.settle()
+    dearer = {
+        "sku": "MILK",
+        "unit": "UNIT_PIECE",
+        "temperature": "TEMPERATURE_CLASS_CHILLED",
+        "price": {"amountMinor": "500", "currency": "EUR"},
+        "priceQuantity": "1",
+    }
+    await say(stack, CatalogEvent, "product-MILK", {"productUpserted": {"product": dearer}})
+    await stack.settle()
+    stack["order"].forget()  # as a process that has just begun
+    again = await orders.PlaceOrder(placing(expected_total_minor=1290), CONTEXT)
+    assert (again.order_id, again.total_minor) == (placed.order_id, placed.total_minor)
+    stack["order"].forget()
+    with pytest.raises(Rejected, match="IDEMPOTENCY_MISMATCH"):
+        await orders.PlaceOrder(placing(expected_total_minor=1290, customer_id="C8"), CONTEXT)
+    with pytest.raises(Rejected, match="QUOTE_STALE"):
+        await orders.PlaceOrder(placing("O2", expected_total_minor=1290), CONTEXT)
+
+
 async def test_who_watches_asks_once_for_each_change_and_never_in_between(
     stack: Stack, orders: OrderGrpc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
