@@ -7,7 +7,7 @@ grow until the database is busy all the time. Every batch is one call and one co
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from services.kernel.adapters import event_log
@@ -91,15 +91,12 @@ class Appender:
                 while self._waiting or self._in_flight or self._settling:
                     await asyncio.sleep(0.01)
         await end(self._tasks)
-        for waiting in self._waiting:
-            waiting.done.set_exception(Overloaded("shutting down", 1000))
+        _fail(self._waiting, Overloaded("shutting down", 1000))
         self._waiting.clear()
 
     def forget(self) -> None:
         """Refuse what waits: it was decided on states that a lost server may have taken along."""
-        for waiting in self._waiting:
-            if not waiting.done.done():
-                waiting.done.set_exception(Overloaded("the database was lost", 500))
+        _fail(self._waiting, Overloaded("the database was lost", 500))
         self._waiting.clear()
 
     async def append(self, events: Sequence[NewEvent]) -> None:
@@ -285,7 +282,7 @@ class Appender:
         raise Overloaded(f"outcome unknown, repeat with the same id: {error!r}", 2000) from error
 
 
-def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
+def _fail(batch: Iterable[_Waiting], error: Exception) -> None:
     for waiting in batch:
         if not waiting.done.done():
             waiting.done.set_exception(error)

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import asyncpg
 
 from services.kernel.adapters.backlog import Backlog
-from services.kernel.adapters.database import Database, is_outage
+from services.kernel.adapters.database import Database, is_outage, took_too_long
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import NewEvent, decode_rows, read_log, recorded
 from services.kernel.adapters.telemetry import METRICS
@@ -33,6 +33,7 @@ _ROUND_S = 0.003
 _OFFERED_COMMITS = 1_000
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
+_OVERRUNS_BEFORE_HALVING = 3
 
 _log = logging.getLogger(__name__)
 
@@ -233,7 +234,7 @@ class Tail:
         following.handed = batch[-1].position
 
     async def _surely(self, follower: Follower, batch: Sequence[Recorded[Any]]) -> None:
-        pause_s = _FIRST_PAUSE_S
+        pause_s, overruns = _FIRST_PAUSE_S, 0
         while True:
             try:
                 await follower.follow(batch)
@@ -245,8 +246,14 @@ class Tail:
                 _log.log(level, "%s waits at %d", follower.name, batch[0].position, exc_info=True)
                 METRICS.follower_failures.labels(follower.name).inc()
                 follower.note_lag(max(0, self._position - batch[0].position + 1))
+                overruns += took_too_long(error)
             else:
                 return
+            if overruns == _OVERRUNS_BEFORE_HALVING and len(batch) > 1:
+                # A busy server may not manage so much within the limit of a statement.
+                await self._surely(follower, batch[: len(batch) // 2])
+                batch, overruns, pause_s = batch[len(batch) // 2 :], 0, _FIRST_PAUSE_S
+                continue
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 

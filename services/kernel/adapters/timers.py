@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from services.kernel.adapters.consumer import Home, reason_of
-from services.kernel.adapters.database import is_outage
+from services.kernel.adapters.database import is_outage, took_too_long
 from services.kernel.adapters.unit_of_work import UnitOfWork
 from services.kernel.application.runner import ConcurrentAppend
 from services.kernel.application.tasks import end
@@ -81,7 +81,7 @@ class Timers:
         except ConcurrentAppend:
             return await self.fire_due_singly()
         except Exception as error:
-            if is_outage(error):
+            if await self._is_outage(error):
                 raise
             _log.warning("a timer failed, firing one by one", exc_info=True)
             return await self.fire_due_singly()
@@ -98,7 +98,7 @@ class Timers:
                     break
                 continue
             except Exception as error:
-                if is_outage(error) or not self._taken:
+                if not self._taken or await self._is_outage(error):
                     raise
                 await self._note_failure(self._taken, error)
                 taken = 1
@@ -106,6 +106,12 @@ class Timers:
                 break
             fired += taken
         return fired
+
+    async def _is_outage(self, error: Exception) -> bool:
+        """Tell a database that is away from a timer that asks too much of one that is well."""
+        if not is_outage(error):
+            return False
+        return not (took_too_long(error) and await self._home.database.is_swift())
 
     async def _fire(self, limit: int) -> int:
         home = self._home

@@ -193,6 +193,7 @@ class ServiceHost:
             await self._doorbell.stop()
         await self.reader.stop()
         await self._timers.stop()
+        await self._books.stop()
         if self._tail is not None:
             await self._tail.stop()
         await self.appender.stop()

@@ -100,6 +100,23 @@ async def test_what_was_not_committed_is_said_to_be_not_recorded(postgres_dsn: s
         await appender.append([an_event("a")])  # the repeat, with the same ids
 
 
+async def test_a_stop_passes_over_who_waits_no_more(postgres_dsn: str) -> None:
+    """A call whose deadline has passed is still in the queue; the rest of the stop follows."""
+    database = await Database.open(await a_database(postgres_dsn), Limits(statement_s=0.3))
+    appender = Appender(database, AppenderLimits(), lambda *_: None)
+    try:
+        gone = asyncio.create_task(appender.append([an_event("a")]))
+        waits = asyncio.create_task(appender.append([an_event("b")]))
+        await asyncio.sleep(0.05)
+        gone.cancel()
+        await asyncio.wait([gone])
+        await appender.stop()  # before it was started: nothing is on its way
+        with pytest.raises(Overloaded, match="shutting down"):
+            await waits
+    finally:
+        await database.close()
+
+
 async def test_a_reader_by_position_misses_nothing(postgres_dsn: str) -> None:
     """Several processes append at once; one reads on by `position > last` all the while."""
     writers, commands = 4, 60

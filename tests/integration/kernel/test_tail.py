@@ -205,3 +205,30 @@ async def test_a_server_that_is_away_when_the_log_is_to_be_followed_is_told_as_l
     finally:
         await tail.stop()
         await database.close()
+
+
+class Weak(Relay):
+    """Does not manage more than a few events within the limit of a statement."""
+
+    async def follow(self, batch: Sequence[Recorded[Any]]) -> None:
+        if len(batch) > 100:
+            raise TimeoutError
+        await super().follow(batch)
+
+
+async def test_a_batch_that_is_too_much_for_a_busy_server_is_followed_in_parts(
+    postgres_dsn: str,
+) -> None:
+    """It looks like a server that is away; read models would stand still for ever."""
+    dsn = await a_database(postgres_dsn)
+    database = await Database.open(dsn, Limits(pool_size=2))
+    weak = Weak()
+    tail = Tail(database, dsn, toy.CODEC, [weak], poll_s=0.05)
+    try:
+        await event_log.append(database.sql, [some_events("all", 900)])
+        tail.start()
+        await eventually(lambda: len(weak.published) == 900, within_s=40)
+        assert weak.published == list(range(1, 901))
+    finally:
+        await tail.stop()
+        await database.close()

@@ -30,7 +30,12 @@ class Alarms:
             name="order",
             codec=toy.CODEC,
             publish=lambda _: None,
-            timers={"good": self._good, "bad": self._bad, "slow": self._slow},
+            timers={
+                "good": self._good,
+                "bad": self._bad,
+                "slow": self._slow,
+                "endless": self._endless,
+            },
         )
 
     async def _good(self, key: str, _: Work) -> None:
@@ -42,6 +47,12 @@ class Alarms:
             raise ValueError("a bug")
         self.fired.append(key)
 
+    async def _endless(self, key: str, work: Work) -> None:
+        self.tries += 1
+        if not self.is_mended:
+            await work.sql.fetchval("SELECT 1 FROM pg_sleep(20)")
+        self.fired.append(key)
+
     async def _slow(self, key: str, _: Work) -> None:
         self.is_slow_at_work.set()
         await self.slow_may_end.wait()
@@ -49,9 +60,15 @@ class Alarms:
 
 
 @asynccontextmanager
-async def alarmed(postgres_dsn: str, alarms: Alarms, prefix: str) -> AsyncIterator[Stack]:
+async def alarmed(
+    postgres_dsn: str, alarms: Alarms, prefix: str, *, statement_s: float = 5.0
+) -> AsyncIterator[Stack]:
     async with running(
-        postgres_dsn, {"order": alarms.build}, prefix=prefix, is_sole_writer=False
+        postgres_dsn,
+        {"order": alarms.build},
+        prefix=prefix,
+        is_sole_writer=False,
+        statement_s=statement_s,
     ) as stack:
         yield stack
 
@@ -99,3 +116,17 @@ async def test_a_timer_that_is_long_overdue_is_not_given_up_in_a_breath(postgres
         assert alarms.tries <= 2
         alarms.is_mended = True
         await eventually(lambda: alarms.fired == ["good", "bad"])
+
+
+async def test_a_timer_that_alone_takes_longer_than_a_statement_may_holds_up_no_other(
+    postgres_dsn: str,
+) -> None:
+    """It looks like a server that is away, but the server answers others at once."""
+    alarms = Alarms()
+    async with alarmed(postgres_dsn, alarms, "endless_", statement_s=0.4) as stack:
+        await set_timer(stack, "endless", ago=timedelta(minutes=2))
+        await set_timer(stack, "good", ago=timedelta(minutes=1))
+        await eventually(lambda: alarms.fired == ["good"], within_s=20)
+        assert (await attempts(stack))["endless"] > 0
+        alarms.is_mended = True
+        await eventually(lambda: alarms.fired == ["good", "endless"], within_s=20)
