@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from services.kernel.adapters.database import Database
 from services.kernel.adapters.event_log import NewEvent
@@ -11,6 +12,7 @@ from services.kernel.adapters.lookout import Lookout
 from services.kernel.adapters.projector import Projector
 from services.kernel.application.runner import Overloaded
 from services.kernel.application.work import Sql
+from services.kernel.domain.messages import Recorded
 
 _FRESH_WITHIN_S = 2.0
 _POLL_S = 0.1
@@ -152,6 +154,11 @@ class PostgresReader:
         """Wake those who wait for one of these streams to change."""
         for position, event in enumerate(events, last_position - len(events) + 1):
             self._written_to(event.stream, event.version, position)
+
+    def seen(self, batch: Sequence[Recorded[Any]]) -> None:
+        """Do the same with events that were read: nobody may have been told of their commit."""
+        for event in batch:
+            self._written_to(event.stream, event.version, event.position)
 
     def written(self) -> None:
         """Say that another process wrote to the log."""

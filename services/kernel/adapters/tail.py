@@ -31,8 +31,7 @@ _MOST_WAITING = 4_000
 _PATIENCE_S = 1.0
 _ROUND_S = 0.003
 _OFFERED_COMMITS = 1_000
-_FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 5.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
 _OVERRUNS_BEFORE_HALVING = 3
 
 _log = logging.getLogger(__name__)
@@ -71,6 +70,7 @@ class Tail:
         codec: Names to classes.
         followers: Who gets the events.
         poll_s: How often to look when nobody wakes us.
+        seen: Called with events that nobody offered, as soon as they are read.
         lost: Called the moment that the connection which holds the lock breaks, or cannot be made.
     """
 
@@ -82,8 +82,10 @@ class Tail:
         followers: Sequence[Follower],
         poll_s: float,
         lost: Callable[[], None] | None = None,
+        seen: Callable[[Sequence[Recorded[Any]]], None] = lambda _: None,
     ) -> None:
-        self._lost = lost
+        self._lost = lost or (lambda: None)
+        self._seen = seen
         self._database = database
         self._dsn = dsn
         self._codec = codec
@@ -141,12 +143,10 @@ class Tail:
             )
         except Exception:
             # It went away before anybody here could notice it by a connection.
-            if self._lost is not None:
-                self._lost()
+            self._lost()
             raise
         watch: asyncio.Task[None] | None = None
-        if self._lost is not None:
-            connection.add_termination_listener(self._broken)
+        connection.add_termination_listener(self._broken)
         try:
             while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK):
                 await asyncio.sleep(_ELECTION_PAUSE_S)
@@ -159,8 +159,7 @@ class Tail:
             connection.terminate()
 
     def _broken(self, _: Any) -> None:
-        if self._lost is not None:
-            self._lost()
+        self._lost()
 
     async def _watch(self, connection: asyncpg.Connection) -> None:
         """Fail as soon as the connection that holds the lock is gone."""
@@ -196,7 +195,8 @@ class Tail:
 
     async def _read(self, position: int) -> list[Recorded[Any]]:
         rows = await read_log(self._database.sql, position, _BATCH_EVENTS)
-        return decode_rows(self._codec, rows)
+        self._seen(batch := decode_rows(self._codec, rows))
+        return batch
 
     def _take_offered(self, position: int) -> list[Recorded[Any]]:
         """Return the events that follow ``position`` without a gap, as far as they were offered."""

@@ -169,7 +169,13 @@ class ServiceHost:
             followers.append(self.projector)
             self.reader.projector = self.projector
         self._tail = Tail(
-            self._derived, self._dsn, self.service.codec, followers, self._settings.poll_s, lost
+            self._derived,
+            self._dsn,
+            self.service.codec,
+            followers,
+            self._settings.poll_s,
+            lost,
+            self.reader.seen,
         )
         self._tail.start()
 

@@ -5,8 +5,10 @@ import asyncio
 import pytest
 
 from services.kernel.adapters import reader as readers
+from services.kernel.adapters.event_log import NewEvent, append, encode_cause
 from services.kernel.adapters.reader import PostgresReader
 from services.kernel.application.work import Work
+from services.kernel.domain.ids import derive
 from tests.support import toy
 from tests.support.stack import Stack, a_cause, eventually, running
 
@@ -113,3 +115,25 @@ async def test_where_a_version_lies_is_not_asked_when_it_was_seen(postgres_dsn: 
         assert elsewhere._written["demo/counter-a"] == (1, 2)
         assert stack["order"].reader._written["demo/counter-a"] == (1, 2)
         await elsewhere.stop()
+
+
+async def test_a_sole_writer_hears_of_what_it_was_not_told_that_it_wrote(
+    postgres_dsn: str,
+) -> None:
+    """The answer to a commit was lost: nobody here was told, and the log's follower reads it."""
+    async with running(postgres_dsn, {"order": toy.source}) as stack:
+        await _add(stack, "a", "c1")
+        waiting = asyncio.create_task(stack["order"].reader.changed("demo/counter-a", 1, 60.0))
+        await asyncio.sleep(0.1)
+        why = a_cause("c2")
+        lost = NewEvent(
+            stream="demo/counter-a",
+            version=2,
+            topic="counter.added.v1",
+            state=b'{"amount":1}',
+            event_id=derive("lost"),
+            cause=encode_cause(why),
+            why=why,
+        )
+        await append(stack["order"].database.sql, [[lost]])
+        assert await asyncio.wait_for(waiting, 10) == 2
