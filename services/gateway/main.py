@@ -27,7 +27,6 @@ from services.kernel.application.telemetry import RequestTelemetry
 
 __all__ = ["POOL_SETTINGS", "Gateway", "build_app", "build_gateway", "serve"]
 
-FORGET_EVERY_S = 3600.0
 _SECRET_BYTES = 32
 _DRAIN_S = 20
 _BACKLOG = 2048
@@ -73,13 +72,7 @@ def build_gateway(
     remote = Remote(target)
     app, edge, track = build_app(remote, keys, authenticator, settings)
     app.telemetry = telemetry
-
-    async def forget() -> None:
-        while True:
-            await keys.forget_old()
-            await asyncio.sleep(FORGET_EVERY_S)
-
-    return Gateway(app, edge, remote.close, (forget,), track)
+    return Gateway(app, edge, remote.close, (keys.keep_forgetting,), track)
 
 
 def build_app(

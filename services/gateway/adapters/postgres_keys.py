@@ -6,6 +6,7 @@ under load one round trip serves dozens of requests.
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 import asyncpg
@@ -29,6 +30,9 @@ MAX_BATCH = 200
 MAX_WAITING = 5_000
 STATEMENT_TIMEOUT_S = 2.0
 MAX_DELETED_AT_ONCE = 10_000
+FORGET_EVERY_S = 3_600.0
+# After a whole page, and after a failure.
+FORGET_MORE_AFTER_S, FORGET_AGAIN_AFTER_S = 1.0, 60.0
 
 _CLAIM = """
 INSERT INTO idempotency_keys AS known (command_id, route, fingerprint)
@@ -55,6 +59,8 @@ DELETE FROM idempotency_keys WHERE command_id IN (
     SELECT command_id FROM idempotency_keys WHERE started_at < now() - $1::interval LIMIT $2)
 """
 
+_log = logging.getLogger(__name__)
+
 type Asked = tuple[str, str, bytes]
 
 
@@ -74,9 +80,20 @@ class PostgresKeys:
     async def release(self, command_id: str) -> None:
         await self._releases.add(command_id)
 
-    async def forget_old(self) -> None:
-        """Delete some of the rows older than ``KEPT``; call it now and then."""
-        await self._pool.execute(_FORGET, KEPT, MAX_DELETED_AT_ONCE, timeout=30)
+    async def keep_forgetting(self) -> None:
+        """Delete what is older than ``KEPT``, in pages, for ever; cancel to stop."""
+        while True:
+            try:
+                pause_s = FORGET_MORE_AFTER_S if await self.forget_old() else FORGET_EVERY_S
+            except Exception:  # noqa: BLE001 - who stops now never forgets anything again
+                _log.warning("old answers could not be deleted, trying again", exc_info=True)
+                pause_s = FORGET_AGAIN_AFTER_S
+            await asyncio.sleep(pause_s)
+
+    async def forget_old(self) -> bool:
+        """Delete some of the rows older than ``KEPT``; tell whether there may be more."""
+        done = await self._pool.execute(_FORGET, KEPT, MAX_DELETED_AT_ONCE, timeout=30)
+        return bool(done == f"DELETE {MAX_DELETED_AT_ONCE}")
 
     async def _claim_all(self, asked: Sequence[Asked]) -> list[Claim]:
         # One statement cannot touch a row twice, so the first of equal ids asks and the others

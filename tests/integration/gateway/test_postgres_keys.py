@@ -7,6 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from services.gateway.adapters import postgres_keys
 from services.gateway.adapters.postgres_keys import POOL_SETTINGS, PostgresKeys
 from services.gateway.application.keys import (
     KEPT,
@@ -18,7 +19,7 @@ from services.gateway.application.keys import (
     Running,
 )
 from services.kernel.domain.ids import derive
-from tests.support.stack import a_database
+from tests.support.stack import a_database, eventually
 
 pytestmark = pytest.mark.stack
 MIGRATIONS = Path(__file__).parents[3] / "services" / "gateway" / "migrations"
@@ -90,6 +91,41 @@ async def test_old_answers_are_forgotten(keys: PostgresKeys, pool: asyncpg.Pool)
     await pool.execute("UPDATE idempotency_keys SET started_at = now() - $1::interval", KEPT)
     await keys.forget_old()
     assert await keys.claim(ONE, "POST /x", SAME) == Claimed()
+
+
+async def test_all_that_is_old_is_forgotten_in_pages_and_after_a_failure(
+    keys: PostgresKeys, pool: asyncpg.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More become old in an hour than one page holds; and a server may be away at that moment."""
+    monkeypatch.setattr(postgres_keys, "MAX_DELETED_AT_ONCE", 3)
+    monkeypatch.setattr(postgres_keys, "FORGET_MORE_AFTER_S", 0.01)
+    monkeypatch.setattr(postgres_keys, "FORGET_AGAIN_AFTER_S", 0.01)
+    for number in range(10):
+        await keys.claim(derive("old", number), "POST /x", SAME)
+    await pool.execute("UPDATE idempotency_keys SET started_at = now() - $1::interval", KEPT)
+    await keys.claim(ONE, "POST /x", SAME)
+    fails = 1
+    forget = keys.forget_old
+
+    async def forget_old() -> bool:
+        nonlocal fails
+        fails -= 1
+        if fails == 0:
+            raise ConnectionResetError("the server was restarted")
+        return await forget()
+
+    monkeypatch.setattr(keys, "forget_old", forget_old)
+    forgetting = asyncio.create_task(keys.keep_forgetting())
+
+    async def is_forgotten() -> bool:
+        return bool(await pool.fetchval("SELECT count(*) = 1 FROM idempotency_keys"))
+
+    try:
+        await eventually(is_forgotten)
+        assert not forgetting.done()
+        assert await keys.claim(ONE, "POST /x", SAME) == Running()
+    finally:
+        forgetting.cancel()
 
 
 async def test_a_database_that_is_away_is_said_to_be(
