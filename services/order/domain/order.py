@@ -156,13 +156,17 @@ class LineShorted:
 
 @dataclass(frozen=True, slots=True)
 class LineWeighed:
-    """What was picked weighs less than was ordered, and is all of it: nothing is missing."""
+    """What was picked weighs less than was ordered, and is all of it: nothing is missing.
+
+    ``picked_quantity`` is what is left of the line in this group, ``lighter`` what it is less.
+    """
 
     group_id: str
     line_id: str
     sku: str
     ordered_quantity: int
     picked_quantity: int
+    lighter: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -621,6 +625,7 @@ def _lighter(group: GroupProgress, picked: Iterable[ReachedLine]) -> list[Event]
                     next(one.sku for one in group.group.lines if one.line_id == line.line_id),
                     group.ordered[line.line_id],
                     current - lighter,
+                    lighter,
                 )
             )
     return weighed

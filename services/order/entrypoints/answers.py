@@ -180,6 +180,7 @@ def _line(view: LineView) -> wire.OrderLineView:
             delivered=units.delivered,
             shorted=units.shorted,
             cancelled=units.cancelled,
+            lighter=units.lighter,
         ),
     )
 

@@ -15,6 +15,7 @@ from services.order.domain.order import (
     ORDER,
     GroupProgress,
     Line,
+    LineWeighed,
     Order,
     OrderPlaced,
     PaymentCaptured,
@@ -37,6 +38,7 @@ class Quantities:
     delivered: int = 0
     shorted: int = 0
     cancelled: int = 0
+    lighter: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class OrderDetail:
 
 
 type _Times = dict[tuple[str, str], datetime]
+type _Units = dict[tuple[str, str], int]
 
 
 def detail_of(facts: Sequence[Fact]) -> OrderDetail:
@@ -90,12 +93,15 @@ def detail_of(facts: Sequence[Fact]) -> OrderDetail:
     started: _Times = {}
     completed: _Times = {}
     captured: dict[str, int] = {}
+    lighter: _Units = {}
     for fact in facts:
         match fact.event:
             case StepStarted(_, group, step):
                 started[group.group_id, step.step_id] = fact.at
             case StepCompleted(_, group_id, step):
                 completed[group_id, step.step_id] = fact.at
+            case LineWeighed() as event:
+                lighter[event.group_id, event.line_id] = event.lighter
             case PaymentCaptured() as event:
                 captured[event.group_id] = event.amount_minor + event.fee_minor
             case _:
@@ -103,7 +109,7 @@ def detail_of(facts: Sequence[Fact]) -> OrderDetail:
     return OrderDetail(
         order,
         placed,
-        _lines(placed, order, completed),
+        _lines(placed, order, completed, lighter),
         tuple(
             _group(order, progress, started, completed, captured.get(group_id, 0))
             for group_id, progress in order.groups.items()
@@ -112,7 +118,9 @@ def detail_of(facts: Sequence[Fact]) -> OrderDetail:
     )
 
 
-def _lines(placed: OrderPlaced, order: Order, completed: _Times) -> tuple[LineView, ...]:
+def _lines(
+    placed: OrderPlaced, order: Order, completed: _Times, lighter: _Units
+) -> tuple[LineView, ...]:
     parts = {line.line_id: Quantities() for line in placed.lines}
     for line in placed.lines:
         if not order.groups:
@@ -131,7 +139,9 @@ def _lines(placed: OrderPlaced, order: Order, completed: _Times) -> tuple[LineVi
         for line_id, ordered in progress.ordered.items():
             quantities = parts[line_id]
             left = current.get(line_id, 0)
-            quantities.shorted += ordered - left
+            weighed = lighter.get((progress.group.group_id, line_id), 0)
+            quantities.lighter += weighed
+            quantities.shorted += ordered - left - weighed
             if order.status is Status.CANCELLED:
                 quantities.cancelled += left
             elif progress.is_captured or progress.is_done:

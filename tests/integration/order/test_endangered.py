@@ -300,6 +300,8 @@ async def test_what_weighs_less_than_ordered_is_no_shortage_and_frees_the_rest(s
     assert await shop.groups("O1") == {"O1.1": ("S1", "handover")}
     order = (await shop.orders.GetOrder(wire.GetOrderRequest(order_id="O1"), CONTEXT)).order
     assert [line.quantity for line in order.groups[0].group.lines] == [19]
+    units = order.lines[0].quantities
+    assert (units.picked, units.lighter, units.shorted) == (19, 1, 0)
     mailbox = await shop.stack["notification"].database.sql.fetch(
         "SELECT occasion FROM mailbox WHERE order_id = 'O1'"
     )

@@ -273,7 +273,7 @@ def test_what_weighs_less_is_paid_for_as_it_weighs_and_nothing_is_missing() -> N
     picked = ReachMilestone("O-1.1", Milestone.PICKED, (ReachedLine("1", 4, lighter=2),))
     weighed = replace(COLLECTED, lines=(GroupLine("1", "MILK", 4),))
     given(ORDER, *ACCEPTED).when(picked).then(
-        LineWeighed("O-1.1", "1", "MILK", 6, 4),
+        LineWeighed("O-1.1", "1", "MILK", 6, 4, lighter=2),
         StepCompleted(WHO, "O-1.1", PICKING),
         StepStarted(WHO, weighed, STAGING),
     )
@@ -287,13 +287,13 @@ def test_what_weighs_less_and_what_is_missing_are_told_apart() -> None:
     missing = NoteShort("O-1.1", "1", 3, "NOT_FOUND", 7)
     picked = ReachMilestone("O-1.1", Milestone.PICKED, (ReachedLine("1", 2, "NOT_FOUND", 1),))
     given(ORDER, *after(missing)).when(picked).then(
-        LineWeighed("O-1.1", "1", "MILK", 6, 2),
+        LineWeighed("O-1.1", "1", "MILK", 6, 2, lighter=1),
         StepCompleted(WHO, "O-1.1", PICKING),
         StepStarted(WHO, replace(COLLECTED, lines=(GroupLine("1", "MILK", 2),)), STAGING),
     )
     # The shortage itself was lost on the way: it is told now, beside the weight.
     given(ORDER, *ACCEPTED).when(picked).then(
-        LineWeighed("O-1.1", "1", "MILK", 6, 5),
+        LineWeighed("O-1.1", "1", "MILK", 6, 5, lighter=1),
         LineShorted("O-1.1", "1", "MILK", 6, 2, "NOT_FOUND"),
         StepCompleted(WHO, "O-1.1", PICKING),
         StepStarted(WHO, replace(COLLECTED, lines=(GroupLine("1", "MILK", 2),)), STAGING),

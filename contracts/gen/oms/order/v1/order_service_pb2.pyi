@@ -1088,6 +1088,7 @@ class LineQuantities(_message.Message):
     DELIVERED_FIELD_NUMBER: _builtins.int
     SHORTED_FIELD_NUMBER: _builtins.int
     CANCELLED_FIELD_NUMBER: _builtins.int
+    LIGHTER_FIELD_NUMBER: _builtins.int
     open: _builtins.int
     """Placed, not reserved yet."""
     allocated: _builtins.int
@@ -1101,6 +1102,8 @@ class LineQuantities(_message.Message):
     """Missing when the site picked, or not handed over."""
     cancelled: _builtins.int
     """Given up with the order: cancelled or refused."""
+    lighter: _builtins.int
+    """Ordered, neither picked nor missing: the goods weigh less, within the tolerance."""
     def __init__(
         self,
         *,
@@ -1111,10 +1114,11 @@ class LineQuantities(_message.Message):
         delivered: _builtins.int = ...,
         shorted: _builtins.int = ...,
         cancelled: _builtins.int = ...,
+        lighter: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocated", b"allocated", "cancelled", b"cancelled", "delivered", b"delivered", "in_transit", b"in_transit", "open", b"open", "picked", b"picked", "shorted", b"shorted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allocated", b"allocated", "cancelled", b"cancelled", "delivered", b"delivered", "in_transit", b"in_transit", "lighter", b"lighter", "open", b"open", "picked", b"picked", "shorted", b"shorted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
