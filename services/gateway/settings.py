@@ -1,6 +1,8 @@
 """What may differ per environment: ``OMS_GATEWAY_*``."""
 
-from pydantic import Field, SecretStr
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIN_SECRET_CHARACTERS = 32
@@ -34,3 +36,11 @@ class GatewaySettings(BaseSettings):
     guesses_at_once: int = Field(default=20, ge=1, le=10_000)
     guesses_per_s: float = Field(default=0.5, gt=0, le=1_000)
     time_zone: str = "Europe/Paris"
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            return ZoneInfo(name).key
+        except (KeyError, ValueError, OSError):
+            raise ValueError(f"there is no time zone {name!r}; one is Europe/Paris") from None

@@ -157,12 +157,9 @@ def demo(
 ) -> None:
     """Load the demo chain into the running system and carry orders from basket to handover."""
     settings = KernelSettings()
-    key = settings.data_home / "demo.key"
-    if not key.exists():
-        errors.print("oms: nothing has run here yet: start it with `make run` or `oms up`")
-        raise typer.Exit(EXIT_USAGE)
+    key = key_commands.key_to_call_with(settings)
     address = f"http://{settings.host}:{settings.http_port}"
-    _run(_demo(address, key.read_text().strip(), seed, orders))
+    _run(_demo(address, key, seed, orders))
 
 
 async def _demo(address: str, key: str, seed: int, orders: int) -> None:
@@ -190,7 +187,7 @@ def import_(
         errors.print(f"oms: {what!r} cannot be imported: products or sites can")
         raise typer.Exit(EXIT_USAGE)
     settings = KernelSettings()
-    key = (settings.data_home / "demo.key").read_text().strip()
+    key = key_commands.key_to_call_with(settings)
     bad_rows = quarantine or file.with_suffix(".quarantine.csv")
     importing = importlib.import_module("services.catalog.entrypoints.file_import")
 
@@ -241,7 +238,7 @@ def stock_import(
 ) -> None:
     """Bring a CSV, Parquet or EDIFACT file of a stock feed into the running system."""
     settings = KernelSettings()
-    key = (settings.data_home / "demo.key").read_text().strip()
+    key = key_commands.key_to_call_with(settings)
     importing = importlib.import_module("services.stock_ledger.entrypoints.feed_files.command")
 
     async def work() -> str:
@@ -405,7 +402,9 @@ def parked_list(
 @parked.command("show")
 def parked_show(stream: Annotated[str, typer.Argument(help="as listed")]) -> None:
     """Print the parked messages of a stream as they were received, as JSON lines."""
-    for envelope in _inspect(lambda opened: inspection.parked_envelopes(opened, stream)):
+    found = _inspect(lambda opened: inspection.parked_envelopes(opened, stream))
+    _parked_at_all(len(found), stream)
+    for envelope in found:
         row = dataclasses.asdict(envelope) | {"value": envelope.value.hex()}
         print(json.dumps(row, default=str))
 
@@ -421,9 +420,11 @@ def parked_redrive(
     if dry_run:
         rows = _inspect(lambda opened: inspection.parked_messages(opened, 10_000))
         count = sum(1 for row in rows if stream in ("all", row.stream))
+        _parked_at_all(count, stream)
         errors.print(f"{count} messages would be tried again")
         return
     count = _inspect(lambda opened: inspection.redrive(opened, stream))
+    _parked_at_all(count, stream)
     errors.print(f"{count} messages will be tried again within a second or two")
 
 
@@ -440,7 +441,15 @@ def parked_drop(
     if not yes:
         typer.confirm(f"give up {what} of {stream}?", abort=True)
     dropped = _inspect(lambda opened: inspection.drop(opened, stream, first_only=first))
+    _parked_at_all(dropped, stream)
     errors.print(f"{dropped} messages dropped")
+
+
+def _parked_at_all(count: int, stream: str) -> None:
+    """End with the code of usage where a stream is named of which nothing is parked."""
+    if not count and stream != "all":
+        complain(f"nothing is parked of {stream!r}: see `oms parked list`")
+        raise typer.Exit(EXIT_USAGE)
 
 
 def _inspect[T](query: Callable[[inspection.Inspection], Coroutine[Any, Any, T]]) -> T:

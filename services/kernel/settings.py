@@ -22,6 +22,10 @@ class KernelSettings(BaseSettings):
         default="",
         description="DSN of a login role that may only append; empty makes one named oms_app",
     )
+    api_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="What `oms import` and `oms stock import` call with; empty: the demo's",
+    )
     database_prefix: str = Field(default="oms_", pattern=r"^[a-z][a-z0-9_]{0,30}$")
 
     host: str = Field(default="127.0.0.1", description="Interface of every port")

@@ -163,7 +163,7 @@ def export(
     chosen = format_ or output.suffix.removeprefix(".")
     if chosen not in FORMATS:
         raise _misused(f"no format {chosen!r}: --format {', '.join(FORMATS)}")
-    period = settled(output, Period(_moment(since), _moment(until) if until else None))
+    period = settled(output, _period(since, until))
     if said := gone_on_with(output):
         complain(said)
     on_bus = bus_of(KernelSettings()).bus == "kafka" and not from_store
@@ -229,7 +229,7 @@ def replay(
     topic = _topic(source)
     if not into:
         raise _misused("name a consumer with --into module:function")
-    period = Period(_moment(since), _moment(until) if until else None)
+    period = _period(since, until)
     wanted = Wanted(tenant=tenant, names=_named(event, [topic]))
     at_store = from_store or private
 
@@ -281,6 +281,13 @@ def _moment(text: str) -> Any:
         return moment(text, SystemClock())
     except ValueError as error:
         raise _misused(error) from None
+
+
+def _period(since: str, until: str) -> Period:
+    period = Period(_moment(since), _moment(until) if until else None)
+    if period.until is not None and period.since is not None and period.since >= period.until:
+        raise _misused(f"nothing lies between --from {since} and --to {until}: the first is later")
+    return period
 
 
 def _named(names: list[str] | None, topics: list[str]) -> tuple[str, ...]:

@@ -75,9 +75,13 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str) 
     if not rows:
         errors.print(f"{title}: none")
         return
-    table = Table(*(Column(name, overflow="fold") for name in rows[0]), title=title)
+    # An id is copied from here into the next command: it stays in one piece.
+    table = Table(
+        *(Column(name, overflow="fold", no_wrap=name.endswith("_id")) for name in rows[0]),
+        title=title,
+    )
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
     Console().print(table)
 
 

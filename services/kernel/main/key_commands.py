@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
@@ -62,14 +62,20 @@ def issue(
 def list_(tenant: Tenant, as_json: AsJson = False) -> None:
     """Show the keys of a tenant, without their secrets."""
 
+    def told(at: datetime | None) -> str | None:
+        if at is None:
+            return None
+        # Eighty columns are all that many have; the key's id must stay in one piece.
+        return at.isoformat(timespec="seconds") if as_json else f"{at.astimezone(UTC):%Y-%m-%d}"
+
     async def work(keys: PostgresApiKeys, _: SystemClock) -> list[dict[str, Any]]:
         return [
             {
                 "key_id": one.key.key_id,
                 "scopes": " ".join(sorted(one.key.scopes)),
-                "created_at": one.created_at.isoformat(timespec="seconds"),
-                "expires_at": one.expires_at and one.expires_at.isoformat(timespec="seconds"),
-                "revoked_at": one.revoked_at and one.revoked_at.isoformat(timespec="seconds"),
+                "created_at": told(one.created_at),
+                "expires_at": told(one.expires_at),
+                "revoked_at": told(one.revoked_at),
             }
             for one in await keys.of_tenant(tenant, _MOST_SHOWN)
         ]
@@ -88,6 +94,20 @@ def revoke(tenant: Tenant, key_id: Annotated[str, typer.Argument(help="as listed
         complain(f"{tenant} has no key {key_id} that is not revoked")
         raise typer.Exit(EXIT_FAILED)
     errors.print(f"key {key_id} of {tenant} is revoked")
+
+
+def key_to_call_with(settings: KernelSettings) -> str:
+    """Return the API key of whoever typed the command: his own, else the demo's."""
+    if own := settings.api_key.get_secret_value():
+        return own
+    file = settings.data_home / "demo.key"
+    if not file.exists():
+        complain(
+            f"nothing has run here yet ({file} is missing): start it with `make run` or `oms up`,"
+            " or set OMS_API_KEY to a key (`oms keys issue` makes one)"
+        )
+        raise typer.Exit(EXIT_USAGE)
+    return file.read_text().strip()
 
 
 def _with_keys[T](use: Callable[[PostgresApiKeys, SystemClock], Awaitable[T]]) -> T:

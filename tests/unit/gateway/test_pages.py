@@ -13,6 +13,7 @@ from oms.common.v1 import common_pb2 as common
 from oms.delivery.v1 import delivery_service_pb2 as delivery
 from oms.notification.v1 import notification_service_pb2 as notification
 from oms.order.v1 import order_service_pb2 as order
+from pydantic import ValidationError
 
 from services.gateway.entrypoints.pages.links import Links
 from services.gateway.entrypoints.pages.texts import (
@@ -22,6 +23,7 @@ from services.gateway.entrypoints.pages.texts import (
     language_of,
     quantity,
 )
+from services.gateway.settings import GatewaySettings
 from services.kernel.domain.errors import Invalid, NotFound
 from tests.unit.gateway.fakes import INTERNAL, SECRET, Fakes, gateway
 
@@ -421,3 +423,9 @@ async def test_what_is_told_in_english_only_says_so_to_screen_readers() -> None:
     async with gateway(Fakes({})) as http:
         page = await http.get("/problems/out-of-stock", params={"lang": "fr"})
     assert '<div lang="en"><h1>Out of stock</h1>' in page.text
+
+
+def test_a_zone_that_is_none_stops_the_start_in_a_sentence() -> None:
+    for name in ("Mars/Base", "", "../etc/passwd"):
+        with pytest.raises(ValidationError, match="there is no time zone"):
+            GatewaySettings(time_zone=name)

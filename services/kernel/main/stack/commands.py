@@ -164,8 +164,8 @@ def logs(
     file = StateFile(KernelSettings().data_home)
     log = _log_of(file, name)
     if not log.exists():
-        known = sorted(path.stem for path in (file.folder / "logs").glob("*.log"))
-        complain(f"no log of {name!r}: there are {', '.join(known)}")
+        known = ", ".join(sorted(path.stem for path in (file.folder / "logs").glob("*.log")))
+        complain(f"no log of {name!r}: there are {known or 'none: nothing has run here yet'}")
         raise typer.Exit(EXIT_USAGE)
     with log.open(errors="replace") as text:
         for line in deque(text, maxlen=lines):
