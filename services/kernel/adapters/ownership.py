@@ -52,8 +52,6 @@ class LockedOwnership:
 
     def close(self) -> None:
         """Give everything back."""
-        if self._connection is not None:
-            self._connection.terminate()
         self._forget()
 
     async def _ask(self, partitions: Iterable[int]) -> None:
@@ -76,6 +74,9 @@ class LockedOwnership:
                 self._ask_at_s[partition] = again_at_s
 
     def _forget(self) -> None:
+        if self._connection is not None:
+            # Its locks go with it: kept by a connection that nobody has, they would be nobody's.
+            self._connection.terminate()
         self._connection = None
         self._owned = set()
         self._ask_at_s = {}
