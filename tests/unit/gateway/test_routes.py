@@ -30,7 +30,9 @@ from tests.support.built import built
 from tests.unit.gateway.fakes import Fakes, MemoryKeys, OneKey, gateway
 
 # Rpcs without a route, each with its reason.
-WITHOUT_ROUTE: dict[str, str] = {}
+WITHOUT_ROUTE: dict[str, str] = {
+    "oms.stock_ledger.v1.StockLedgerService/AskAvailability": "a stream both ways: gRPC only",
+}
 MODULES = (
     orders, picking, stock, stock_feeds, promises, baskets, catalog,
     handover, returns, decisions, notifications,
