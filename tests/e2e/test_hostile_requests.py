@@ -386,6 +386,7 @@ FOREIGN = [
          {"lines": [{"line_id": "L1", "quantity": 1, "disposition": "restock"}]}),
         ("POST", "/v1/returns/R1:validate",
          {"preview_version": 1, "amount_minor": 1, "clerk_id": "EVE"}),
+        ("POST", "/v1/returns/R1:withdraw", {"reason": "by Eve"}),
         ("POST", "/v1/returns",
          {"order_id": "DONE", "site_id": "S1", "lines": [{"line_id": "L1", "quantity": 1}]}),
         ("GET", "/v1/reservations/H1", None),

@@ -224,6 +224,14 @@ async def test_returned_elsewhere_restocks_there_and_refunds_what_was_paid(platf
     before = await _stock(platform, "S5", SOAP)
     await eventually(lambda: _is_returnable(platform, "one-return"))
 
+    mistaken = {
+        "return_id": "return-0",
+        "order_id": "one-return",
+        "site_id": "S5",
+        "lines": [{"line_id": "L1", "quantity": 3}],
+    }
+    await platform.done("/v1/returns", mistaken)
+    await platform.done("/v1/returns/return-0:withdraw", {"reason": "opened by mistake"})
     opened = await platform.done(
         "/v1/returns",
         {
