@@ -75,9 +75,12 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str) 
     if not rows:
         errors.print(f"{title}: none")
         return
-    # An id is copied from here into the next command: it stays in one piece.
+    # What is copied from here into the next command stays in one piece.
     table = Table(
-        *(Column(name, overflow="fold", no_wrap=name.endswith("_id")) for name in rows[0]),
+        *(
+            Column(name, overflow="fold", no_wrap=name == "name" or name.endswith("_id"))
+            for name in rows[0]
+        ),
         title=title,
     )
     for row in rows:

@@ -48,8 +48,14 @@ def test_a_tables_ids_stay_in_one_piece_and_nothing_is_empty(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    row = {"key_id": "143d8e20176b2ea5", "scopes": "orders:read " * 20, "revoked_at": None}
+    row = {
+        "key_id": "143d8e20176b2ea5",
+        "name": "stock_ledger.serve",
+        "scopes": "orders:read " * 20,
+        "revoked_at": None,
+    }
     console.print_rows([row], as_json=False, title="keys")
     shown = capsys.readouterr().out
     assert "143d8e20176b2ea5" in shown
+    assert "stock_ledger.serve" in shown
     assert "None" not in shown
