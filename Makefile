@@ -1,6 +1,6 @@
 # The only door. `make` prints the targets.
 .DEFAULT_GOAL := help
-.PHONY: help run analyst test check fmt lint types arch unit contract integration e2e chaos contracts breaking bench mutants soak stack-test ci clean lock
+.PHONY: help run analyst test check fmt lint types arch unit contract integration journeys e2e chaos contracts breaking bench mutants soak stack-test ci clean lock
 
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -8,6 +8,10 @@ BIN := .venv/bin
 FIND_PYTHON := for p in "$$PYTHON" python3.12 python3.13 python3.14 python3 python; do \
 	[ -n "$$p" ] && "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && { command -v "$$p"; break; }; done
 PYTEST := $(BIN)/pytest -q
+# With a folder of its own, which is kept if a test fails: two runs at once do not touch each other.
+APART = folder="$$(mktemp -d)" && $(PYTEST) --basetemp="$$folder/tests" $(1) && rm -rf "$$folder"
+# Lanes that run side by side speak one after the other where nobody watches.
+LANES = -j2 $(shell [ -t 2 ] || echo --output-sync=recurse)
 
 help:  ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -19,7 +23,9 @@ run: .venv/run  ## start everything; the first time with the demo chain and 200 
 	@$(BIN)/oms up --demo-orders $(or $(ORDERS),200)
 
 test: .venv/dev  ## every check and every test (about 25 minutes on two cores)
-	@$(MAKE) --no-print-directory check contract breaking integration e2e chaos stack-test
+	@$(MAKE) --no-print-directory check contract breaking
+	@$(MAKE) --no-print-directory $(LANES) integration journeys
+	@$(MAKE) --no-print-directory stack-test
 
 check: .venv/dev  ## format, lint, types, architecture, unit (a minute and a half on two cores)
 	@$(MAKE) --no-print-directory -j2 unit types fmt lint arch
@@ -37,14 +43,17 @@ unit: .venv/dev
 contract: .venv/dev
 	@$(PYTEST) tests/contract
 integration: .venv/dev
-	@$(PYTEST) tests/integration
+	@$(call APART,tests/integration)
 e2e: .venv/dev
-	@$(PYTEST) tests/e2e -m "not soak"
+	@$(call APART,tests/e2e -m "not soak")
+journeys: .venv/dev
+	@$(MAKE) --no-print-directory e2e
+	@$(MAKE) --no-print-directory chaos
 chaos: .venv/dev
-	@$(PYTEST) tests/chaos -m "not soak"
+	@$(call APART,tests/chaos -m "not soak")
 
 stack-test: .venv/dev  ## every journey on the whole system as processes on a Kafka broker
-	@$(PYTEST) tests/stack -m "not soak"
+	@$(call APART,tests/stack -m "not soak")
 
 contracts: .venv/dev  ## generate code, AsyncAPI document and feed pages from the contracts, and lint them
 	@bash contracts/generate.sh
