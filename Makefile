@@ -22,7 +22,7 @@ analyst: .venv/run  ## install what `oms export --format parquet` and docs/analy
 run: .venv/run  ## start everything; the first time with the demo chain and 200 orders; stay up
 	@$(BIN)/oms up --demo-orders $(or $(ORDERS),200)
 
-test: .venv/dev  ## every check and every test (about 25 minutes on two cores)
+test: .venv/dev  ## every check and every test (about 20 minutes on two cores)
 	@$(MAKE) --no-print-directory check contract breaking
 	@$(MAKE) --no-print-directory $(LANES) integration journeys
 	@$(MAKE) --no-print-directory stack-test
