@@ -30,6 +30,8 @@ class Lookout:
 
     Args:
         database: Whose log.
+        began: Called with the position behind which it begins to look, at first and whenever it
+            begins anew: nobody was told of what was written in between.
         seen: Called with stream, version and position of each event, in the order of the log.
         is_wanted: Whether anybody waits still.
         is_told: Whether there is somebody who calls ``wake`` at the moment.
@@ -38,11 +40,13 @@ class Lookout:
     def __init__(
         self,
         database: Database,
+        began: Callable[[int], None],
         seen: Callable[[str, int, int], None],
         is_wanted: Callable[[], bool],
         is_told: Callable[[], bool],
     ) -> None:
         self._database = database
+        self._began = began
         self._seen = seen
         self._is_wanted = is_wanted
         self._is_told = is_told
@@ -91,6 +95,7 @@ class Lookout:
                     "SELECT coalesce(max(notification_id), 0) FROM events"
                 )
             )
+            self._began(position)
             self._knows_where.set()
             while self._is_wanted():
                 self._news.clear()

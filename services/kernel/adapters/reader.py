@@ -46,7 +46,13 @@ class PostgresReader:
         self._lookout = (
             None
             if is_sole_writer
-            else Lookout(database, self._written_to, lambda: bool(self._changes), is_told)
+            else Lookout(
+                database,
+                self._begin_to_be_told,
+                self._written_to,
+                lambda: bool(self._changes),
+                is_told,
+            )
         )
         self._is_told = is_told
         self._has_moved = asyncio.Event()
@@ -56,6 +62,9 @@ class PostgresReader:
         # Last version of streams that were written to, and its position, as far as this process
         # did or saw it; forgotten all at once when full.
         self._written: dict[str, tuple[int, int]] = {}
+        # All that lies behind this position is told; what lies before it may have had successors
+        # that were not.
+        self._told_after = 0
         self.projector: Projector | None = None
         self._asking: asyncio.Future[int] | None = None
 
@@ -94,6 +103,7 @@ class PostgresReader:
         self._changes[stream].add(news)
         try:
             is_told = timeout_s > 0 and (self._lookout is None or await self._lookout.begin())
+            told_after = self._told_after
             # What this process wrote or saw itself needs no look into the log: under load,
             # looking once per caller would be the service's most frequent query.
             version = self._written.get(stream, _UNKNOWN)[0]
@@ -107,9 +117,12 @@ class PostgresReader:
                     async with asyncio.timeout(min(left_s, pause_s)):
                         await news.wait()
                 except TimeoutError:
-                    if self._lookout is not None and not self._lookout.is_looking:
-                        # It failed; what was written meanwhile nobody tells.
+                    if self._lookout is not None and not (
+                        self._lookout.is_looking and self._told_after == told_after
+                    ):
+                        # It failed; what was written until it began anew nobody tells.
                         await self._lookout.begin()
+                        told_after = self._told_after
                         version = await self._version(stream)
                     pause_s = min(pause_s * 2, _LONGEST_LOOK_S)
                 else:
@@ -177,7 +190,13 @@ class PostgresReader:
         if self._lookout is not None:
             await self._lookout.stop()
 
+    def _begin_to_be_told(self, after_position: int) -> None:
+        self._told_after = after_position
+        self._written.clear()
+
     def _written_to(self, stream: str, version: int, position: int) -> None:
+        if position <= self._told_after:
+            return
         if len(self._written) > _MOST_WRITTEN:
             self._written.clear()
         if version > self._written.get(stream, _UNKNOWN)[0]:

@@ -20,6 +20,10 @@ async def _add(stack: Stack, key: str, command_id: str) -> None:
     await stack["order"].runner.execute(a_cause(command_id), use_case)
 
 
+async def _nobody_looks() -> bool:
+    return "lookout" not in {task.get_name() for task in asyncio.all_tasks()}
+
+
 async def test_who_waits_hears_what_another_process_wrote(
     postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,10 +54,7 @@ async def test_it_looks_only_while_somebody_waits_and_begins_anew(
         elsewhere = PostgresReader(stack["order"].database, is_sole_writer=False)
         assert await elsewhere.changed("demo/counter-a", 0, 0.05) == 0
 
-        async def nobody_looks() -> bool:
-            return "lookout" not in {task.get_name() for task in asyncio.all_tasks()}
-
-        await eventually(nobody_looks)
+        await eventually(_nobody_looks)
         # Written while nobody looked: found all the same.
         await _add(stack, "a", "c1")
         assert await elsewhere.changed("demo/counter-a", 0, 60.0) == 1
@@ -61,6 +62,47 @@ async def test_it_looks_only_while_somebody_waits_and_begins_anew(
         await asyncio.sleep(0.1)
         await _add(stack, "a", "c2")
         assert await asyncio.wait_for(waiting, 30) == 2
+        await elsewhere.stop()
+
+
+async def test_what_was_written_between_two_looks_is_not_missed(postgres_dsn: str) -> None:
+    """Somebody else has begun to look again: what was known before that may be too little."""
+    async with running(postgres_dsn, {"order": toy.source}, is_sole_writer=False) as stack:
+        elsewhere = PostgresReader(stack["order"].database, is_sole_writer=False)
+        first = asyncio.create_task(elsewhere.changed("demo/counter-a", 0, 60.0))
+        await asyncio.sleep(0.1)
+        await _add(stack, "a", "c1")
+        assert await first == 1
+        await eventually(_nobody_looks)
+        await _add(stack, "a", "c2")
+
+        another = asyncio.create_task(elsewhere.changed("demo/counter-b", 0, 60.0))
+
+        async def somebody_looks() -> bool:
+            return elsewhere._lookout is not None and elsewhere._lookout.is_looking
+
+        await eventually(somebody_looks)
+        async with asyncio.timeout(10):
+            assert await elsewhere.changed("demo/counter-a", 1, 60.0) == 2
+        another.cancel()
+        await elsewhere.stop()
+
+
+async def test_an_answer_that_comes_after_the_look_has_begun_is_no_news(
+    postgres_dsn: str,
+) -> None:
+    """What was committed before the look, and told after, may have been followed by others."""
+    async with running(postgres_dsn, {"order": toy.source}, is_sole_writer=False) as stack:
+        elsewhere = PostgresReader(stack["order"].database, is_sole_writer=False)
+        for number in (1, 2):
+            await _add(stack, "a", f"c{number}")
+        waiting = asyncio.create_task(elsewhere.changed("demo/counter-a", 2, 60.0))
+        await asyncio.sleep(0.1)
+        elsewhere._written_to("demo/counter-a", 1, 1)
+        assert "demo/counter-a" not in elsewhere._written
+        async with asyncio.timeout(10):
+            assert await elsewhere.changed("demo/counter-a", 1, 60.0) == 2
+        waiting.cancel()
         await elsewhere.stop()
 
 
@@ -88,13 +130,22 @@ async def test_nobody_looks_for_himself_while_the_lookout_does(
         asked.clear()
         await asyncio.sleep(0.3)
         assert asked == []
-        # One that has failed is begun anew, and what it missed is looked up.
+        # One that has failed is begun anew, and what it missed is looked up by all who wait.
         assert elsewhere._lookout is not None
         assert elsewhere._lookout._task is not None
         elsewhere._lookout._task.cancel()
         await asyncio.sleep(0)
         await _add(stack, "a", "c2")
         assert await asyncio.wait_for(asyncio.gather(*waiting), 30) == [2] * 5
+        monkeypatch.setattr(readers, "_FIRST_LOOK_S", 0.5)
+        waiting = [asyncio.create_task(elsewhere.changed("demo/counter-a", 2, 60.0))]
+        await asyncio.sleep(0.1)
+        elsewhere._lookout._task.cancel()
+        await asyncio.sleep(0)
+        await _add(stack, "a", "c3")
+        waiting.append(asyncio.create_task(elsewhere.changed("demo/counter-b", 0, 60.0)))
+        assert await asyncio.wait_for(waiting[0], 30) == 3
+        waiting[1].cancel()
         await elsewhere.stop()
     asked.clear()
     async with running(postgres_dsn, {"order": toy.source}) as stack:
