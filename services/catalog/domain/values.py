@@ -1,10 +1,11 @@
 """Values that every kind of reference data shares, and how a fault in one is told."""
 
 import re
-import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+
+from services.kernel.domain.text import is_text
 
 MAX_NAME_CHARACTERS = 200
 MAX_AMOUNT_MINOR = 1_000_000_000
@@ -71,15 +72,6 @@ def id_faults(field: str, value: str) -> Iterator[Fault]:
             "is not an id" if value else "is missing",
             "give 1 to 64 characters of A-Z a-z 0-9 . _ ~ -, first a letter or digit",
         )
-
-
-def is_text(value: str) -> bool:
-    """Return whether a person can read all of it in one line.
-
-    Spaces that no line may break at are text, though Python does not print them: French writes them
-    before a per cent sign and between thousands.
-    """
-    return all(each.isprintable() or unicodedata.category(each) == "Zs" for each in value)
 
 
 def text_faults(field: str, value: str, max_characters: int) -> Iterator[Fault]:

@@ -16,12 +16,13 @@ from services.catalog.domain.mode_definition import Mode
 from services.catalog.domain.product import MAX_CATEGORY_LEVELS, Product
 from services.catalog.domain.sales_zone import SalesZone
 from services.catalog.domain.site import MAX_LATITUDE_E6, MAX_LONGITUDE_E6, Site
-from services.catalog.domain.values import Position, country_faults, is_text
+from services.catalog.domain.values import Position, country_faults
 from services.catalog.entrypoints import rows
 from services.catalog.read_models import circles, modes, products, sites
 from services.kernel.application.runner import Reader
 from services.kernel.domain.errors import Invalid, NotFound
 from services.kernel.domain.ids import identifier
+from services.kernel.domain.text import is_text
 from services.kernel.entrypoints.calls import caller, cause
 
 MAX_BATCH_ROWS = 1000

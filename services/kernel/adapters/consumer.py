@@ -23,7 +23,7 @@ import asyncpg
 import msgspec
 
 from services.kernel.adapters import event_log
-from services.kernel.adapters.database import Database, is_outage, took_too_long
+from services.kernel.adapters.database import Database, is_outage
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import Committed
 from services.kernel.adapters.lazy_transaction import LazyTransaction
@@ -288,7 +288,7 @@ class Consumer:
                 if is_outage(error):
                     outages += 1
                     _log.warning("%s waits for its database", self.group, exc_info=True)
-                    overruns += len(batch) == 1 and await self._is_to_blame(error)
+                    overruns += len(batch) == 1 and await self._home.database.overran(error)
                     if overruns >= max(_OVERRUNS_BEFORE_PARKING, self._tries):
                         await self._park(partition, batch[0], bus_offset, error)
                         continue
@@ -311,10 +311,6 @@ class Consumer:
                 self._watermarks[partition] = max(batch[-1].position, envelopes[-1].position)
                 self._bus_offsets[partition] = bus_offset
                 return
-
-    async def _is_to_blame(self, error: Exception) -> bool:
-        """Tell whether the database would have been there, had less been asked of it."""
-        return took_too_long(error) and await self._home.database.is_swift()
 
     def _count(self, messages: int, last: Envelope) -> None:
         METRICS.consumed.labels(self.group).inc(messages)
@@ -453,7 +449,7 @@ class Consumer:
             except WatermarkMoved:  # dropped, or driven again elsewhere, in the meantime
                 return True
             except Exception as error:
-                if is_outage(error) and not await self._is_to_blame(error):
+                if is_outage(error) and not await self._home.database.overran(error):
                     raise
                 # The whole stream has had its try: what waits behind was asked for with it.
                 await self._home.database.sql.execute(

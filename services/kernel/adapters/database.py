@@ -119,6 +119,10 @@ class Database:
         except TimeoutError:
             self._pool.terminate()
 
+    async def overran(self, error: BaseException) -> bool:
+        """Tell whether the database would have been there, had less been asked of it."""
+        return took_too_long(error) and await self.is_swift()
+
     async def is_swift(self) -> bool:
         """Tell whether who wants to write to the log need not wait long for it.
 

@@ -170,6 +170,8 @@ class PostgresReader:
 
     def seen(self, batch: Sequence[Recorded[Any]]) -> None:
         """Do the same with events that were read: nobody may have been told of their commit."""
+        if self._lookout is not None:
+            return  # It reads for those who wait, and here mostly nobody does.
         for event in batch:
             self._written_to(event.stream, event.version, event.position)
 

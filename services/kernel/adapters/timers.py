@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from services.kernel.adapters.consumer import Home, reason_of
-from services.kernel.adapters.database import is_outage, took_too_long
+from services.kernel.adapters.database import is_outage
 from services.kernel.adapters.unit_of_work import UnitOfWork
 from services.kernel.application.runner import ConcurrentAppend
 from services.kernel.application.tasks import end
@@ -109,9 +109,7 @@ class Timers:
 
     async def _is_outage(self, error: Exception) -> bool:
         """Tell a database that is away from a timer that asks too much of one that is well."""
-        if not is_outage(error):
-            return False
-        return not (took_too_long(error) and await self._home.database.is_swift())
+        return is_outage(error) and not await self._home.database.overran(error)
 
     async def _fire(self, limit: int) -> int:
         home = self._home

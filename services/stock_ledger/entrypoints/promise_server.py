@@ -1,7 +1,6 @@
 """PromiseService over gRPC: translate in, hand over, translate out. No rule lives here."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, override
@@ -14,6 +13,7 @@ from services.kernel.application.clock import Clock
 from services.kernel.application.runner import Reader, Runner
 from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
+from services.kernel.domain.text import is_text
 from services.kernel.entrypoints.calls import caller, cause
 from services.stock_ledger.application.rules import expect, put_rules
 from services.stock_ledger.domain.inbound import Announce, Expect
@@ -34,8 +34,6 @@ _PRODUCTS = 10
 _MOST_SOUGHT = 64
 _MOST_CATEGORIES = 10
 _MOST_TEXT = 128
-# Not printable to Python, and common in the names of French categories.
-_NO_BREAK = re.compile("[\u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _HEARTBEAT_S = 15.0
 _LOOK_S = 1.0
 _LEAST_PAUSE_S = 0.2
@@ -250,7 +248,7 @@ def _put_rule(row: wire.StockRuleRow, field: str) -> PutRule:
         raise Invalid((f"{field}.category_path", "must be empty where a product is given"))
     to.count(len(rule.category_path), _MOST_CATEGORIES, f"{field}.category_path", least=0)
     for n, level in enumerate(rule.category_path):
-        if not (1 <= len(level) <= _MOST_TEXT and _NO_BREAK.sub(" ", level).isprintable()):
+        if not (1 <= len(level) <= _MOST_TEXT and is_text(level)):
             raise Invalid(
                 (f"{field}.category_path[{n}]", f"must be 1 to {_MOST_TEXT} printable characters")
             )
