@@ -1,4 +1,28 @@
-"""What is known of currencies."""
+"""What is known of currencies.
 
-WITHOUT_MINOR_UNIT = frozenset({"JPY", "KRW", "XAF", "XOF", "XPF"})
-"""Those that shoppers see; amounts of every other one here have two decimals."""
+Source  ISO 4217, list one: the minor unit of a currency is a tenth to its exponent. Nearly all have
+        two decimals; those that have not are listed here, as they stood on 2024-06-25.
+"""
+
+_TWO_DECIMALS = 2
+_OTHER_DECIMALS = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+_DECIMALS = {
+    currency: decimals
+    for decimals, currencies in _OTHER_DECIMALS.items()
+    for currency in currencies.split()
+}
+
+
+def in_units(amount_minor: int, currency: str) -> tuple[int, str]:
+    """Return an amount of 0 or more as whole units and the digits after the decimal sign.
+
+    >>> in_units(1205, "EUR"), in_units(1205, "JPY"), in_units(1205, "KWD")
+    ((12, '05'), (1205, ''), (1, '205'))
+    """
+    decimals = _DECIMALS.get(currency, _TWO_DECIMALS)
+    units, minor = divmod(amount_minor, 10**decimals)
+    return units, f"{minor:0{decimals}}" if decimals else ""

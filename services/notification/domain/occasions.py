@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from services.kernel.domain.money import WITHOUT_MINOR_UNIT
+from services.kernel.domain.money import in_units
 from services.notification.domain.message import Occasion, Text
 
 
@@ -137,13 +137,9 @@ def _shorted(sku: str, picked_quantity: int) -> Text:
 
 
 def _refunded(amount_minor: int, currency: str) -> Text:
-    if currency in WITHOUT_MINOR_UNIT:
-        return Text(
-            f"Un remboursement de {amount_minor} {currency} vous est accordé.",
-            f"You are refunded {currency} {amount_minor}.",
-        )
-    units, minor = divmod(amount_minor, 100)
+    units, minor = in_units(amount_minor, currency)
+    fr, en = (f"{units}{sign}{minor}" if minor else f"{units}" for sign in ",.")
     return Text(
-        f"Un remboursement de {units},{minor:02} {currency} vous est accordé.",
-        f"You are refunded {currency} {units}.{minor:02}.",
+        f"Un remboursement de {fr} {currency} vous est accordé.",
+        f"You are refunded {currency} {en}.",
     )

@@ -325,9 +325,11 @@ def test_amounts_are_written_as_people_do(minor: int, shown: Mapping[str, str]) 
     assert {one: amount(minor, "EUR", one) for one in shown} == shown
 
 
-def test_a_currency_without_a_minor_unit_has_no_decimals() -> None:
-    assert amount(1205, "JPY", "en") == "JPY1,205"
+def test_amounts_have_as_many_decimals_as_their_currency() -> None:
+    assert amount(1205, "JPY", "en") == "JPY\u00a01,205"
     assert amount(1205, "XPF", "fr") == "1\u202f205\u00a0XPF"
+    assert amount(1_234_005, "KWD", "en") == "KWD\u00a01,234.005"
+    assert amount(-1_005, "TND", "fr") == "-1,005\u00a0TND"
 
 
 def test_quantities_and_hours_are_written_as_people_do() -> None:

@@ -75,9 +75,13 @@ def test_what_changes_the_order_is_always_told_in_both_languages(
 def test_amounts_are_written_as_shoppers_read_them() -> None:
     euros = saying_of(OrderRefunded(1205, "EUR"))
     yen = saying_of(OrderRefunded(1205, "JPY"))
+    dinars = saying_of(OrderRefunded(1205, "KWD"))
     assert saying_of(OrderRefunded(0, "EUR")) is None
     assert euros is not None
     assert yen is not None
+    assert dinars is not None
     assert "12,05 EUR" in euros.text.fr
     assert "EUR 12.05" in euros.text.en
     assert "1205 JPY" in yen.text.fr
+    assert "1,205 KWD" in dinars.text.fr
+    assert "KWD 1.205" in dinars.text.en

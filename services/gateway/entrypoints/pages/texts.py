@@ -7,7 +7,7 @@ from datetime import datetime
 from oms.common.v1 import common_pb2 as common
 from oms.common.v1.common_pb2 import LocalizedText
 
-from services.kernel.domain.money import WITHOUT_MINOR_UNIT
+from services.kernel.domain.money import in_units
 
 LANGUAGES = ("fr", "en")
 _NARROW, _WIDE = "\u202f", "\u00a0"  # French thousands; before the currency sign
@@ -162,14 +162,15 @@ def amount(minor: int, currency: str, language: str) -> str:
     >>> amount(123456, "EUR", "en")
     '€1,234.56'
     """
-    sign = _SIGNS.get(currency, currency)
-    is_whole = currency in WITHOUT_MINOR_UNIT
-    units, cents = divmod(abs(minor), 1 if is_whole else 100)
+    whole, decimals = in_units(abs(minor), currency)
     minus = "-" if minor < 0 else ""
-    grouped = _grouped(units, language)
+    number = _grouped(whole, language)
+    if decimals:
+        number += f"{'.' if language == 'en' else ','}{decimals}"
+    sign = _SIGNS.get(currency, currency)
     if language == "en":
-        return f"{minus}{sign}{grouped}{'' if is_whole else f'.{cents:02}'}"
-    return f"{minus}{grouped}{'' if is_whole else f',{cents:02}'}{_WIDE}{sign}"
+        return f"{minus}{sign}{'' if currency in _SIGNS else _WIDE}{number}"
+    return f"{minus}{number}{_WIDE}{sign}"
 
 
 def moment(at: datetime, language: str) -> str:
