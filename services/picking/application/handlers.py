@@ -124,13 +124,20 @@ async def _change(work: Work, task_id: str, command: Command) -> Versioned[PickT
 
 
 def _unevenly_picked_skus(task: PickTask, actions: tuple[Pick | Short, ...]) -> set[str]:
-    """Return the products of which not exactly what was ordered will be picked or missing."""
+    """Return the products of which not exactly what was ordered will be picked.
+
+    What is said to be missing does not count here: of goods that weigh less than was ordered, a
+    terminal may call the difference missing.
+    """
     taken: dict[str, int] = {}
     for action in actions:
-        taken[action.line_id] = taken.get(action.line_id, 0) + action.quantity
+        picked = action.quantity if isinstance(action, Pick) else 0
+        taken[action.line_id] = taken.get(action.line_id, 0) + picked
     return {
         line.sku
         for line_id, quantity in taken.items()
         if (line := task.lines.get(line_id)) is not None
-        and line.picked + line.short + quantity != line.ordered
+        and (
+            line.is_enough if not quantity else line.picked + line.short + quantity != line.ordered
+        )
     }

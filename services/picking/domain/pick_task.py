@@ -353,7 +353,11 @@ def _reassign(command: ReassignTask, task: PickTask) -> Sequence[Event]:
 def _require_held_by(picker_id: str, task: PickTask) -> None:
     if task.phase is not Phase.CLAIMED:
         raise Rejected(
-            Refusal.STEP_CONFLICT, "nobody is picking the task now; claim it while it is open"
+            Refusal.STEP_CONFLICT,
+            "the task is completed, nothing of it can be picked or missing any more; "
+            "take the next one, and book what is damaged as a movement of the stock"
+            if task.phase is Phase.COMPLETED
+            else "nobody is picking the task now; claim it while it is open",
         )
     if task.picker_id != picker_id:
         raise Rejected(Refusal.STEP_CONFLICT, "another picker has the task; have it reassigned")
@@ -368,11 +372,13 @@ def _record(command: RecordLines, task: PickTask) -> Sequence[Event]:
         content = _content(action)
         if _is_known_action(action.action_id, content, actions):
             continue
-        _require_held_by(command.picker_id, task)
         line = _line(action.line_id, lines)
+        tolerance_percent = command.tolerance_percent.get(action.line_id, 0)
+        if _is_own(command.picker_id, task) and _is_lightness(action, line, tolerance_percent):
+            continue
+        _require_held_by(command.picker_id, task)
         match action:
             case Pick(_, line_id, quantity):
-                tolerance_percent = command.tolerance_percent.get(line_id, 0)
                 _refuse_over_pick(action, line, tolerance_percent)
                 is_enough = _is_enough(line.with_picked(quantity), tolerance_percent)
                 after = line.with_picked(quantity, is_enough=is_enough)
@@ -417,7 +423,30 @@ def _is_enough(line: LineProgress, tolerance_percent: int) -> bool:
 
     The line takes more for as long as the task is open: the next piece may be in the hand already.
     """
-    return 0 < line.open <= (line.ordered - line.short) * tolerance_percent // 100
+    return 0 < line.open <= _tolerated(line, tolerance_percent)
+
+
+def _is_lightness(action: Pick | Short, line: LineProgress, tolerance_percent: int) -> bool:
+    """Return whether a terminal calls missing what the goods only weigh less than was ordered.
+
+    It does not know that the line is done, and must be told neither that it is wrong nor, when it
+    says so again after another piece, that it is too late: what is open then is not asked.
+    """
+    return (
+        isinstance(action, Short)
+        and action.reason is ShortReason.NOT_FOUND
+        and line.is_enough
+        and action.quantity <= _tolerated(line, tolerance_percent)
+    )
+
+
+def _is_own(picker_id: str, task: PickTask) -> bool:
+    """Return whether the picker has the task, or completed it."""
+    return task.picker_id == picker_id and task.phase in {Phase.CLAIMED, Phase.COMPLETED}
+
+
+def _tolerated(line: LineProgress, tolerance_percent: int) -> int:
+    return (line.ordered - line.short) * tolerance_percent // 100
 
 
 def _refuse_over_pick(pick: Pick, line: LineProgress, tolerance_percent: int) -> None:

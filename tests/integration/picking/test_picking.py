@@ -206,6 +206,39 @@ async def test_a_terminal_that_repeats_itself_picks_once(
     assert (await public(stack)).count("line_picked") == 2
 
 
+@pytest.mark.parametrize("in_one_call", [True, False])
+async def test_a_terminal_may_call_missing_what_apples_weigh_less(
+    stack: Stack,
+    picking: PickingGrpc,
+    in_one_call: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    await sell(stack, "APPLES", "fruit", "AMBIENT", isWeightVariable=True)
+    task_id = await release(stack, lines=(("2", "APPLES", 1_500),))
+    await stack.settle()
+    await claim(picking, task_id)
+    light = wire.LinePick(action_id="a1", line_id="2", quantity=1_460)
+    rest = wire.LineShort(
+        action_id="a2", line_id="2", quantity=40, reason=events.SHORT_REASON_NOT_FOUND
+    )
+    who = {"task_id": task_id, "picker_id": "paul"}
+    together = wire.PickLinesRequest(request_id="r1", picks=[light], shorts=[rest], **who)
+    answers: list[Any]
+    if in_one_call:
+        answers = [await picking.PickLines(together, CONTEXT)]
+    else:
+        answers = [
+            await picking.PickLine(
+                wire.PickLineRequest(request_id="r1", pick=light, **who), CONTEXT
+            ),
+            await picking.ShortLine(
+                wire.ShortLineRequest(request_id="r2", short=rest, **who), CONTEXT
+            ),
+        ]
+    assert {answer.status for answer in answers} == {wire.TASK_STATUS_COMPLETED}
+    assert len({answer.version for answer in answers}) == 1
+    assert (await public(stack))[2:] == ["line_picked", "pick_completed"]
+
+
 async def test_pickers_who_ask_at_once_get_different_tasks(
     stack: Stack, picking: PickingGrpc
 ) -> None:

@@ -180,10 +180,59 @@ def test_another_piece_is_taken_while_the_task_is_open() -> None:
     )
 
 
+def missing(
+    action_id: str, quantity: int, reason: ShortReason = ShortReason.NOT_FOUND, who: str = "paul"
+) -> RecordLines:
+    return RecordLines(who, (Short(action_id, "2", quantity, reason),), {"2": 10})
+
+
+def test_a_terminal_that_calls_the_difference_of_weight_missing_is_heard_and_nothing_is_short() -> (
+    None
+):
+    enough = picked("a1", APPLES, 1_460, is_enough=True)
+    still_open = given(TASK, RELEASED, CLAIMED, enough)
+    still_open.when(missing("a2", 40)).then_nothing()
+    # A repeat of it stays silent when more was picked meanwhile.
+    given(TASK, RELEASED, CLAIMED, enough, picked("a3", APPLES, 30, is_enough=True)).when(
+        missing("a2", 40)
+    ).then_nothing()
+    still_open.when(missing("a2", 151)).then_rejected(Refusal.OVER_PICK)
+    still_open.when(missing("a2", 40, ShortReason.DAMAGED)).then(
+        LineShorted("O-1", "S-1", "paul", "a2", "2", "APPLES", 40, ShortReason.DAMAGED)
+    )
+    lighter = CompletedLine("2", "APPLES", 1_500, 1_460, None, lighter=40)
+    done = PickCompleted("O-1", "S-1", (CompletedLine("1", "MILK", 2, 2, None), lighter))
+    completed = (RELEASED, CLAIMED, picked("a0", MILK, 2), enough, done)
+    given(TASK, *completed).when(missing("a2", 40)).then_nothing()
+    given(TASK, *completed).when(missing("a2", 40, who="anna")).then_rejected(Refusal.STEP_CONFLICT)
+    given(TASK, *completed).when(missing("a2", 151)).then_rejected(Refusal.STEP_CONFLICT)
+    given(TASK, *completed).when(missing("a2", 40, ShortReason.DAMAGED)).then_rejected(
+        Refusal.STEP_CONFLICT
+    )
+    given(TASK, *completed, TaskCancelled("O-1", "S-1")).when(missing("a2", 40)).then_rejected(
+        Refusal.STEP_CONFLICT
+    )
+
+
+def test_what_weighs_less_and_its_difference_may_come_in_one_call() -> None:
+    said = by_paul(
+        Pick("a1", "1", 2),
+        Pick("a2", "2", 1_460),
+        Short("a3", "2", 40, ShortReason.NOT_FOUND),
+        tolerance_percent=10,
+    )
+    lighter = CompletedLine("2", "APPLES", 1_500, 1_460, None, lighter=40)
+    given(TASK, RELEASED, CLAIMED).when(said).then(
+        picked("a1", MILK, 2),
+        picked("a2", APPLES, 1_460, is_enough=True),
+        PickCompleted("O-1", "S-1", (CompletedLine("1", "MILK", 2, 2, None), lighter)),
+    )
+
+
 def test_what_is_missing_is_no_difference_of_weight() -> None:
     """Of 1,500 g, 1,000 were not there; of the other 500, 460 are on the scale."""
-    missing = shorted("a1", APPLES, 1_000)
-    given(TASK, RELEASED, CLAIMED, picked("a0", MILK, 2), missing).when(
+    gone = shorted("a1", APPLES, 1_000)
+    given(TASK, RELEASED, CLAIMED, picked("a0", MILK, 2), gone).when(
         by_paul(Pick("a2", "2", 460), tolerance_percent=10)
     ).then(
         picked("a2", APPLES, 460, is_enough=True),
@@ -196,7 +245,7 @@ def test_what_is_missing_is_no_difference_of_weight() -> None:
             ),
         ),
     )
-    given(TASK, RELEASED, CLAIMED, picked("a0", MILK, 2), missing).when(
+    given(TASK, RELEASED, CLAIMED, picked("a0", MILK, 2), gone).when(
         by_paul(Pick("a2", "2", 440), tolerance_percent=10)
     ).then(picked("a2", APPLES, 440))
 
