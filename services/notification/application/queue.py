@@ -71,6 +71,17 @@ async def enqueue(messages: Sequence[Queued], now: datetime, sql: Sql) -> None:
     )
 
 
+async def text_queued(tenant: str, message_id: str, sql: Sql) -> Text | None:
+    """Return what a message says on its way to the mailbox, if it is still known."""
+    row = await sql.fetchrow(
+        "SELECT fr, en FROM delivery WHERE tenant = $1 AND message_id = $2"
+        " AND channel = 'mailbox' AND endpoint_id = ''",
+        tenant,
+        message_id,
+    )
+    return None if row is None else Text(row["fr"], row["en"])
+
+
 async def tenant_with_mail(now: datetime, sql: Sql) -> str | None:
     """Return the tenant whose message waits longest for its mailbox, if any does."""
     tenant: str | None = await sql.fetchval(

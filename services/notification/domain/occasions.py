@@ -50,9 +50,12 @@ class StepCompleted:
 
 @dataclass(frozen=True, slots=True)
 class LineShorted:
+    """``name`` is empty when the product's name is not known."""
+
     group_id: str
     sku: str
     picked_quantity: int
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +96,8 @@ def saying_of(fact: Fact) -> Saying | None:
             return _of_step(group_id, step) if step.type in _TOLD_AT_START else None
         case StepCompleted(group_id, step):
             return _of_step(group_id, step) if step.type not in _TOLD_AT_START else None
-        case LineShorted(group_id, sku, picked_quantity):
-            return Saying(Occasion.SHORTED, _shorted(sku, picked_quantity), group_id)
+        case LineShorted(group_id):
+            return Saying(Occasion.SHORTED, _shorted(fact), group_id)
         case OrderRefused():
             return Saying(
                 Occasion.REFUSED,
@@ -123,17 +126,22 @@ def _of_step(group_id: str, step: Step) -> Saying | None:
     return Saying(Occasion.STEP, Text(fr, en), group_id, step.step_id)
 
 
-def _shorted(sku: str, picked_quantity: int) -> Text:
-    if picked_quantity == 0:
+def _shorted(line: LineShorted) -> Text:
+    # Who does not know the name still has to be told which item it is.
+    fr, en = (f" : {line.name}", f": {line.name}") if line.name else _by_reference(line.sku)
+    if line.picked_quantity == 0:
         return Text(
-            f"Un article n’est plus disponible (réf. {sku}) ; il ne vous est pas débité.",
-            f"An item is no longer available (ref. {sku}); you are not charged for it.",
+            f"Un article n’est plus disponible{fr} ; il ne vous est pas débité.",
+            f"An item is no longer available{en}; you are not charged for it.",
         )
     return Text(
-        f"Un article n’est disponible qu’en partie (réf. {sku}) ; "
-        "seul ce que vous recevez vous est débité.",
-        f"An item is available in part only (ref. {sku}); you pay for what you get.",
+        f"Un article n’est disponible qu’en partie{fr} ; seul ce que vous recevez vous est débité.",
+        f"An item is available in part only{en}; you pay for what you get.",
     )
+
+
+def _by_reference(sku: str) -> tuple[str, str]:
+    return f" (réf. {sku})", f" (ref. {sku})"
 
 
 def _refunded(amount_minor: int, currency: str) -> Text:

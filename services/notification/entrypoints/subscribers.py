@@ -1,7 +1,12 @@
-"""What notification hears: the life of an order. What is worth a message is queued, not sent."""
+"""What notification hears: the life of an order, and names of products.
 
-from collections.abc import Sequence
+What is worth a message is queued, not sent.
+"""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from oms.catalog.v1.catalog_events_pb2 import CatalogEvent
 from oms.common.v1 import common_pb2 as common
 from oms.order.v1.order_events_pb2 import OrderEvent
 
@@ -9,8 +14,8 @@ from services.kernel.application.feeds import Envelope, Subscription
 from services.kernel.application.work import Work
 from services.kernel.domain.ids import derive
 from services.kernel.entrypoints.listen import listen
-from services.notification.application.queue import Queued, enqueue
-from services.notification.domain.message import MESSAGE, QueueMessage, Text
+from services.notification.application.queue import Queued, enqueue, text_queued
+from services.notification.domain.message import MESSAGE, Occasion, QueueMessage, Text
 from services.notification.domain.occasions import (
     Fact,
     LineShorted,
@@ -22,6 +27,12 @@ from services.notification.domain.occasions import (
     StepStarted,
     StepType,
     saying_of,
+)
+from services.notification.read_models.product_names import (
+    NamedProduct,
+    Product,
+    names_of,
+    remember,
 )
 
 _TYPES = {
@@ -51,12 +62,29 @@ def subscriptions() -> tuple[Subscription, ...]:
             hear=hear,
             prepare=prepare,
         ),
+        listen(
+            CatalogEvent,
+            group="notification",
+            hears=("product_upserted",),
+            hear=_hear_catalog,
+            prepare=_prepare_catalog,
+        ),
     )
 
 
 async def prepare(batch: Sequence[tuple[OrderEvent, Envelope]], work: Work) -> None:
     """Queue the deliveries of the batch in one statement, and read its streams in one query."""
-    messages = [queued for event, envelope in batch if (queued := queued_of(event, envelope))]
+    names = await names_of(
+        {
+            (envelope.tenant, event.group_line_shorted.sku)
+            for event, envelope in batch
+            if event.WhichOneof("event") == "group_line_shorted"
+        },
+        work.sql,
+    )
+    messages = [
+        queued for event, envelope in batch if (queued := queued_of(event, envelope, names))
+    ]
     await enqueue(messages, work.now, work.sql)
     own = [queued.message_id for queued in messages if queued.tenant == work.cause.tenant]
     if own:
@@ -65,15 +93,40 @@ async def prepare(batch: Sequence[tuple[OrderEvent, Envelope]], work: Work) -> N
 
 async def hear(event: OrderEvent, envelope: Envelope, work: Work) -> None:
     """Record that the message is queued; never refused."""
-    queued = queued_of(event, envelope)
-    if queued is not None:
-        await work.handle(MESSAGE, queued.message_id, queued.message)
+    queued = queued_of(event, envelope, {})
+    if queued is None:
+        return
+    message = queued.message
+    if message.occasion is Occasion.SHORTED:
+        # Its words hang on names, which may have changed since: what goes out is what is recorded.
+        text = await text_queued(queued.tenant, queued.message_id, work.sql)
+        message = replace(message, text=text or message.text)
+    await work.handle(MESSAGE, queued.message_id, message)
 
 
-def queued_of(event: OrderEvent, envelope: Envelope) -> Queued | None:
+async def _prepare_catalog(batch: Sequence[tuple[CatalogEvent, Envelope]], work: Work) -> None:
+    products = [
+        (event.product_upserted.product, envelope)
+        for event, envelope in batch
+        if event.WhichOneof("event") == "product_upserted"
+    ]
+    await remember(
+        [
+            NamedProduct(envelope.tenant, product.sku, product.name, envelope.stream_version)
+            for product, envelope in products
+        ],
+        work.sql,
+    )
+
+
+async def _hear_catalog(event: CatalogEvent, envelope: Envelope, work: Work) -> None:
+    """Everything is written for the whole batch at once, in ``_prepare_catalog``."""
+
+
+def queued_of(event: OrderEvent, envelope: Envelope, names: Mapping[Product, str]) -> Queued | None:
     """Return the message that an event gives occasion to, if any. Same event, same id."""
     case = event.WhichOneof("event")
-    fact = _fact(event)
+    fact = _fact(event, envelope.tenant, names)
     saying = saying_of(fact) if fact is not None else None
     if case is None or saying is None:
         return None
@@ -92,7 +145,9 @@ def queued_of(event: OrderEvent, envelope: Envelope) -> Queued | None:
     )
 
 
-def _fact(event: OrderEvent) -> Fact | None:  # noqa: PLR0911 - one case, one answer
+def _fact(  # noqa: PLR0911 - one case, one answer
+    event: OrderEvent, tenant: str, names: Mapping[Product, str]
+) -> Fact | None:
     match event.WhichOneof("event"):
         case "group_step_started":
             started = event.group_step_started
@@ -102,7 +157,8 @@ def _fact(event: OrderEvent) -> Fact | None:  # noqa: PLR0911 - one case, one an
             return StepCompleted(completed.group_id, _step(completed.step))
         case "group_line_shorted":
             shorted = event.group_line_shorted
-            return LineShorted(shorted.group_id, shorted.sku, shorted.picked_quantity)
+            name = names.get((tenant, shorted.sku), "")
+            return LineShorted(shorted.group_id, shorted.sku, shorted.picked_quantity, name)
         case "order_refused":
             return OrderRefused()
         case "order_cancelled":

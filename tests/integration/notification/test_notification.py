@@ -8,10 +8,12 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytest
 from google.protobuf.json_format import ParseDict
+from oms.catalog.v1.catalog_events_pb2 import CatalogEvent
 from oms.notification.v1 import notification_service_pb2 as wire
 from oms.order.v1.order_events_pb2 import OrderEvent
 
@@ -212,6 +214,40 @@ async def test_a_message_reaches_mailbox_and_endpoint_once(
         assert sorted(await outcomes(stack)) == [
             *("message.queued.v1", "message.sent.v1", "message.sent.v1")
         ]
+
+
+async def name(stack: Stack, sku: str, called: str, tenant: str = "demo") -> None:
+    said = ParseDict({"productUpserted": {"product": {"sku": sku, "name": called}}}, CatalogEvent())
+    await stack.publish(said, f"product-{sku}", tenant=tenant)
+    await stack.settle()
+
+
+async def shorten(stack: Stack, order_id: str, sku: str) -> None:
+    shorted = {"orderId": order_id, "groupId": f"{order_id}.1", "sku": sku}
+    said = ParseDict({"groupLineShorted": shorted}, OrderEvent())
+    await stack.publish(said, f"order-{order_id}")
+    await stack.settle()
+
+
+async def test_messages_call_products_by_their_newest_name_or_by_their_reference(
+    stack: Stack, notification: NotificationGrpc
+) -> None:
+    await shorten(stack, "O1", "356")
+    await name(stack, "356", "Pommes")
+    await name(stack, "356", "Pommes Gala")
+    await name(stack, "357", "Poires", tenant="other")
+    await shorten(stack, "O2", "356")
+    await shorten(stack, "O3", "357")
+    for order_id, called in (("O1", "(réf. 356)"), ("O2", "Pommes Gala"), ("O3", "(réf. 357)")):
+        await eventually(partial(_has, notification, 1, order_id))
+        (message,) = (await mailbox(notification, order_id)).messages
+        assert called in message.text.fr
+        recorded = await stack["notification"].database.sql.fetchval(
+            "SELECT convert_from(state, 'UTF8') FROM events WHERE originator_id = $1"
+            " AND topic = 'message.queued.v1'",
+            f"demo/message-{message.message_id}",
+        )
+        assert json.loads(recorded)["text"] == {"fr": message.text.fr, "en": message.text.en}
 
 
 async def _has(notification: NotificationGrpc, count: int, order_id: str = "O1") -> bool:

@@ -44,9 +44,9 @@ def envelope(event_id: str = "e-1") -> Envelope:
 
 
 def test_a_step_becomes_a_message_with_an_id_of_its_event() -> None:
-    queued = queued_of(event(STARTED), envelope())
+    queued = queued_of(event(STARTED), envelope(), {})
     assert queued is not None
-    assert queued == queued_of(event(STARTED), envelope())
+    assert queued == queued_of(event(STARTED), envelope(), {})
     assert (queued.tenant, queued.sequence) == ("demo", 4)
     assert queued.message == QueueMessage(
         "O-1",
@@ -56,7 +56,7 @@ def test_a_step_becomes_a_message_with_an_id_of_its_event() -> None:
         Text("Prête : vous pouvez venir", "Ready: you can come"),
         NOON,
     )
-    other = queued_of(event(STARTED), envelope("e-2"))
+    other = queued_of(event(STARTED), envelope("e-2"), {})
     assert other is not None
     assert other.message_id != queued.message_id
 
@@ -69,14 +69,28 @@ def test_every_fact_of_an_order_finds_its_words() -> None:
         "orderRefunded": {"orderId": "O-1", "amount": {"amountMinor": "5", "currency": "EUR"}},
     }
     for case, fields in told.items():
-        queued = queued_of(event({case: fields}), envelope())
+        queued = queued_of(event({case: fields}), envelope(), {})
         assert queued is not None
         assert queued.message.order_id == "O-1"
     for case in ("orderPlaced", "orderAccepted", "groupCompleted", "orderCompleted"):
-        assert queued_of(event({case: {"orderId": "O-1"}}), envelope()) is None
+        assert queued_of(event({case: {"orderId": "O-1"}}), envelope(), {}) is None
 
 
 def test_what_is_newer_than_this_consumer_is_passed_over() -> None:
-    assert queued_of(OrderEvent(), envelope()) is None
+    assert queued_of(OrderEvent(), envelope(), {}) is None
     unknown = {"orderId": "O-1", "step": {**STEP, "type": 99}}
-    assert queued_of(event({"groupStepCompleted": unknown}), envelope()) is None
+    assert queued_of(event({"groupStepCompleted": unknown}), envelope(), {}) is None
+
+
+def test_a_line_that_is_short_is_called_by_the_name_its_own_tenant_gives_it() -> None:
+    shorted = event({"groupLineShorted": {"orderId": "O-1", "groupId": "O-1.1", "sku": "356"}})
+    named = queued_of(shorted, envelope(), {("demo", "356"): "Pommes Gala"})
+    foreign = queued_of(shorted, envelope(), {("other", "356"): "Pommes Gala"})
+    assert named is not None
+    assert foreign is not None
+    assert named.message.text == Text(
+        "Un article n’est plus disponible : Pommes Gala ; il ne vous est pas débité.",
+        "An item is no longer available: Pommes Gala; you are not charged for it.",
+    )
+    assert "(réf. 356)" in foreign.message.text.fr
+    assert named.message_id == foreign.message_id
