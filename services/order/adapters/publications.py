@@ -120,6 +120,8 @@ def _public(order_id: str, event: order.Event) -> wire.OrderEvent | None:  # noq
                     order_id=order_id,
                     plan_revision=event.plan_revision,
                     declined=[_group(group) for group in event.declined],
+                    kept=[_group(group) for group in event.kept],
+                    picked_group_ids=event.picked_group_ids,
                 )
             )
         case _:

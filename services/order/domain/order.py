@@ -220,10 +220,20 @@ class GroupsReplaced:
 
 @dataclass(frozen=True, slots=True)
 class GroupsKept:
-    """Too late to replace them; what was moved for ``declined`` is not needed."""
+    """Too late to replace them; what was moved for ``declined`` is not needed.
+
+    Attributes:
+        declined: Those that were to take their place.
+        plan_revision: The plan that said so.
+        kept: Every group that the order has, as it was planned; events of before this was said
+            have none.
+        picked_group_ids: Of these, the ones past picking.
+    """
 
     declined: tuple[Group, ...]
     plan_revision: int
+    kept: tuple[Group, ...] = ()
+    picked_group_ids: tuple[str, ...] = ()
 
 
 type Event = (
@@ -363,7 +373,7 @@ class LineAccount:
 
 @dataclass(frozen=True, slots=True)
 class GroupProgress:
-    """``group`` holds the current quantities, ``ordered`` the planned ones."""
+    """``group`` holds the current quantities, ``ordered`` and ``planned`` the planned ones."""
 
     group: Group
     ordered: Mapping[str, int]
@@ -373,6 +383,7 @@ class GroupProgress:
     is_done: bool = False
     delivered: tuple[DeliveredLine, ...] = ()
     heard_version: int = 0
+    planned: tuple[GroupLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,12 +502,9 @@ def _replace_groups(command: ReplaceGroups, order: Order) -> Sequence[Event]:
     replaced_group_ids = command.replaced_group_ids or tuple(order.groups)
     known = [_open_group(order, group_id) for group_id in replaced_group_ids]
     replaced = [group for group in known if group is not None]
-    is_replaceable = len(replaced) == len(known) and all(
-        step_completed_by(group.steps, group.place, Milestone.PICKED) is not None
-        for group in replaced
-    )
+    is_replaceable = len(replaced) == len(known) and all(map(_awaits_pick, replaced))
     if not is_replaceable or _units(group.group for group in replaced) != _units(command.groups):
-        return [GroupsKept(command.groups, command.plan_revision)]
+        return [_kept(command, order)]
     events: list[Event] = [
         GroupsReplaced(replaced_group_ids, command.groups, command.plan_revision)
     ]
@@ -507,6 +515,21 @@ def _replace_groups(command: ReplaceGroups, order: Order) -> Sequence[Event]:
         confirmed = step_completed_by(progress.steps, 0, Milestone.RESERVED)
         events += _start(order, progress, 0 if confirmed is None else confirmed + 1)
     return events
+
+
+def _awaits_pick(group: GroupProgress) -> bool:
+    return step_completed_by(group.steps, group.place, Milestone.PICKED) is not None
+
+
+def _kept(command: ReplaceGroups, order: Order) -> GroupsKept:
+    """Say what stays, so that nobody takes from it what goes: they may share site and product."""
+    groups = order.groups
+    return GroupsKept(
+        command.groups,
+        command.plan_revision,
+        tuple([replace(one.group, lines=one.planned) for one in groups.values()]),
+        tuple([key for key, one in groups.items() if one.is_done or not _awaits_pick(one)]),
+    )
 
 
 def _units(groups: Iterable[Group]) -> Mapping[tuple[str, str, int], int]:
@@ -753,7 +776,7 @@ def evolve(order: Order, event: Event) -> Order:  # noqa: C901, PLR0911, PLR0912
             return replace(
                 order, groups={**stay, **_begun(order, groups)}, plan_revision=plan_revision
             )
-        case GroupsKept(_, plan_revision):
+        case GroupsKept(plan_revision=plan_revision):
             return replace(order, plan_revision=plan_revision)
         case OrderRefused(reason, alternatives):
             return replace(
@@ -792,6 +815,7 @@ def _begun(order: Order, groups: Iterable[Group]) -> dict[str, GroupProgress]:
             group,
             {line.line_id: line.quantity for line in group.lines},
             steps[group.mode_id, group.mode_version],
+            planned=group.lines,
         )
         for group in groups
     }

@@ -1,6 +1,7 @@
 """Having in one place what was promised in another: both sides in one unit, or nothing."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from services.kernel.application.work import Versioned, Work
 from services.kernel.domain.errors import NotFound, Rejected
@@ -18,9 +19,26 @@ from services.stock_ledger.domain.reservation import (
     Reservation,
     ReservationMoved,
     Status,
+    by_place,
     summed,
 )
 from services.stock_ledger.domain.stock_item import STOCK, stock_key
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an order has apart from the plan that it declined, as it was planned.
+
+    Attributes:
+        lines: All of it.
+        awaited: Of this, what is to be picked yet.
+    """
+
+    lines: Sequence[Line] = ()
+    awaited: Sequence[Line] = ()
+
+
+NOTHING_KEPT = Kept()
 
 
 async def move_to(
@@ -158,11 +176,18 @@ async def move_plan(
     await carry_over(work, order_id, move)
 
 
-async def give_up(work: Work, order_id: str, plan_revision: int, lines: Sequence[Line]) -> None:
+async def give_up(
+    work: Work,
+    order_id: str,
+    plan_revision: int,
+    lines: Sequence[Line],
+    kept: Kept = NOTHING_KEPT,
+) -> None:
     """Give back what was moved, or held, for a plan that the order did not take up.
 
-    What was picked of it stays: the groups that the order keeps may have some of the same product
-    at the same site. An order that is completed with those it kept holds nothing again.
+    What was picked of it stays, and what is to be picked yet: the groups that the order keeps may
+    have some of the same product at the same site. An order that is completed with those it kept
+    holds nothing again.
     """
     known = await surely(work, order_id)
     # Or all of it was held for that plan, after the hold that the order was accepted on had ended.
@@ -171,7 +196,7 @@ async def give_up(work: Work, order_id: str, plan_revision: int, lines: Sequence
     )
     if not is_theirs or known.status not in (Status.CONFIRMED, Status.CLOSED):
         return
-    left = await _allocated_of(work, order_id, known, summed(lines))
+    left = await _allocated_of(work, order_id, known, summed(lines), kept)
     if left:  # else it ended, and gave everything back, or all of it was picked
         await carry_over(work, order_id, Move(f"kept-{plan_revision}", left, (), work.now))
 
@@ -190,18 +215,27 @@ async def leave(work: Work, order_id: str, group_id: str, lines: Sequence[Line])
 
 
 async def _allocated_of(
-    work: Work, order_id: str, known: Reservation, lines: Sequence[Line]
+    work: Work,
+    order_id: str,
+    known: Reservation,
+    lines: Sequence[Line],
+    kept: Kept = NOTHING_KEPT,
 ) -> tuple[Line, ...]:
-    """Return these lines as far as the order has them allocated, and by its plan."""
+    """Return these lines as far as the order has them allocated, by its plan, and for no other."""
     await work.load(STOCK, [stock_key(line.site_id, line.sku) for line in lines])
-    promised = {(line.site_id, line.sku): line.quantity for line in summed(known.lines)}
+    promised = by_place(known.lines)
+    stays, awaited = by_place(kept.lines), by_place(kept.awaited)
     left = []
     for line in lines:
+        place = (line.site_id, line.sku)
         item = (await work.state(STOCK, stock_key(line.site_id, line.sku))).state
         reserved = item.open.get(order_id)
         allocated = reserved.allocated if reserved else 0
-        most = min(allocated, promised.get((line.site_id, line.sku), 0))
-        left.append(Line(line.site_id, line.sku, min(line.quantity, most)))
+        # What is promised beyond all that stays, however much of that is picked; and at least what
+        # is allocated beyond all that is to be picked: it may have been picked without a promise.
+        has = promised.get(place, 0)
+        beyond = max(has - stays.get(place, 0), allocated - awaited.get(place, 0), 0)
+        left.append(Line(*place, min(line.quantity, has, allocated, beyond)))
     return summed(left)
 
 

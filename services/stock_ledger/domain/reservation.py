@@ -409,7 +409,7 @@ def _move(command: Move, reservation: Reservation) -> Sequence[Event]:
             Refusal.STEP_CONFLICT,
             f"the reservation has moved {MOST_MOVES} times; release it and reserve anew",
         )
-    promised = _by_place(reservation.lines)
+    promised = by_place(reservation.lines)
     for line in command.left:
         there = promised.get((line.site_id, line.sku), 0)
         if line.quantity > there:
@@ -427,7 +427,8 @@ def _move(command: Move, reservation: Reservation) -> Sequence[Event]:
     ]
 
 
-def _by_place(lines: Iterable[Line]) -> dict[tuple[str, str], int]:
+def by_place(lines: Iterable[Line]) -> dict[tuple[str, str], int]:
+    """Return base units by site and product."""
     needs: dict[tuple[str, str], int] = {}
     for line in lines:
         place = (line.site_id, line.sku)
@@ -438,7 +439,7 @@ def _by_place(lines: Iterable[Line]) -> dict[tuple[str, str], int]:
 def summed(lines: Iterable[Line]) -> tuple[Line, ...]:
     """Return one line per site and product, in a settled order."""
     return tuple(
-        Line(*place, quantity) for place, quantity in sorted(_by_place(lines).items()) if quantity
+        Line(*place, quantity) for place, quantity in sorted(by_place(lines).items()) if quantity
     )
 
 
@@ -455,7 +456,7 @@ def _end(command: Release | Expire | Withdraw | Close, reservation: Reservation)
             is_due = status is Status.HELD and now >= reservation.expires_at
             return [ReservationExpired(order_id, reservation.plan_revision)] if is_due else []
         case Withdraw(lines) if status is Status.CONFIRMED:
-            told = _by_place(reservation.endangered)
+            told = by_place(reservation.endangered)
             news = tuple(
                 line for line in lines if line.quantity > told.get((line.site_id, line.sku), 0)
             )
@@ -503,7 +504,7 @@ def _hold(command: Hold, reservation: Reservation) -> Sequence[Event]:
 
 def _there(command: Hold) -> tuple[Line, ...]:
     """Return what can be held of what is asked for."""
-    free = _by_place(command.shortages)
+    free = by_place(command.shortages)
     return summed(
         [
             replace(

@@ -15,7 +15,7 @@ from oms.delivery.v1.delivery_events_pb2 import (
     HandedOver,
     HandedToCarrier,
 )
-from oms.order.v1.order_events_pb2 import Group, OrderEvent
+from oms.order.v1.order_events_pb2 import Group, GroupsKept, OrderEvent
 from oms.picking.v1.picking_events_pb2 import (
     SHORT_REASON_DAMAGED,
     PickCompleted,
@@ -35,7 +35,7 @@ from services.kernel.entrypoints.listen import listen
 from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.loading import load_plans, load_reserved
-from services.stock_ledger.application.moving import give_up, leave, move_plan
+from services.stock_ledger.application.moving import Kept, give_up, leave, move_plan
 from services.stock_ledger.application.not_ahead import movement_by
 from services.stock_ledger.domain.reservation import RESERVATION, Line
 from services.stock_ledger.domain.reservation import Refusal as ReservationRefusal
@@ -192,10 +192,19 @@ class OrderSubscriber:
             case "order_completed":
                 await self._promises.complete(work, event.order_completed.order_id)
             case "groups_kept":
-                kept = event.groups_kept
-                await give_up(work, kept.order_id, kept.plan_revision, _lines_of(kept.declined))
+                told = event.groups_kept
+                await give_up(
+                    *(work, told.order_id, told.plan_revision, _lines_of(told.declined)),
+                    _kept(told),
+                )
             case _:
                 pass  # moves no stock, or is newer than this service
+
+
+def _kept(told: GroupsKept) -> Kept:
+    picked = set(told.picked_group_ids)
+    awaited = [group for group in told.kept if group.group_id not in picked]
+    return Kept(_lines_of(told.kept), _lines_of(awaited))
 
 
 class GoodsSubscriber:

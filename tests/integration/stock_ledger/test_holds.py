@@ -375,6 +375,47 @@ async def test_what_was_picked_of_a_plan_that_was_not_taken_up_keeps_nothing_els
     assert await ledger.wrong() == []
 
 
+@pytest.mark.parametrize("picked", [0, 1, 2])
+@pytest.mark.parametrize("is_moved", [False, True])
+async def test_what_is_to_be_picked_yet_keeps_its_allocation_where_a_declined_plan_had_some_too(
+    ledger: Holds, *, is_moved: bool, picked: int
+) -> None:
+    """One group was picked already, so the order keeps both; the other waits in the same place."""
+    await ledger.receive("milk", 5)
+    await ledger.receive("milk", 5, "lyon")
+    await ledger.receive("bread", 5)
+    await ledger.plan("O-1", ("milk", 2), ("bread", 2))
+    await ledger.stack.settle()
+    replaced = []
+    if is_moved:  # the bread alone, and milk for it
+        await ledger.accepted("O-1")
+        await ledger.stack.settle()
+        replaced = [_group("O-1.2", "paris", 2, "bread")]
+    else:  # all of it anew, before the acceptance is heard
+        row = wire.MovementRow(site_id="paris", sku="bread", quantity=5, source_id="t-1")
+        sold = wire.RecordTillSalesRequest(request_id="t", rows=[row])
+        await ledger.grpc.RecordTillSales(sold, NOTHING)
+        await ledger.receive("bread", 2, "lyon")
+    there = [_group("O-1.2.1", "paris", 2)]
+    there += [] if is_moved else [_group("O-1.2.2", "lyon", 2, "bread")]
+    plan = PlanDecided(order_id="O-1", revision=2, groups=there, replaces=replaced)
+    await ledger.stack.publish(SourcingEvent(plan_decided=plan), "decision-O-1")
+    await ledger.stack.settle()
+    if not is_moved:
+        await ledger.accepted("O-1")
+    if picked:
+        await ledger.picked("O-1", "milk", picked)
+    await ledger.stack.settle()
+    stay = [_group("O-1.1", "paris", 2), _group("O-1.2", "paris", 2, "bread")]
+    kept = GroupsKept(order_id="O-1", plan_revision=2, declined=there, kept=stay)
+    kept.picked_group_ids.append("O-1.2")
+    for _ in range(2):
+        await ledger.order("O-1", groups_kept=kept)
+        await ledger.stack.settle()
+    assert await ledger.level("milk") == (3, 0, 2 - picked, picked)
+    assert await ledger.wrong() == []
+
+
 async def test_weighed_goods_may_leave_before_their_pick_is_heard(ledger: Holds) -> None:
     """Of what was promised 1,500, and 1,540 were picked: nothing is parked, and nothing is left."""
     await ledger.receive("ham", 5_000)

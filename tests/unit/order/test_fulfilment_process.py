@@ -281,7 +281,7 @@ class World:
                 else:
                     self.reserved = True
                     self.allocated_revision = self.reserved_revision
-            case GroupsKept(_, revision) if revision == self.allocated_revision:
+            case GroupsKept(plan_revision=revision) if revision == self.allocated_revision:
                 self.allocated_revision = 0
             case OrderCancelled() | OrderRefused():
                 self.reserved = False

@@ -261,12 +261,16 @@ def test_a_group_is_prepared_elsewhere_from_where_it_stood() -> None:
 
 
 def test_a_group_that_is_picked_or_short_stays_and_it_is_said() -> None:
-    kept = GroupsKept((ELSEWHERE,), 2)
+    stay = (COLLECTED, DELIVERED)
+    kept = GroupsKept((ELSEWHERE,), 2, stay, ("O-1.1",))
     picked = after(ReachMilestone("O-1.1", Milestone.PICKED, (ReachedLine("1", 6),)))
     given(ORDER, *picked).when(REPLACE).then(kept)
     given(ORDER, *picked, kept).when(REPLACE).then_nothing()
-    short = after(NoteShort("O-1.1", "1", 2, "NOT_FOUND", 1))
-    given(ORDER, *short).when(REPLACE).then(kept)
+    # Short of all: what the ledger allocated is told as it was planned.
+    short = after(NoteShort("O-1.1", "1", 6, "NOT_FOUND", 1))
+    given(ORDER, *short).when(REPLACE).then(replace(kept, picked_group_ids=("O-1.1",)))
+    less = after(NoteShort("O-1.1", "1", 2, "NOT_FOUND", 1))
+    given(ORDER, *less).when(REPLACE).then(replace(kept, picked_group_ids=()))
 
 
 def test_what_weighs_less_is_paid_for_as_it_weighs_and_nothing_is_missing() -> None:

@@ -677,11 +677,23 @@ class GroupsKept(_message.Message):
     ORDER_ID_FIELD_NUMBER: _builtins.int
     PLAN_REVISION_FIELD_NUMBER: _builtins.int
     DECLINED_FIELD_NUMBER: _builtins.int
+    KEPT_FIELD_NUMBER: _builtins.int
+    PICKED_GROUP_IDS_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     plan_revision: _builtins.int
     @_builtins.property
     def declined(self) -> _containers.RepeatedCompositeFieldContainer[Global___Group]:
         """Those that were to take their place."""
+
+    @_builtins.property
+    def kept(self) -> _containers.RepeatedCompositeFieldContainer[Global___Group]:
+        """Every group that the order has, as it was planned: what is declined may have some of the same
+        product at the same site, and theirs stays. Empty: told before this was said.
+        """
+
+    @_builtins.property
+    def picked_group_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of these, the ones past picking."""
 
     def __init__(
         self,
@@ -689,10 +701,12 @@ class GroupsKept(_message.Message):
         order_id: _builtins.str = ...,
         plan_revision: _builtins.int = ...,
         declined: _abc.Iterable[Global___Group] | None = ...,
+        kept: _abc.Iterable[Global___Group] | None = ...,
+        picked_group_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["declined", b"declined", "order_id", b"order_id", "plan_revision", b"plan_revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declined", b"declined", "kept", b"kept", "order_id", b"order_id", "picked_group_ids", b"picked_group_ids", "plan_revision", b"plan_revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
