@@ -57,19 +57,19 @@ class FakeLedger:
                 return promises.PutInboundResponse(changed=changed)
             if name == "PostImages":
                 return ledger.PostImagesResponse(
-                    results=[
-                        ledger.RowResult(
-                            row=n,
-                            status=ledger.ROW_STATUS_RECORDED
-                            if self._is_new(row)
-                            else ledger.ROW_STATUS_DUPLICATE,
-                        )
-                        for n, row in enumerate(request.rows)
-                    ]
+                    results=[self._seen(n, row) for n, row in enumerate(request.rows)]
                 )
             return wire.PostReceiptsResponse(outcome=self._outcome(request))
 
         return call
+
+    def _seen(self, n: int, row: Any) -> ledger.RowResult:
+        if row.sku in self.refused_skus:
+            refused = ledger.ROW_STATUS_REFUSED
+            return ledger.RowResult(row=n, status=refused, reason="IDEMPOTENCY_MISMATCH")
+        is_new = self._is_new(row)
+        status = ledger.ROW_STATUS_RECORDED if is_new else ledger.ROW_STATUS_DUPLICATE
+        return ledger.RowResult(row=n, status=status)
 
     def _outcome(self, request: Any) -> wire.FeedOutcome:
         outcome = wire.FeedOutcome()

@@ -19,13 +19,19 @@ from services.stock_ledger.application.feeds import Posted, post
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.entrypoints import translation as to
 from services.stock_ledger.entrypoints.feed_rows import Rows
-from services.stock_ledger.entrypoints.quarantining import MOST_LINE, expect_lines, shown
+from services.stock_ledger.entrypoints.quarantining import (
+    MOST_LINE,
+    expect_lines,
+    in_parts,
+    reported,
+    short,
+    shown,
+)
 from services.stock_ledger.read_models import discrepancies, quarantine
 from services.stock_ledger.read_models.quarantine import QuarantinedRow
 
 MOST_ROWS = 5_000
 _MOST_SOURCE = 200
-_MOST_TEXT = 500
 _KINDS = frozenset(
     {
         *("receipt", "shrinkage", "till_sale", "online", "reservation", "return", "transport"),
@@ -154,6 +160,7 @@ class StockFeedGrpc(rpc.StockFeedServiceServicer):
             refused = [*unreadable, *(_refused(*each) for each in posted.refused)]
             if refused:
                 kept = [_quarantined(source, kind, request, each, now) for each in refused]
+                kept = in_parts(kept, "" if request.lines else request.request_id)
                 await quarantine.keep(work.sql, work.cause.tenant, kept)
             return posted, refused
 
@@ -182,13 +189,7 @@ class StockFeedGrpc(rpc.StockFeedServiceServicer):
             raise Invalid(("kind", f"must be one of {', '.join(sorted(_KINDS))}"))
         expect_lines([row.line for row in request.rows])
         source, now = _source(request.source), self._clock.now()
-        rows = [
-            QuarantinedRow(
-                *(source, row.line, request.kind, "", "", "", 0, "UNREADABLE"),
-                *(_short(row.detail), _short(row.remedy), now),
-            )
-            for row in request.rows
-        ]
+        rows = reported(request, source, now)
 
         async def use_case(work: Work) -> None:
             await quarantine.keep(work.sql, work.cause.tenant, rows)
@@ -201,17 +202,19 @@ class StockFeedGrpc(rpc.StockFeedServiceServicer):
         self, request: wire.ListQuarantinedRowsRequest, context: Any
     ) -> wire.ListQuarantinedRowsResponse:
         size = to.page_size(request.page_size)
-        source, line, kind = to.page_start(request.page_token, 3)
+        source, line, kind, part = to.page_start(request.page_token, 4)
         if line and not (line.isdigit() and int(line) <= MOST_LINE):
             raise Invalid(("page_token", "must be the next_page_token of the page before"))
         rows = await quarantine.page(
             *(self._reader.sql, caller().tenant, _source(request.source) if request.source else ""),
-            *((source, int(line or -1), kind), size + 1),
+            *((source, int(line or -1), kind, part), size + 1),
         )
         last = rows[size - 1] if len(rows) > size else None
         return wire.ListQuarantinedRowsResponse(
             rows=[shown(row) for row in rows[:size]],
-            next_page_token=to.page_token(last.source, str(last.line), last.kind) if last else "",
+            next_page_token=to.page_token(last.source, str(last.line), last.kind, last.part)
+            if last
+            else "",
         )
 
     @override
@@ -251,13 +254,9 @@ def _line(request: Any, row: int) -> int:
     return int(request.lines[row]) if request.lines else row
 
 
-def _short(text: str) -> str:
-    return "".join(each for each in text[:_MOST_TEXT] if each.isprintable())
-
-
 def _invalid(row: int, wrong: Invalid) -> _Refused:
     fields = ", ".join(field for field, _ in wrong.violations)
-    return _Refused(row, "INVALID_ARGUMENT", _short(str(wrong)), f"mend {fields} and send it again")
+    return _Refused(row, "INVALID_ARGUMENT", short(str(wrong)), f"mend {fields} and send it again")
 
 
 def _refused(row: int, reason: str, detail: str) -> _Refused:
@@ -273,9 +272,9 @@ def _quarantined(
         source=source,
         line=_line(request, refused.row),
         kind=kind,
-        site_id=_short(row.site_id),
-        sku=_short(row.sku),
-        source_id=_short(getattr(row, "source_id", "") or getattr(row, "reservation_id", "")),
+        site_id=short(row.site_id),
+        sku=short(row.sku),
+        source_id=short(getattr(row, "source_id", "") or getattr(row, "reservation_id", "")),
         quantity=row.quantity,
         reason=refused.reason,
         detail=refused.detail,

@@ -281,6 +281,62 @@ async def test_a_bad_row_is_kept_with_its_line_reason_and_remedy(feeds: Feeds) -
     assert await feeds.level("milk") == (5, 0, 0, 0, 5)
 
 
+async def test_rows_of_one_source_without_lines_are_all_kept(feeds: Feeds) -> None:
+    """A till sends call after call and numbers no lines; each call again keeps nothing twice."""
+    for _ in range(2):
+        for n in range(2):
+            await feeds.grpc.PostTillSales(
+                wire.PostTillSalesRequest(
+                    request_id=f"c-{n}", source="till-7", rows=movements((f"a {n}", 1, f"t-{n}"))
+                ),
+                NOTHING,
+            )
+            unread = wire.UnreadableRow(detail="no price", remedy="give one")
+            report = wire.ReportUnreadableRowsRequest(
+                request_id=f"u-{n}", source="scale-1", kind="till_sale", rows=[unread, unread]
+            )
+            await feeds.grpc.ReportUnreadableRows(report, NOTHING)
+    found = await feeds.quarantine()
+    assert [row.sku for row in found if row.source == "till-7"] == ["a 0", "a 1"]
+    assert [row.line for row in found if row.source == "scale-1"] == [0, 0, 1, 1]
+    read = wire.ListQuarantinedRowsRequest(page_size=1)
+    paged: list[wire.QuarantinedRow] = []
+    while True:
+        page = await feeds.grpc.ListQuarantinedRows(read, NOTHING)
+        paged += page.rows
+        read.page_token = page.next_page_token
+        if not read.page_token:
+            break
+    assert paged == found
+
+
+async def test_two_faults_of_one_line_are_both_kept(feeds: Feeds) -> None:
+    rows = [wire.UnreadableRow(line=7, detail=f"cell {n}", remedy="mend it") for n in range(2)]
+    report = wire.ReportUnreadableRowsRequest(
+        request_id="u", source="s", kind="receipt", rows=[*rows, wire.UnreadableRow(line=8)]
+    )
+    for _ in range(2):
+        await feeds.grpc.ReportUnreadableRows(report, NOTHING)
+    assert [(row.line, row.detail) for row in await feeds.quarantine()] == [
+        *((7, "cell 0"), (7, "cell 1"), (8, "")),
+    ]
+
+
+async def test_who_reports_a_refused_row_says_why_and_what_it_was(feeds: Feeds) -> None:
+    row = wire.UnreadableRow(line=7, reason="IDEMPOTENCY_MISMATCH", detail="d", remedy="r")
+    row.site_id, row.sku, row.source_id, row.quantity = "paris", "milk", "i-1", 5
+    report = wire.ReportUnreadableRowsRequest(request_id="u", source="s", kind="image", rows=[row])
+    await feeds.grpc.ReportUnreadableRows(report, NOTHING)
+    [kept] = await feeds.quarantine()
+    assert (kept.reason, kept.site_id, kept.sku) == ("IDEMPOTENCY_MISMATCH", "paris", "milk")
+    assert (kept.source_id, kept.quantity) == ("i-1", 5)
+    for bad in ("no", "A" * 65, "A-B"):
+        row.reason = bad
+        report.rows[0].CopyFrom(row)
+        with pytest.raises(Invalid, match="reason"):
+            await feeds.grpc.ReportUnreadableRows(report, NOTHING)
+
+
 async def test_lines_are_numbered_so_that_quarantine_is_read_page_by_page(feeds: Feeds) -> None:
     rows = movements(("a b", 1, "n-1"), ("c d", 1, "n-2"), ("e f", 1, "n-3"))
     request = wire.PostReceiptsRequest(request_id="q", source="s", rows=rows, lines=[0, 8, 10**12])

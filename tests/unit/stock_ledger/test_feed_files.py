@@ -150,6 +150,17 @@ async def test_an_image_may_say_once_of_when_it_is(tmp_path: Path) -> None:
     assert request.rows[0].occurred_at.seconds == int(NOON.timestamp())
 
 
+async def test_a_refused_row_of_an_image_is_reported_with_its_reason(tmp_path: Path) -> None:
+    ledger = FakeLedger()
+    ledger.refused_skus = frozenset({"milk"})
+    path = written(tmp_path, "site_id,sku,quantity,source_id", "paris,milk,7,i-1", "paris,b,1,i-2")
+    report = await imported(path, ledger, "image", basis=Basis(at=NOON))
+    assert (report.recorded, report.quarantined) == (1, 1)
+    told = ledger.unreadable[2]
+    assert (told.reason, told.sku, told.quantity) == ("IDEMPOTENCY_MISMATCH", "milk", 7)
+    assert (told.site_id, told.source_id) == ("paris", "i-1")
+
+
 async def test_weighed_goods_come_in_grams_exactly(tmp_path: Path) -> None:
     lines = [f"{HEADER},unit", "paris,ham,1.54,t-1,,kg", "paris,ham,0.0005,t-2,,kg"]
     ledger = FakeLedger()

@@ -39,6 +39,7 @@ class Problem:
     reason: str
     detail: str
     remedy: str
+    row: Row | None = None  # what could be read of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +126,7 @@ class Calls:
                 request_id=request_id,
                 source=self._source,
                 kind=self._kind,
-                rows=[
-                    wire.UnreadableRow(line=each.line, detail=each.detail, remedy=each.remedy)
-                    for each in problems
-                ],
+                rows=[_unreadable(each) for each in problems],
             ),
             **how,
         )
@@ -164,7 +162,10 @@ class Calls:
             request.occurred_at.FromDatetime(self._basis.at)
         results = (await self._ledger.PostImages(request, **how)).results
         problems = [
-            Problem(rows[each.row].line, each.reason, each.detail, "mend the row and send it again")
+            Problem(
+                *(rows[each.row].line, each.reason, each.detail),
+                *("mend the row and send it again", rows[each.row]),
+            )
             for each in results
             if each.status == ledger.ROW_STATUS_REFUSED
         ]
@@ -188,6 +189,16 @@ def _movement(row_type: Any, extras: Sequence[str], row: Row) -> Any:
         elif value is not None:
             _put_time(made.due_at, value)
     return made
+
+
+def _unreadable(problem: Problem) -> wire.UnreadableRow:
+    told = wire.UnreadableRow(
+        line=problem.line, detail=problem.detail, remedy=problem.remedy, reason=problem.reason
+    )
+    if (row := problem.row) is not None:
+        told.site_id, told.sku, told.source_id = row.site_id, row.sku, row.source_id
+        told.quantity = row.quantity
+    return told
 
 
 def _put_time(stamp: Any, at_us: int) -> None:

@@ -861,26 +861,44 @@ Global___PostTransportResponse: _TypeAlias = PostTransportResponse  # noqa: Y015
 
 @_typing.final
 class UnreadableRow(_message.Message):
-    """A row that could not be read."""
+    """A row that could not be read, or that was refused by a call that keeps no rows."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LINE_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     REMEDY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SITE_ID_FIELD_NUMBER: _builtins.int
+    SKU_FIELD_NUMBER: _builtins.int
+    SOURCE_ID_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
     line: _builtins.int
+    """Line in its source; without one on any row, rows are numbered as they come."""
     detail: _builtins.str
     remedy: _builtins.str
+    reason: _builtins.str
+    """Why, in capitals and underscores, at most 64 characters; empty: UNREADABLE."""
+    site_id: _builtins.str
+    """What names the movement, as far as it could be read."""
+    sku: _builtins.str
+    source_id: _builtins.str
+    quantity: _builtins.int
     def __init__(
         self,
         *,
         line: _builtins.int = ...,
         detail: _builtins.str = ...,
         remedy: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        site_id: _builtins.str = ...,
+        sku: _builtins.str = ...,
+        source_id: _builtins.str = ...,
+        quantity: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "line", b"line", "remedy", b"remedy"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "line", b"line", "quantity", b"quantity", "reason", b"reason", "remedy", b"remedy", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
