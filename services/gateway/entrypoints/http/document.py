@@ -10,6 +10,7 @@ from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
 
+from services.gateway.entrypoints.http import examples
 from services.gateway.entrypoints.http.endpoints import names_in
 from services.gateway.entrypoints.http.problems import CODES, REASONS
 from services.gateway.entrypoints.http.routes import EXPECTED_VERSION, REQUEST_ID, Route
@@ -63,6 +64,7 @@ _REFUSED: Schema = {
 def completed(document: dict[str, Any]) -> dict[str, Any]:
     """Return FastAPI's document with the messages it refers to, and how to authenticate."""
     document["security"] = [{"key": []}]
+    examples.enter(document)
     document["components"] = {
         "schemas": {"Problem": _PROBLEM, **components_of(document["paths"])},
         "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},

@@ -37,7 +37,7 @@ _SCALARS: dict[int, Schema] = {
 _USUAL = {
     "basket_id": "The basket, by the id its platform chose.",
     "channel": "The channel it is sold through; empty: none in particular.",
-    "decision_id": "The sourcing decision: the id of its order.",
+    "decision_id": "The sourcing decision, as the decisions of its order name it.",
     "extended_site_id": "The extended site.",
     "group_id": "The part of an order that one site prepares for one mode.",
     "line_id": "The line, by the id it got with its order or basket.",
