@@ -1,25 +1,50 @@
-"""Keeping the rules of what may be promised, and what is expected to arrive."""
+"""Keeping the rules of what may be promised, and what is expected to arrive.
 
-from collections.abc import Sequence
+A call that comes again is known by what it changed, whatever others have said since.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from services.kernel.application.work import Work
-from services.stock_ledger.domain.inbound import INBOUND, Command
+from services.stock_ledger.domain.calls import Call, call_of, changes_of
+from services.stock_ledger.domain.inbound import INBOUND, Arrive, Command
 from services.stock_ledger.domain.stock_rule import STOCK_RULE, PutRule
 
 
 async def put_rules(work: Work, rules: Sequence[PutRule]) -> int:
-    """Set or withdraw rules; return how many are different now."""
-    await work.load(STOCK_RULE, {rule.scope.rule_id for rule in rules})
+    """Set or withdraw rules; return how many the call changed, now or when it came before."""
+    keys = {rule.scope.rule_id for rule in rules}
+    await work.load(STOCK_RULE, keys)
+    call = call_of(work.cause.command_id, rules)
+    known = [(await work.state(STOCK_RULE, key)).state.calls for key in keys]
+    if before := _before(call, known):
+        return before
     changed = 0
     for rule in rules:
-        changed += bool(await work.handle(STOCK_RULE, rule.scope.rule_id, rule))
+        told = replace(rule, call=call)
+        changed += bool(await work.handle(STOCK_RULE, rule.scope.rule_id, told))
     return changed
 
 
 async def expect(work: Work, deliveries: Sequence[tuple[str, Command]]) -> int:
-    """Note what is on its way, each for the stock item of its key; return how many are news."""
-    await work.load(INBOUND, {key for key, _ in deliveries})
+    """Note what is on its way, each for the stock item of its key.
+
+    Returns:
+        How many were news, now or when the call came before.
+    """
+    keys = {key for key, _ in deliveries}
+    await work.load(INBOUND, keys)
+    call = call_of(work.cause.command_id, deliveries)
+    known = [(await work.state(INBOUND, key)).state.calls for key in keys]
+    if before := _before(call, known):
+        return before
     changed = 0
     for key, delivery in deliveries:
-        changed += bool(await work.handle(INBOUND, key, delivery))
+        told = delivery if isinstance(delivery, Arrive) else replace(delivery, call=call)
+        changed += bool(await work.handle(INBOUND, key, told))
     return changed
+
+
+def _before(call: Call, known: Iterable[Sequence[Call]]) -> int:
+    return sum(changes_of(call, calls) for calls in known)

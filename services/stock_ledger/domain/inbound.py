@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import assert_never
 
 from services.kernel.domain.decider import Decider, Kind
+from services.stock_ledger.domain.calls import NO_CALL, Call, including
 from services.stock_ledger.domain.persistent_map import PersistentMap
 
 # Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
@@ -29,6 +30,8 @@ class InboundExpected:
         due_at: When it is to be there.
         line_id: The line of the despatch that is news, by the source's id; empty: it has none.
         line_quantity: Of that line.
+        command_id: Of the call that said so.
+        content: What that call said, as a digest.
     """
 
     source_id: str
@@ -36,6 +39,8 @@ class InboundExpected:
     due_at: datetime
     line_id: str = ""
     line_quantity: int = 0
+    command_id: str = ""
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class Expect:
     source_id: str
     quantity: int
     due_at: datetime
+    call: Call = NO_CALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class Announce:
     line_id: str
     quantity: int
     due_at: datetime
+    call: Call = NO_CALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,28 +112,41 @@ class Inbound:
         lines: The same by line of a despatch.
         arrived: Base units by despatch.
         receipts: Base units by receipt.
+        calls: The newest that said what is expected, oldest first.
     """
 
     deliveries: PersistentMap[_Delivery] = field(default_factory=lambda: _NONE)
     lines: PersistentMap[_Delivery] = field(default_factory=lambda: _NONE)
     arrived: PersistentMap[int] = field(default_factory=lambda: _NOTHING)
     receipts: PersistentMap[int] = field(default_factory=lambda: _NOTHING)
+    calls: tuple[Call, ...] = ()
 
 
 def decide(command: Command, inbound: Inbound) -> Sequence[Event]:
     match command:
-        case Expect(source_id, quantity, due_at):
+        case Expect(source_id, quantity, due_at, call):
             known = inbound.deliveries.get(source_id)
             if known == (quantity, due_at) or (known is None and quantity == 0):
                 return []
-            return [InboundExpected(source_id, quantity, due_at)]
-        case Announce(despatch_id, line_id, quantity, due_at):
+            return [
+                InboundExpected(
+                    *(source_id, quantity, due_at),
+                    command_id=call.command_id,
+                    content=call.content,
+                )
+            ]
+        case Announce(despatch_id, line_id, quantity, due_at, call):
             told = inbound.lines.get(_line(despatch_id, line_id))
             if told == (quantity, due_at) or (told is None and quantity == 0):
                 return []
             before = inbound.deliveries.get(despatch_id)
             total = (before[0] if before else 0) + quantity - (told[0] if told else 0)
-            return [InboundExpected(despatch_id, max(total, 0), due_at, line_id, quantity)]
+            return [
+                InboundExpected(
+                    *(despatch_id, max(total, 0), due_at, line_id, quantity),
+                    *(call.command_id, call.content),
+                )
+            ]
         case Arrive(despatch_id, receipt_id, quantity):
             if inbound.receipts.get(_line(despatch_id, receipt_id)) is not None:
                 return []  # the receipt itself tells a repeat from another one with its id
@@ -142,12 +162,13 @@ def _line(despatch_id: str, line_id: str) -> str:
 
 def evolve(inbound: Inbound, event: Event) -> Inbound:
     match event:
-        case InboundExpected(source_id, quantity, due_at, line_id, line_quantity):
+        case InboundExpected(source_id, quantity, due_at, line_id, line_quantity, by, content):
             deliveries = inbound.deliveries.including(source_id, (quantity, due_at))
             lines = inbound.lines
             if line_id:
                 lines = lines.including(_line(source_id, line_id), (line_quantity, due_at))
-            return replace(inbound, deliveries=deliveries, lines=lines)
+            calls = including(inbound.calls, by, content)
+            return replace(inbound, deliveries=deliveries, lines=lines, calls=calls)
         case InboundArrived(source_id, receipt_id, quantity, total):
             return replace(
                 inbound,

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from services.kernel.domain.decider import Decider, Kind
 from services.kernel.domain.ids import derive
+from services.stock_ledger.domain.calls import NO_CALL, Call, including
 
 
 class RuleKind(StrEnum):
@@ -61,10 +62,12 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class RuleSet:
-    """Base units to keep back from now on."""
+    """Base units to keep back from now on. Who said so is told by his call, and what it said."""
 
     scope: Scope
     quantity: int
+    command_id: str = ""
+    content: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class RuleWithdrawn:
     """Wider rules apply again."""
 
     scope: Scope
+    command_id: str = ""
+    content: str = ""
 
 
 type Event = RuleSet | RuleWithdrawn
@@ -86,25 +91,33 @@ class PutRule:
 
     scope: Scope
     quantity: int | None
+    call: Call = NO_CALL
 
 
 @dataclass(frozen=True, slots=True)
 class StockRule:
-    """State: what is kept back, or nothing while there is no such rule."""
+    """State: what is kept back, or nothing while there is no such rule; and the calls that said so.
+
+    Attributes:
+        calls: The newest, oldest first.
+    """
 
     quantity: int | None = None
+    calls: tuple[Call, ...] = ()
 
 
 def decide(command: PutRule, rule: StockRule) -> Sequence[Event]:
     if command.quantity == rule.quantity:
         return []
+    by = (command.call.command_id, command.call.content)
     if command.quantity is None:
-        return [RuleWithdrawn(command.scope)]
-    return [RuleSet(command.scope, command.quantity)]
+        return [RuleWithdrawn(command.scope, *by)]
+    return [RuleSet(command.scope, command.quantity, *by)]
 
 
-def evolve(_: StockRule, event: Event) -> StockRule:
-    return StockRule(event.quantity if isinstance(event, RuleSet) else None)
+def evolve(rule: StockRule, event: Event) -> StockRule:
+    calls = including(rule.calls, event.command_id, event.content)
+    return StockRule(event.quantity if isinstance(event, RuleSet) else None, calls)
 
 
 RULE: Decider[PutRule, StockRule, Event] = Decider(StockRule(), decide, evolve)

@@ -11,7 +11,7 @@ from oms.catalog.v1.catalog_events_pb2 import CatalogEvent, Product, ProductUpse
 from oms.common.v1.common_pb2 import SkuQuantity
 from oms.stock_ledger.v1 import promise_service_pb2 as wire
 
-from services.kernel.domain.errors import Invalid
+from services.kernel.domain.errors import Invalid, Rejected
 from services.kernel.entrypoints.calls import CALLER, Caller
 from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.stock_item import Receive, SellAtTill, stock_key
@@ -123,6 +123,48 @@ async def test_rules_take_off_what_they_say_and_the_nearest_wins(promises: Promi
         (4, ["Épicerie"], ""),
     ]
     assert await put("r7", ("safety", 2, {})) == 0, "said before"
+
+
+async def test_a_call_that_comes_again_after_anothers_change_is_answered_as_before(
+    promises: Promises,
+) -> None:
+    """It changes nothing: what was said since is newer."""
+    put, tea = promises.put, {"sku": "tea"}
+    await put("r0", ("safety", 2, {}))
+    web = {"channel": "web"}
+    first: tuple[tuple[str, int, dict[str, Any]], ...]
+    first = (("safety", 2, {}), ("safety", 4, tea), ("buffer", 1, web))
+    assert await put("r1", *first) == 2
+    assert await put("r2", ("safety", 7, tea), ("safety", 3, {})) == 2
+    assert await put("r3", ("safety", None, tea)) == 1
+    for _ in range(2):
+        assert await put("r1", *first) == 2
+        assert await put("r2", ("safety", 7, tea), ("safety", 3, {})) == 2
+        assert await put("r3", ("safety", None, tea)) == 1
+    with pytest.raises(Rejected, match="IDEMPOTENCY_MISMATCH"):
+        await put("r1", ("safety", 5, tea))
+    rules = (await promises.grpc.ListStockRules(wire.ListStockRulesRequest(), NOTHING)).rules
+    assert sorted((rule.quantity, rule.sku) for rule in rules) == [(1, ""), (3, "")]
+
+
+async def test_an_announcement_that_comes_again_after_anothers_is_answered_as_before(
+    promises: Promises,
+) -> None:
+    def call(request_id: str, quantity: int) -> wire.PutInboundRequest:
+        row = wire.InboundRow(site_id="paris", sku="tea", source_id="po-1", quantity=quantity)
+        row.due_at.FromDatetime(NOW + timedelta(days=1))
+        rows = [row, wire.InboundRow()]
+        rows[1].CopyFrom(row)
+        rows[1].source_id, rows[1].despatch_id = "line-1", "D-1"
+        return wire.PutInboundRequest(request_id=request_id, rows=rows)
+
+    for request_id, quantity in (("i1", 10), ("i2", 20), ("i3", 0), ("i1", 10), ("i2", 20)):
+        answer = await promises.grpc.PutInbound(call(request_id, quantity), NOTHING)
+        assert answer.changed == 2
+    with pytest.raises(Rejected, match="IDEMPOTENCY_MISMATCH"):
+        await promises.grpc.PutInbound(call("i1", 11), NOTHING)
+    await promises.stack.settle()
+    assert await promises.sellable("tea", until=NOW + timedelta(days=2)) == 0
 
 
 async def test_what_is_due_by_the_date_counts_until_it_is_received(promises: Promises) -> None:
