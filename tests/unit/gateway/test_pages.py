@@ -332,6 +332,48 @@ def test_amounts_have_as_many_decimals_as_their_currency() -> None:
     assert amount(-1_005, "TND", "fr") == "-1,005\u00a0TND"
 
 
+_BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+
+
+@pytest.mark.parametrize("path", ["/track", "/nosuch", "/problems/nosuch", "/v1/nosuch"])
+async def test_an_address_that_leads_nowhere_has_a_page_for_people(path: str) -> None:
+    async with gateway(Fakes()) as http:
+        shown = {
+            language: await http.get(
+                path, headers={"Accept": _BROWSER, "Accept-Language": language}
+            )
+            for language in ("fr", "en")
+        }
+        by_link = await http.get(path, params={"lang": "en"}, headers={"Accept": _BROWSER})
+    for language, answer in shown.items():
+        assert answer.status_code == 404
+        assert answer.headers["content-type"].startswith("text/html")
+        assert answer.headers["vary"] == "Accept, Accept-Language"
+        assert answer.headers["x-correlation-id"]
+        assert f'lang="{language}"' in answer.text
+        assert TEXTS[language]["lost"] in unescape(answer.text)
+    assert TEXTS["en"]["lost"] in unescape(by_link.text)
+
+
+@pytest.mark.parametrize(
+    ("method", "accepted"),
+    [
+        ("GET", "*/*"),
+        ("GET", "application/json"),
+        ("GET", "application/json, text/html;q=0.9"),
+        ("GET", "text/html;q=0"),
+        ("GET", ""),
+        ("POST", _BROWSER),
+    ],
+)
+async def test_programs_get_a_problem_where_nothing_is(method: str, accepted: str) -> None:
+    async with gateway(Fakes()) as http:
+        answer = await http.request(method, "/nosuch", headers={"Accept": accepted})
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["reason"] == "ROUTE_NOT_FOUND"
+
+
 def test_quantities_and_hours_are_written_as_people_do() -> None:
     told = [quantity(n, unit, "fr") for n, unit in ((3, 1), (900, 2), (2000, 2), (1005, 3), (7, 0))]
     assert [one.replace("\u00a0", " ") for one in told] == [

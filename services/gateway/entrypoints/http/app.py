@@ -24,7 +24,7 @@ from services.gateway.entrypoints.http import (
     stock_feeds,
 )
 from services.gateway.entrypoints.http.bodies import json_response
-from services.gateway.entrypoints.http.middleware import Around
+from services.gateway.entrypoints.http.middleware import Around, PageLost
 from services.gateway.entrypoints.http.resource import Resource
 from services.gateway.entrypoints.http.routes import Face
 from services.gateway.entrypoints.http.streams import Streams, stream_resource
@@ -143,15 +143,18 @@ def _first_words(path: str) -> str:
     return "/".join(words).partition(":")[0]
 
 
-def application(face: Face, streams: Streams, pages: APIRouter) -> tuple[Around, Edge]:
+def application(
+    face: Face, streams: Streams, pages: APIRouter, page_lost: PageLost
+) -> tuple[Around, Edge]:
     """Return the application with all that is around it, and itself.
 
     Args:
         face: What the endpoints work with.
         streams: Counts the open streams.
         pages: What is not part of the API.
+        page_lost: What a person sees at an address that leads nowhere.
     """
     edge = Edge(face.admit)
     for router in (*resources(face, streams), pages):
         edge.take(router)
-    return Around(edge, streams.end), edge
+    return Around(edge, streams.end, page_lost), edge

@@ -31,6 +31,7 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 type Header = tuple[bytes, bytes]
+type PageLost = Callable[[Scope], ASGIApp | None]
 _SECURITY = [(name.lower().encode(), text.encode()) for name, text in SECURITY_HEADERS.items()]
 
 _log = logging.getLogger("oms.gateway")
@@ -41,12 +42,15 @@ class Around:
 
     Attributes:
         drain: Ends what would never end by itself; called when the server is to stop.
+        page_lost: Makes the page that a person gets at an address that leads nowhere; nothing for
+            whoever is no person.
         telemetry: Gets a span per request while anybody collects them; may be nobody.
     """
 
-    def __init__(self, app: ASGIApp, drain: Callable[[], None]) -> None:
+    def __init__(self, app: ASGIApp, drain: Callable[[], None], page_lost: PageLost) -> None:
         self._app = app
         self.drain = drain
+        self.page_lost = page_lost
         self.telemetry: RequestTelemetry | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,7 +95,12 @@ class Around:
         except Exception as error:
             if begun:
                 raise
-            await tell(problem_in(error, correlation_id), scope, receive, send_with_headers)
+            found = problem_in(error, correlation_id)
+            page = self.page_lost(scope) if found.reason == "ROUTE_NOT_FOUND" else None
+            if page is not None:
+                await page(scope, receive, send_with_headers)
+            else:
+                await tell(found, scope, receive, send_with_headers)
 
 
 def _with_ours(headers: Iterable[Header], correlation_id: str) -> list[Header]:

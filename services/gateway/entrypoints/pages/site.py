@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Request, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from oms.order.v1 import order_service_pb2 as order
+from starlette.types import Scope
 
 from services.gateway.entrypoints.http.contracts import (
     ORDER,
@@ -28,7 +29,7 @@ from services.gateway.entrypoints.pages.order_page import (
     order_page,
 )
 from services.gateway.entrypoints.pages.stock_site import StockSite
-from services.gateway.entrypoints.pages.texts import TEXTS, amount, language_of
+from services.gateway.entrypoints.pages.texts import TEXTS, amount, is_for_people, language_of
 
 _HERE = Path(__file__).parent
 _HEADERS = {
@@ -209,6 +210,16 @@ class Site:
             "told_in": "en",  # it is for programmers, as the API's own texts are
         }
         return self._page(request, "notice.html", shown)
+
+    def lost(self, scope: Scope) -> Response | None:
+        """Return what a person sees at an address that leads nowhere; programs get a problem."""
+        request = Request(scope)
+        is_asked = scope["method"] in ("GET", "HEAD")
+        if not is_asked or not is_for_people(request.headers.get("accept", "")):
+            return None
+        page = self._notice(request, "lost", _NOT_FOUND)
+        page.headers["Vary"] = "Accept, Accept-Language"
+        return page
 
     async def _call(self, method: Any, asked: Any, acting: Metadata) -> Any:
         return await self._remote.call(method, asked, acting, _TIMEOUT_S)

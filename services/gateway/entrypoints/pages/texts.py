@@ -1,7 +1,7 @@
 """What the pages say, in French and English."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from oms.common.v1 import common_pb2 as common
@@ -51,6 +51,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "other_language": "English",
         "not_found": "Cette adresse ne mène à aucune commande",
         "not_found_help": "Vérifiez le lien reçu avec votre commande.",
+        "lost": "Cette adresse ne mène nulle part",
+        "lost_help": "Vérifiez qu’elle est complète ; un lien coupé en deux perd sa fin.",
         "away": "Le suivi n’est pas disponible pour l’instant",
         "away_help": "Réessayez dans un moment : votre commande n’est pas touchée.",
         "start": "So’OMS",
@@ -104,6 +106,8 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "other_language": "Français",
         "not_found": "This address leads to no order",
         "not_found_help": "Check the link that you got with your order.",
+        "lost": "This address leads nowhere",
+        "lost_help": "Check that it is complete; a link broken in two loses its end.",
         "away": "Tracking is not available at the moment",
         "away_help": "Try again in a moment: your order is not affected.",
         "start": "So’OMS",
@@ -140,15 +144,32 @@ def language_of(asked: str, accepted: str) -> str:
     if asked in LANGUAGES:
         return asked
     weighted: list[tuple[float, int, str]] = []
-    for place, part in enumerate(accepted[:200].split(",")):
-        name, _, quality = part.partition(";")
-        language = name.strip().lower().partition("-")[0]
-        if language in LANGUAGES:
-            told = _QUALITY.fullmatch(quality)
-            weight = float(told[1]) if told else 1.0
-            if weight > 0:
-                weighted.append((-weight, place, language))
+    for place, (name, weight) in enumerate(_weights(accepted)):
+        language = name.partition("-")[0]
+        if language in LANGUAGES and weight > 0:
+            weighted.append((-weight, place, language))
     return min(weighted)[2] if weighted else "fr"
+
+
+def is_for_people(accepted: str) -> bool:
+    """Tell whether a page is wanted: browsers ask for one by name, programs for JSON or anything.
+
+    >>> is_for_people("text/html,application/xml;q=0.9,*/*;q=0.8"), is_for_people("*/*")
+    (True, False)
+    """
+    weights = dict(_weights(accepted))
+    page = weights.get("text/html", 0)
+    return page > 0 and page >= max(
+        weights.get("application/json", 0), weights.get("application/problem+json", 0)
+    )
+
+
+def _weights(accepted: str) -> Iterator[tuple[str, float]]:
+    """Return what a header accepts, in lower case, and how much of 1 it is liked."""
+    for part in accepted[:200].split(","):
+        name, _, quality = part.partition(";")
+        told = _QUALITY.fullmatch(quality)
+        yield name.strip().lower(), float(told[1]) if told else 1.0
 
 
 def in_language(text: LocalizedText, language: str) -> str:
