@@ -235,6 +235,10 @@ def stock_import(
     zone: Annotated[
         str, typer.Option(help="of EDIFACT times without one, for example Europe/Paris")
     ] = "UTC",
+    former_zone: Annotated[
+        list[str] | None,
+        typer.Option(help="in which they were read before, so that what comes again is known"),
+    ] = None,
 ) -> None:
     """Bring a CSV, Parquet or EDIFACT file of a stock feed into the running system."""
     settings = KernelSettings()
@@ -245,7 +249,8 @@ def stock_import(
         with bar(f"importing {file.name}") as progress:
             told: str = await importing.run(
                 importing.Asked(
-                    file, kind, quarantine, codes, at, available, picked_included, zone
+                    *(file, kind, quarantine, codes, at, available, picked_included),
+                    *(zone, tuple(former_zone or ())),
                 ),
                 f"{settings.host}:{settings.grpc_port}",
                 key,

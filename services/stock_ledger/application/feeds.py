@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from services.kernel.application.work import Work
 from services.kernel.domain.errors import NotFound, Rejected
@@ -48,13 +49,15 @@ class Told:
     bucket: str = FREE
     inbound: Inbound | None = None
     is_timeless: bool = False
+    also: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """A row that is an entry of its own, or several in turn: all of them, or none.
 
-    Timeless: its source says no time, so it is of now.
+    Timeless: its source says no time, so it is of now. Also: the times that a repeat may have been
+    told of.
     """
 
     index: int
@@ -62,6 +65,7 @@ class Step:
     commands: tuple[Movement, ...]
     inbound: Inbound | None = None
     is_timeless: bool = False
+    also: tuple[datetime, ...] = ()
 
 
 @dataclass(slots=True)
@@ -174,7 +178,8 @@ async def _post_together(work: Work, posted: Posted, told: Sequence[Told]) -> No
 def _keep_repeat(posted: Posted, row: Told, item: StockItem) -> None:
     try:
         if not row.is_timeless:
-            expect_same_time(item, row.report.source_id, row.report.occurred_at)
+            report = row.report
+            expect_same_time(item, report.source_id, report.occurred_at, row.also)
     except Rejected as refusal:
         posted.refuse([row.index], refusal)
     else:
@@ -200,7 +205,7 @@ async def _post_in_turn(work: Work, posted: Posted, row: Step) -> None:
             has_changed |= bool(entries)
         if not has_changed and not row.is_timeless:
             for told in row.commands:
-                await expect_same(work, row.key, told)
+                await expect_same(work, row.key, told, row.also)
     except Rejected as refusal:
         posted.refuse([row.index], refusal)
         return

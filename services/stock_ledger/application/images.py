@@ -1,14 +1,15 @@
 """Posting images and counts: each against what the ledger has of its time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.kernel.application.work import Work
 from services.kernel.domain.errors import Rejected
 from services.stock_ledger.application.not_ahead import image_by
 from services.stock_ledger.application.ports import PastBalances
-from services.stock_ledger.application.recording import Outcome
+from services.stock_ledger.application.recording import NO_OTHER_TIMES, Outcome
 from services.stock_ledger.application.sent_again import begin_again, expect_same
 from services.stock_ledger.domain.entry import Buckets, EntryPosted
 from services.stock_ledger.domain.image import change, measured
@@ -30,6 +31,7 @@ class Images:
         work: Work,
         rows: Sequence[tuple[str, Observe]],
         timeless: AbstractSet[int] = frozenset(),
+        also: Mapping[int, Sequence[datetime]] = NO_OTHER_TIMES,
     ) -> list[Outcome]:
         """Post images or counts, each for the stock item of its key; a refused one stops no other.
 
@@ -42,6 +44,7 @@ class Images:
             rows: Stock key and image, in the order to post. What the ledger expects is found out
                 here; a time that a faster clock put ahead of ours becomes now.
             timeless: Which of them, by their places, have no certain time of their source's.
+            also: By place, the times that a repeat may have been told of.
         """
         told = rows
         rows = [(key, image_by(image, work.now)) for key, image in rows]
@@ -66,7 +69,7 @@ class Images:
             try:
                 events = await work.handle(STOCK, key, _against(image, expected))
                 if not events and place not in timeless:
-                    await expect_same(work, *told[place])
+                    await expect_same(work, *told[place], also.get(place, ()))
             except Rejected as refusal:
                 outcomes.append(Outcome(is_recorded=False, item=None, refusal=refusal))
             else:

@@ -1,8 +1,10 @@
 """Posting single movements: each is an entry of its own, and has an answer of its own."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
 
 from services.kernel.application.work import Versioned, Work
 from services.kernel.domain.errors import Rejected
@@ -10,6 +12,8 @@ from services.stock_ledger.application.not_ahead import movement_by
 from services.stock_ledger.application.sent_again import begin_again, counted_by, expect_same
 from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.stock_item import STOCK, Movement, StockItem
+
+NO_OTHER_TIMES: Mapping[int, Sequence[datetime]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,10 @@ class Outcome:
 
 
 async def record(
-    work: Work, movements: Sequence[tuple[str, Movement]], timeless: AbstractSet[int] = frozenset()
+    work: Work,
+    movements: Sequence[tuple[str, Movement]],
+    timeless: AbstractSet[int] = frozenset(),
+    also: Mapping[int, Sequence[datetime]] = NO_OTHER_TIMES,
 ) -> list[Outcome]:
     """Post movements, each for the stock item of its key; a refused one does not stop the rest.
 
@@ -38,6 +45,7 @@ async def record(
         work: The unit.
         movements: With their keys.
         timeless: Which of them, by their places, have no time of their source's.
+        also: By place, the times that a repeat may have been told of.
     """
     await work.load(STOCK, {key for key, _ in movements})
     await begin_again(work, [(key, counted_by(movement)) for key, movement in movements])
@@ -46,7 +54,7 @@ async def record(
         try:
             events = await work.handle(STOCK, key, movement_by(movement, work.now))
             if not events and place not in timeless:
-                await expect_same(work, key, movement)
+                await expect_same(work, key, movement, also.get(place, ()))
         except Rejected as refusal:
             outcomes.append(Outcome(is_recorded=False, item=None, refusal=refusal))
         else:

@@ -8,6 +8,7 @@ so that an id used for another call is still refused.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from itertools import chain
 
 from services.kernel.application.work import Work
@@ -21,11 +22,13 @@ def counted_by(movement: Movement) -> str:
     return movement.reports[-1].source_id if isinstance(movement, Post) else movement.source_id
 
 
-async def expect_same(work: Work, key: str, told: Movement | Observe) -> None:
+async def expect_same(
+    work: Work, key: str, told: Movement | Observe, also: Sequence[datetime] = ()
+) -> None:
     """Refuse what is known by its id, and is told of another time than it was counted as of."""
     item = (await work.state(STOCK, key)).state
     for one in told.reports if isinstance(told, Post) else (told,):
-        expect_same_time(item, one.source_id, one.occurred_at)
+        expect_same_time(item, one.source_id, one.occurred_at, also)
 
 
 async def begin_again(work: Work, rows: Sequence[tuple[str, str]]) -> None:

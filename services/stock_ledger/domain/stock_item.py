@@ -639,13 +639,18 @@ def _is_repeat(item: StockItem, source_id: str, content: int) -> bool:
     )
 
 
-def expect_same_time(item: StockItem, source_id: str, told_at: datetime) -> None:
+def expect_same_time(
+    item: StockItem, source_id: str, told_at: datetime, also: Sequence[datetime] = ()
+) -> None:
     """Refuse what was counted as of one time and is told of another, but for a faster clock.
 
-    Facts of our own feeds tell their time by themselves, so only what sources send is asked.
+    Facts of our own feeds tell their time by themselves, so only what sources send is asked. Who
+    says no zone may have been taken to mean one of several times (``also``).
     """
     counted = item.sources.get(source_id)
-    if counted is not None and is_of_another_time(counted, told_at):
+    if counted is None:
+        return
+    if all(is_of_another_time(counted, at) for at in (told_at, *also)):
         raise Rejected(
             Refusal.IDEMPOTENCY_MISMATCH,
             f"source id {source_id} was counted as of another time than"

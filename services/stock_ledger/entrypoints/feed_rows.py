@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from oms.stock_ledger.v1 import stock_feed_service_pb2 as wire
-from oms.stock_ledger.v1.stock_ledger_service_pb2 import MovementRow
+from oms.stock_ledger.v1.stock_ledger_service_pb2 import ImageRow, MovementRow
 
 from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
@@ -29,6 +29,7 @@ from services.stock_ledger.domain.stock_item import (
 from services.stock_ledger.entrypoints.translation import MOST_QUANTITY
 
 MOST_SOURCE_ID = 128
+_MOST_OTHER_TIMES = 8
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
 _MOST_HOLD_SECONDS = 86_400
@@ -88,12 +89,12 @@ class Rows:
             *(n, key, Cause.GOODS_RECEIPT, report),
             inbound=_arrival(row, key, report),
             is_timeless=_is_timeless(row),
+            also=also(row),
         )
 
     def till_sale(self, n: int, row: Any) -> Told:
-        return Told(
-            *(n, self._key(row), Cause.TILL_SALE, self._report(row)), is_timeless=_is_timeless(row)
-        )
+        of = (n, self._key(row), Cause.TILL_SALE, self._report(row))
+        return Told(*of, is_timeless=_is_timeless(row), also=also(row))
 
     def shrinkage(self, n: int, row: Any) -> Told:
         cause = _known(_REASONS, row.reason, "reason")
@@ -115,7 +116,8 @@ class Rows:
 
     def transport(self, n: int, row: Any) -> Told | Step:
         report = self._report(row, least=1)
-        key, stage, is_timeless = self._key(row), row.stage, _is_timeless(row)
+        key, stage = self._key(row), row.stage
+        is_timeless, others = _is_timeless(row), also(row)
         if not row.reservation_id:
             cause = _known(
                 {
@@ -131,23 +133,28 @@ class Rows:
                 if cause is Cause.TRANSFER_SHIPPED
                 else _arrival(row, key, report)
             )
-            return Told(n, key, cause, report, inbound=inbound, is_timeless=is_timeless)
+            return Told(
+                *(n, key, cause, report),
+                inbound=inbound,
+                is_timeless=is_timeless,
+                also=others,
+            )
         reservation_id = identifier(row.reservation_id, "reservation_id")
         of = (reservation_id, report.quantity, report.source_id, report.occurred_at)
         if stage == wire.TRANSPORT_STAGE_SHIPPED:
-            return Step(n, key, (Ship(*of),), is_timeless=is_timeless)
+            return Step(n, key, (Ship(*of),), is_timeless=is_timeless, also=others)
         if stage == wire.TRANSPORT_STAGE_DELIVERED:
-            return Step(n, key, (Deliver(*of),), is_timeless=is_timeless)
+            return Step(n, key, (Deliver(*of),), is_timeless=is_timeless, also=others)
         if stage == wire.TRANSPORT_STAGE_LOST:
             inbound = _arrival(row, key, report)
             of_all = (n, key, Cause.CARRIER_LOSS, report)
-            return Told(*of_all, inbound=inbound, is_timeless=is_timeless)
+            return Told(*of_all, inbound=inbound, is_timeless=is_timeless, also=others)
         _known({wire.TRANSPORT_STAGE_RECEIVED: None}, stage, "stage")
         # It is received, then it is his: both, or the row is refused and still on its way.
         received = Post(Cause.TRANSFER_RECEIVED, (report,))
         his = (reservation_id, report.quantity, f"{report.source_id}~his", report.occurred_at)
         commands = (received, PromiseOnline(Cause.CONFIRM, *his))
-        return Step(n, key, commands, _arrival(row, key, report), is_timeless)
+        return Step(n, key, commands, _arrival(row, key, report), is_timeless, others)
 
     def _announcement(self, row: Any, report: Report) -> Inbound | None:
         """Return what a shipment announces where it goes, if it says where and when."""
@@ -203,10 +210,20 @@ def _time(stamp: Any, field: str) -> datetime:
 
 
 _DAY_ONLY = (MovementRow, wire.TransportRow)
+_ZONELESS = (MovementRow, ImageRow, wire.TransportRow)
 
 
 def _is_timeless(row: Any) -> bool:
     return not row.HasField("occurred_at") or (isinstance(row, _DAY_ONLY) and row.is_day_only)
+
+
+def also(row: Any) -> tuple[datetime, ...]:
+    """Return the times that a repeat of the row may have been told of."""
+    if not isinstance(row, _ZONELESS) or not row.also_at:
+        return ()
+    if len(row.also_at) > _MOST_OTHER_TIMES:
+        raise Invalid(("also_at", f"must be at most {_MOST_OTHER_TIMES}"))
+    return tuple([_time(stamp, "also_at") for stamp in row.also_at])
 
 
 def _arrival(row: Any, key: str, report: Report) -> Inbound | None:

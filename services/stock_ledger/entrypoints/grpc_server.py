@@ -1,7 +1,7 @@
 """StockLedgerService over gRPC: translate in, hand over, translate out. No rule lives here."""
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
 from typing import Any, cast, override
@@ -25,6 +25,7 @@ from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.stock_item import site_and_sku, stock_key
 from services.stock_ledger.entrypoints import past_answers
 from services.stock_ledger.entrypoints import translation as to
+from services.stock_ledger.entrypoints.feed_rows import also
 from services.stock_ledger.read_models import (
     availability,
     entries,
@@ -60,7 +61,13 @@ SCOPES = {
 
 
 type Post[Command] = Callable[
-    [Work, Sequence[tuple[str, Command]], AbstractSet[int]], Awaitable[list[Outcome]]
+    [
+        Work,
+        Sequence[tuple[str, Command]],
+        AbstractSet[int],
+        Mapping[int, Sequence[datetime]],
+    ],
+    Awaitable[list[Outcome]],
 ]
 
 
@@ -130,9 +137,13 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
         now = self._clock.now()
         results: dict[int, wire.RowResult] = {}
         movements: list[tuple[int, str, Command]] = []
+        told_as: dict[int, Sequence[datetime]] = {}
         for n, row in enumerate(rows):
             try:
+                others = also(row.movement if isinstance(row, wire.AdjustmentRow) else row)
                 movements.append((n, _place(row), command(row, now)))
+                if others:
+                    told_as[len(movements) - 1] = others
             except Invalid as problem:
                 results[n] = wire.RowResult(
                     row=n,
@@ -144,9 +155,8 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
             timeless = {place for place, (n, _, _) in enumerate(movements) if _is_timeless(rows[n])}
 
             async def use_case(work: Work) -> list[Outcome]:
-                outcomes = await post(
-                    work, [(key, movement) for _, key, movement in movements], timeless
-                )
+                told = [(key, movement) for _, key, movement in movements]
+                outcomes = await post(work, told, timeless, told_as)
                 posted: dict[str, list[EntryPosted]] = {}
                 for (_, key, _), outcome in zip(movements, outcomes, strict=True):
                     posted.setdefault(key, []).extend(outcome.entries)

@@ -60,11 +60,13 @@ class Roads:
         request = wire.PostReceiptsRequest(request_id=f"call-{self.calls}", rows=rows)
         return (await self.feeds.PostReceipts(request, NOTHING)).outcome
 
-    async def import_text(self, folder: Path, name: str, text: str, kind: str) -> Report:
+    async def import_text(
+        self, folder: Path, name: str, text: str, kind: str, **zones: Any
+    ) -> Report:
         path = folder / name
         path.write_text(text)
         codes = {"5456789000024": "paris", "5456789000031": "depot", "5412345000105": "milk"}
-        return await import_file(path, kind, self, Options(folder / "bad.csv", codes))
+        return await import_file(path, kind, self, Options(folder / "bad.csv", codes, **zones))
 
     def unary_unary(self, path: str, **_: Any) -> Any:
         """Be a channel to the servicers."""
@@ -238,6 +240,29 @@ QVR+-10:21+BP'
 UNT+10+ME000001'
 UNZ+1+REF4'
 """
+
+
+@pytest.mark.parametrize("kind", ["receipt", "transport"])
+async def test_a_document_is_known_after_its_sites_zone_was_changed(
+    roads: Roads, tmp_path: Path, kind: str
+) -> None:
+    """Its times say no zone: they are the same times, whatever zone they are read in now."""
+    await roads.transport(shipped("s-1", 999))
+
+    async def again(name: str, **zones: Any) -> tuple[int, int]:
+        report = await roads.import_text(tmp_path, name, RECADV, kind, **zones)
+        return report.recorded, report.quarantined
+
+    paris = {"paris": "Europe/Paris"}
+    rows = 1 if kind == "receipt" else 2
+    assert await again("1.edi", zone="Europe/Athens") == (rows, 0)
+    assert await again("2.edi", zone="Europe/Athens", zones=paris) == (0, 0)
+    assert await again("3.edi", zones=paris) == (0, 1), "lines in quarantine"
+    assert await again("4.edi", zones=paris, former=["Europe/Athens"]) == (0, 0)
+    later = RECADV.replace("0302093000", "0302103000")
+    assert later != RECADV
+    report = await roads.import_text(tmp_path, "5.edi", later, kind, zone="Europe/Athens")
+    assert report.quarantined == 1
 
 
 @pytest.mark.parametrize("kind", ["transport", "in_transit"])

@@ -150,6 +150,19 @@ async def test_an_image_is_compared_with_its_own_time(ledger: Past) -> None:
     assert [one async for one in violations(ledger.sql, Clock.at)] == []
 
 
+async def test_an_image_in_another_zone_is_known_by_the_times_it_may_have_had(ledger: Past) -> None:
+    async def post(minutes: int, *also: int) -> int:
+        row = seen("milk", 9, "w", minute(minutes))
+        row.also_at.extend([stamp(minute(one)) for one in also])
+        request = image(row, request_id=f"image-{minutes}-{len(also)}")
+        return (await ledger.grpc.PostImages(request, NOTHING)).results[0].status
+
+    assert await post(120) == wire.ROW_STATUS_RECORDED
+    assert await post(60) == wire.ROW_STATUS_REFUSED
+    assert await post(60, 0, 120) == wire.ROW_STATUS_DUPLICATE
+    assert await post(60, *range(9)) == wire.ROW_STATUS_REFUSED, "too many"
+
+
 async def test_an_image_says_what_it_is(ledger: Past) -> None:
     row = seen("milk", 1, "w")
     for request, field in [

@@ -269,6 +269,29 @@ async def test_a_document_that_is_sent_again_elsewhere_in_a_file_counts_once(
 ZONES = {"paris": "Europe/Paris", "lyon": "Asia/Tokyo", "nowhere": "Not/AZone"}
 
 
+async def test_other_times_that_a_row_may_have_been_told_of_go_with_it(tmp_path: Path) -> None:
+    """They were read in the file's zone, or as UTC, before the zone of the site was known."""
+    path = tmp_path / "feed.edi"
+
+    async def also(dtm: str, **former: Any) -> list[str]:
+        body = [f"DTM+{dtm}" if line.startswith("DTM") else line for line in BODIES["INVRPT"]]
+        path.write_text(interchange("INVRPT", body))
+        ledger = FakeLedger()
+        zones = {"paris": "Europe/Paris"}
+        options = Options(tmp_path / "bad.csv", CODES, "Asia/Tokyo", zones, **former)
+        await import_file(path, "image", ledger, options)
+        [(_, request)] = ledger.calls
+        at = request.rows[0].occurred_at.ToDatetime()
+        return [str(one.ToDatetime() - at) for one in request.rows[0].also_at]
+
+    assert await also("366:202610052200:203") == ["-1 day, 17:00:00", "2:00:00"]
+    assert await also("366:202610052200:203", former=["Europe/Lisbon"]) == [
+        *("-1 day, 17:00:00", "2:00:00", "1:00:00"),
+    ]
+    assert await also("366:20261005:102") == []
+    assert await also("366:202610052200?+0200:205") == []
+
+
 async def test_a_time_without_a_zone_is_that_of_the_site_where_it_was(tmp_path: Path) -> None:
     """One file tells of sites in two zones; what is due somewhere is due by its clock."""
     path = tmp_path / "feed.edi"

@@ -16,6 +16,7 @@ from oms.stock_ledger.v1.stock_ledger_service_pb2_grpc import StockLedgerService
 from services.stock_ledger.entrypoints.feed_files.columns import Kind, Row
 
 _MICROSECONDS = 1_000_000
+_ROW_BYTES, _TIME_BYTES = 60, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,8 @@ def _movement(row_type: Any, extras: Sequence[str], row: Row) -> Any:
         _put_time(made.occurred_at, row.at_us)
     if row.is_day_only:
         made.is_day_only = True
+    for at_us in row.also_us:
+        _put_time(made.also_at.add(), at_us)
     for name, value in zip(extras, row.extras, strict=True):
         if name != "due_at":
             setattr(made, name, value)
@@ -216,6 +219,12 @@ def _reservation(row: Row) -> wire.ReservationRow:
         action=action,
         hold_seconds=hold_seconds,
     )
+
+
+def length_of(row: Row) -> int:
+    """Return about how many bytes a row takes of a call."""
+    names = len(row.site_id) + len(row.sku) + len(row.source_id)
+    return names + _ROW_BYTES + _TIME_BYTES * len(row.also_us)
 
 
 def with_source_ids(kind: Kind, rows: Sequence[Row]) -> list[Row]:

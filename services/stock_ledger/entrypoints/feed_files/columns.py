@@ -45,6 +45,7 @@ class Row:
         at_us: When it happened, in microseconds since 1970, UTC; nothing if it is not said.
         extras: Values of the kind's own columns, in their order.
         is_day_only: Its source names a day, so the time is a guess, and that of a repeat another.
+        also_us: When else it may have been told to have happened, its source naming no zone.
     """
 
     line: int
@@ -55,6 +56,7 @@ class Row:
     at_us: int | None
     extras: tuple[Any, ...] = ()
     is_day_only: bool = False
+    also_us: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +173,9 @@ class Reader:
         self._site, self._sku, self._quantity = (place[name] for name in needed[:3])
         self._source, self._at = place.get("source_id"), place.get("occurred_at")
         self._unit = place.get("unit")
-        # EDIFACT tells; what stands for a column of this name in another file means nothing.
+        # EDIFACT tells; what stands for columns of these names in another file means nothing.
         self._is_day_only = place.get("is_day_only") if kind.name in _BY_THE_DAY else None
+        self._also = place.get("also_at") if kind.name in _BY_THE_DAY else None
         self._extras = [(place.get(name), name, parse) for name, parse in kind.extras.items()]
         self._default_at_us = None if at is None else as_at_us(at)
         self._ids: dict[tuple[str, str], str] = {}
@@ -214,6 +217,7 @@ class Reader:
             at_us,
             extras,
             self._is_day_only is not None and cells[self._is_day_only] is True,
+            () if self._also is None else _times_us(cells[self._also]),
         )
 
     def _is_only_named(self, cells: Sequence[Any]) -> bool:
@@ -229,3 +233,10 @@ class Reader:
             if len(self._ids) < _MOST_REMEMBERED:
                 self._ids[field, cell] = known
         return known
+
+
+def _times_us(cell: Any) -> tuple[int, ...]:
+    if not isinstance(cell, tuple):
+        return ()
+    times = [as_at_us(at) for at in cell]
+    return tuple([at_us for at_us in times if at_us is not None])

@@ -46,6 +46,7 @@ class Asked:
     is_available: bool
     is_picked_included: bool
     zone: str = "UTC"
+    former: tuple[str, ...] = ()
 
 
 async def run(asked: Asked, address: str, key: str, progress: Progress) -> str:
@@ -63,6 +64,7 @@ async def run(asked: Asked, address: str, key: str, progress: Progress) -> str:
         quarantine=quarantine,
         codes=read_codes(asked.codes) if asked.codes else {},
         zone=asked.zone,
+        former=asked.former,
         basis=Basis(asked.is_available, asked.is_picked_included, _time(asked.at)),
         metadata=(("authorization", f"Bearer {key}"),),
     )

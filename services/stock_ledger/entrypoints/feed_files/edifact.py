@@ -23,7 +23,7 @@ is put aside whole: something of it was lost.
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ from services.stock_ledger.entrypoints.feed_files.edifact_originals import (
     TEST_FAULT,
     function_fault,
 )
-from services.stock_ledger.entrypoints.feed_files.edifact_times import Times, arrival
+from services.stock_ledger.entrypoints.feed_files.edifact_times import Times, When, arrival
 from services.stock_ledger.entrypoints.feed_files.tables import Table
 
 MOST_BYTES = 64 << 20
@@ -68,7 +68,6 @@ _QUANTITIES = {
 }
 _UNITS = {"KGM": "kg", "GRM": "g", "PCE": "piece", "LTR": "l", "MLT": "ml", "": ""}
 
-type _When = tuple[datetime, bool]
 type Out = tuple[int, Sequence[Any] | Fault]
 
 
@@ -115,7 +114,12 @@ def is_interchange(path: Path) -> bool:
 
 
 def read_interchange(
-    path: Path, kind: str, codes: Mapping[str, str], zone: tzinfo, zones: Mapping[str, tzinfo]
+    path: Path,
+    kind: str,
+    codes: Mapping[str, str],
+    zone: tzinfo,
+    zones: Mapping[str, tzinfo],
+    former: Sequence[tzinfo] = (),
 ) -> Table:
     """Read an interchange. A row's line is the number of its segment.
 
@@ -125,6 +129,7 @@ def read_interchange(
         codes: GLN to site and GTIN to sku.
         zone: Of times that are said without one.
         zones: The same by site, where they are known.
+        former: That such times may have been read in before, beside these and UTC.
 
     Raises:
         WrongFile: It is too large, or no document is of this kind of feed.
@@ -141,8 +146,8 @@ def read_interchange(
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         text = content.decode("iso-8859-1")
-    columns = (*_COLUMNS, "unit", "is_day_only", *_OWN.get(kind, ()))
-    reading = _Reading(kind, codes, zones, Times(zone, (arrival(path),)))
+    columns = (*_COLUMNS, "unit", "is_day_only", "also_at", *_OWN.get(kind, ()))
+    reading = _Reading(kind, codes, zones, Times(zone, (arrival(path),), (UTC, *former)))
     return Table(columns, _rows(text.strip(), reading))
 
 
@@ -225,9 +230,9 @@ def _document(document: Sequence[tuple[int, Any]], reading: _Reading) -> Iterato
                 said = f"{reading.sender}.{name}.{number}.{place}{suffix}"[:_LONGEST]
                 seen[said] = seen.get(said, 0) + 1
                 source_id = said if seen[said] == 1 else f"{said}.{seen[said]}"
-                site_id, sku, quantity, (when, is_day), unit = cells
+                site_id, sku, quantity, (when, is_day, also), unit = cells
                 staged = (row_stage,) if kind == "transport" else ()
-                said_of = (site_id, sku, quantity, source_id, when, unit, is_day)
+                said_of = (site_id, sku, quantity, source_id, when, unit, is_day, also)
                 yield line.at, (*said_of, *staged, *own)
         except (_Unusable, BadCell) as bad:
             yield line.at, bad.fault
@@ -235,7 +240,7 @@ def _document(document: Sequence[tuple[int, Any]], reading: _Reading) -> Iterato
 
 def _told(
     line: Article, name: str, stage: str, reading: _Reading
-) -> Iterator[tuple[str, str, tuple[str, str, str, _When, str]]]:
+) -> Iterator[tuple[str, str, tuple[str, str, str, When, str]]]:
     """Yield what a line says: the rest of its id, its stage, and its cells."""
     wanted = next((q for q in _QUANTITIES[name] if any(q == n for n, *_ in line.quantities)), None)
     if wanted is None:
@@ -256,10 +261,10 @@ def _told(
         site_id = codes.get(at, at)
         if stage and _is_zero(amount):
             continue  # nothing of it came; what is missing follows
-        when = reading.times_at(site_id).occurred_at(line.time)
+        when = reading.times_at(site_id).said(line.time)
         yield f"-{n}" if n else "", stage, (site_id, sku, amount, when, _UNITS[unit])
     site_id = codes.get(line.place, line.place)
-    when = reading.times_at(site_id).occurred_at(line.time)
+    when = reading.times_at(site_id).said(line.time)
     for n, amount in enumerate(line.missing if stage == "received" else ()):
         yield f"-m{n}", "lost", (site_id, sku, amount, when, "")
 

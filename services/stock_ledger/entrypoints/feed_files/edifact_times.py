@@ -9,7 +9,7 @@ it is the time when the interchange was made or came, for what has happened cann
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,8 @@ _OFFSET = re.compile(r"([+-])([0-9]{2})([0-9]{2})?")
 _NAMES = {"UTC": 0, "GMT": 0, "WET": 0, "CET": 1, "EET": 2}
 _MOST_HOURS, _HOUR_MINUTES = 14, 60
 _LAST_YEAR = 9999
+# When, whether only its day is said, and when else it may have been told to be.
+type When = tuple[datetime, bool, tuple[datetime, ...]]
 _REMEDY = (
     "give DTM as 102 (20260302), 201, 203, 204, with a zone as 205 (202603021200?+0100)"
     " or 303 (202603021200UTC), or a period as 713, 718 or 719"
@@ -47,23 +49,25 @@ class Times:
     Attributes:
         zone: Of what is said without one.
         known: When it was made, if it says so, and when it came.
+        others: Zones that it may have been read in before.
     """
 
     zone: tzinfo
     known: tuple[datetime, ...] = ()
+    others: tuple[tzinfo, ...] = ()
 
     def made(self, head: Any) -> "Times":
         """Add when the interchange says that it was made (UNB)."""
         text = part(head, 3, 0) + part(head, 3, 1)
         form = "201" if len(text) == _FORMATS["201"][1] else "203"
         try:
-            return Times(self.zone, (*self.known, self._local(text, form)))
+            return replace(self, known=(*self.known, self._local(text, form)))
         except (ValueError, OverflowError):
             return self  # nothing hangs on it but the time of a day that is not over
 
     def of(self, zone: tzinfo | None) -> "Times":
         """Return the same for what is said of a place in this zone, if it is known."""
-        return self if zone is None else Times(zone, self.known)
+        return self if zone is None else Times(zone, self.known, (self.zone, *self.others))
 
     def occurred_at(self, text: str) -> tuple[datetime, bool]:
         """Return when something happened, and whether only its day is said.
@@ -73,6 +77,18 @@ class Times:
         """
         begin, end = self._read(text, "occurred_at")
         return min([end, *(at for at in self.known if begin <= at < end)]), begin < end
+
+    def said(self, text: str) -> When:
+        """Return when something happened, and when else in the zones it may have been read in.
+
+        Raises:
+            BadCell: It cannot be read.
+        """
+        at, is_day = self.occurred_at(text)
+        if is_day:
+            return at, is_day, ()
+        times = [Times(zone, self.known).occurred_at(text)[0] for zone in self.others]
+        return at, is_day, tuple(dict.fromkeys(one for one in times if one != at))
 
     def due_at(self, text: str) -> datetime:
         """Return when something is due: a day, at its end.

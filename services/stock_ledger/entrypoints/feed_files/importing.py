@@ -26,6 +26,7 @@ from services.stock_ledger.entrypoints.feed_files.calls import (
     Basis,
     Calls,
     Problem,
+    length_of,
     with_source_ids,
 )
 from services.stock_ledger.entrypoints.feed_files.cells import BadCell, Fault, WrongFile
@@ -50,7 +51,6 @@ UNREADABLE = "UNREADABLE"
 _IN_FLIGHT = 2
 _MOST_REPORTED = 1_000
 _MOST_BYTES = 800_000
-_ROW_BYTES = 60
 _READ_BYTES = 1 << 20
 # Of how files become rows; a run that another version interrupted starts from the first row.
 _READING = 2
@@ -92,6 +92,8 @@ class Options:
         codes: GLN to site and GTIN to sku, for EDIFACT; what is not in it stands for itself.
         zone: Of the times in EDIFACT that are said without one.
         zones: The same by site, where it is known; it goes before ``zone``.
+        former: Zones that such times may have been read in before: what was imported then and comes
+            again is known by them. Those of ``zone`` and UTC always are.
         basis: For images and counts.
         metadata: Of every call; carries the API key.
     """
@@ -100,6 +102,7 @@ class Options:
     codes: Mapping[str, str] = field(default_factory=dict[str, str])
     zone: str = "UTC"
     zones: Mapping[str, str] = field(default_factory=dict[str, str])
+    former: Sequence[str] = ()
     basis: Basis = field(default_factory=Basis)
     metadata: Sequence[tuple[str, str]] = ()
 
@@ -155,7 +158,9 @@ def open_table(path: Path, kind: Kind, options: Options) -> Table:
     zone = zone_of(options.zone)
     is_parquet = path.suffix.lower() in PARQUET
     if not is_parquet and is_interchange(path):
-        return read_interchange(path, kind.name, options.codes, zone, zones_of(options.zones))
+        former = [zone_of(name) for name in options.former]
+        zones = zones_of(options.zones)
+        return read_interchange(path, kind.name, options.codes, zone, zones, former)
     if zone is not UTC:
         raise WrongFile("a zone is for EDIFACT; give the times of this file with theirs: +01:00")
     return read_parquet(path) if is_parquet else read_csv(path)
@@ -176,7 +181,7 @@ def _chunks(spill: Spill, kind: Kind, most: int) -> Iterator[tuple[list[Row], bo
     size = 0
     for group in spill.groups():
         named = with_source_ids(kind, group)
-        length = sum([_length(row) for row in named])
+        length = sum([length_of(row) for row in named])
         if chunk and (len(chunk) + len(named) > most or size + length > _MOST_BYTES):
             yield chunk, False
             chunk, size = [], 0
@@ -191,10 +196,6 @@ def _chunks(spill: Spill, kind: Kind, most: int) -> Iterator[tuple[list[Row], bo
         yield chunk, False
 
 
-def _length(row: Row) -> int:
-    return len(row.site_id) + len(row.sku) + len(row.source_id) + _ROW_BYTES
-
-
 def _fingerprint(path: Path, kind: Kind, options: Options) -> str:
     digest = blake2b(kind.name.encode(), digest_size=16)
     digest.update(repr((sorted(options.codes.items()), options.basis)).encode())
@@ -202,6 +203,8 @@ def _fingerprint(path: Path, kind: Kind, options: Options) -> str:
         digest.update(repr(options.zone).encode())
     if options.zones:
         digest.update(repr(sorted(options.zones.items())).encode())
+    if options.former:
+        digest.update(repr(sorted(options.former)).encode())
     with path.open("rb") as file:
         while part := file.read(_READ_BYTES):
             digest.update(part)

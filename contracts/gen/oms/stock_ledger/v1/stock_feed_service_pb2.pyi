@@ -758,6 +758,7 @@ class TransportRow(_message.Message):
     DUE_AT_FIELD_NUMBER: _builtins.int
     DESPATCH_ID_FIELD_NUMBER: _builtins.int
     IS_DAY_ONLY_FIELD_NUMBER: _builtins.int
+    ALSO_AT_FIELD_NUMBER: _builtins.int
     site_id: _builtins.str
     sku: _builtins.str
     quantity: _builtins.int
@@ -782,6 +783,12 @@ class TransportRow(_message.Message):
     def due_at(self) -> _timestamp_pb2.Timestamp:
         """For SHIPPED with `to_site_id`: when it is to be there."""
 
+    @_builtins.property
+    def also_at(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
+        """Times that it may have been told as before, at most 8: its source says no zone, and another one
+        was taken then. They tell a repeat, and nothing else.
+        """
+
     def __init__(
         self,
         *,
@@ -796,10 +803,11 @@ class TransportRow(_message.Message):
         due_at: _timestamp_pb2.Timestamp | None = ...,
         despatch_id: _builtins.str = ...,
         is_day_only: _builtins.bool = ...,
+        also_at: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_at", b"due_at", "occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["despatch_id", b"despatch_id", "due_at", b"due_at", "is_day_only", b"is_day_only", "occurred_at", b"occurred_at", "quantity", b"quantity", "reservation_id", b"reservation_id", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id", "stage", b"stage", "to_site_id", b"to_site_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["also_at", b"also_at", "despatch_id", b"despatch_id", "due_at", b"due_at", "is_day_only", b"is_day_only", "occurred_at", b"occurred_at", "quantity", b"quantity", "reservation_id", b"reservation_id", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id", "stage", b"stage", "to_site_id", b"to_site_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -201,6 +201,7 @@ class MovementRow(_message.Message):
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
     DESPATCH_ID_FIELD_NUMBER: _builtins.int
     IS_DAY_ONLY_FIELD_NUMBER: _builtins.int
+    ALSO_AT_FIELD_NUMBER: _builtins.int
     site_id: _builtins.str
     sku: _builtins.str
     quantity: _builtins.int
@@ -220,6 +221,12 @@ class MovementRow(_message.Message):
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened; absent means now. Never in the future."""
 
+    @_builtins.property
+    def also_at(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
+        """Times that it may have been told as before, at most 8: its source says no zone, and another one
+        was taken then. They tell a repeat, and nothing else.
+        """
+
     def __init__(
         self,
         *,
@@ -230,10 +237,11 @@ class MovementRow(_message.Message):
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
         despatch_id: _builtins.str = ...,
         is_day_only: _builtins.bool = ...,
+        also_at: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["despatch_id", b"despatch_id", "is_day_only", b"is_day_only", "occurred_at", b"occurred_at", "quantity", b"quantity", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["also_at", b"also_at", "despatch_id", b"despatch_id", "is_day_only", b"is_day_only", "occurred_at", b"occurred_at", "quantity", b"quantity", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -419,6 +427,7 @@ class ImageRow(_message.Message):
     SOURCE_ID_FIELD_NUMBER: _builtins.int
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
     IS_DAY_ONLY_FIELD_NUMBER: _builtins.int
+    ALSO_AT_FIELD_NUMBER: _builtins.int
     site_id: _builtins.str
     sku: _builtins.str
     quantity: _builtins.int
@@ -435,6 +444,12 @@ class ImageRow(_message.Message):
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it was seen; absent: the image's time."""
 
+    @_builtins.property
+    def also_at(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
+        """Times that it may have been told as before, at most 8: its source says no zone, and another one
+        was taken then. They tell a repeat, and nothing else.
+        """
+
     def __init__(
         self,
         *,
@@ -444,10 +459,11 @@ class ImageRow(_message.Message):
         source_id: _builtins.str = ...,
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
         is_day_only: _builtins.bool = ...,
+        also_at: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurred_at", b"occurred_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_day_only", b"is_day_only", "occurred_at", b"occurred_at", "quantity", b"quantity", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["also_at", b"also_at", "is_day_only", b"is_day_only", "occurred_at", b"occurred_at", "quantity", b"quantity", "site_id", b"site_id", "sku", b"sku", "source_id", b"source_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
