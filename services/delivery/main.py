@@ -18,7 +18,7 @@ def build(kernel: Kernel) -> Service:
     """Put delivery together.
 
     Raises:
-        ValueError: The secret of the pickup codes is missing or weak.
+        ValidationError: The secret of the pickup codes is missing or weak.
     """
     codes = HmacPickupCodes(DeliverySettings().secret())
     servicer = DeliveryGrpc(DeliveryHandlers(kernel.runner, codes), codes, kernel.reader)

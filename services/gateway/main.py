@@ -131,6 +131,6 @@ def _tracking_secrets(settings: GatewaySettings) -> list[bytes]:
     configured = [
         one.get_secret_value().encode()
         for one in (settings.tracking_secret, settings.previous_tracking_secret)
-        if one is not None
+        if one.get_secret_value()
     ]
     return configured or [secrets.token_bytes(_SECRET_BYTES)]

@@ -1,11 +1,24 @@
 """What may differ per environment: ``OMS_GATEWAY_*``."""
 
+import re
+from typing import Annotated
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.kernel.settings import random_text
+
 MIN_SECRET_CHARACTERS = 32
+_ADDRESS = re.compile(r"(https?://[^\s/?#]+(/[^\s?#]*)?)?")
+
+type TrackingSecret = Annotated[
+    SecretStr,
+    AfterValidator(random_text(MIN_SECRET_CHARACTERS, otherwise="one that dies with the process")),
+]
+type InternalToken = Annotated[
+    SecretStr, AfterValidator(random_text(MIN_SECRET_CHARACTERS, otherwise="pages without data"))
+]
 
 
 class GatewaySettings(BaseSettings):
@@ -24,13 +37,13 @@ class GatewaySettings(BaseSettings):
         time_zone: IANA name of the zone in which pages tell times.
     """
 
-    model_config = SettingsConfigDict(env_prefix="OMS_GATEWAY_", frozen=True, extra="ignore")
-
-    tracking_secret: SecretStr | None = Field(default=None, min_length=MIN_SECRET_CHARACTERS)
-    previous_tracking_secret: SecretStr | None = Field(
-        default=None, min_length=MIN_SECRET_CHARACTERS
+    model_config = SettingsConfigDict(
+        env_prefix="OMS_GATEWAY_", frozen=True, extra="ignore", hide_input_in_errors=True
     )
-    internal_token: SecretStr = SecretStr("")
+
+    tracking_secret: TrackingSecret = SecretStr("")
+    previous_tracking_secret: TrackingSecret = SecretStr("")
+    internal_token: InternalToken = SecretStr("")
     public_url: str = ""
     demo_tenant: str = ""
     guesses_at_once: int = Field(default=20, ge=1, le=10_000)
@@ -44,3 +57,10 @@ class GatewaySettings(BaseSettings):
             return ZoneInfo(name).key
         except (KeyError, ValueError, OSError):
             raise ValueError(f"there is no time zone {name!r}; one is Europe/Paris") from None
+
+    @field_validator("public_url")
+    @classmethod
+    def _address(cls, url: str) -> str:
+        if _ADDRESS.fullmatch(url) is None:
+            raise ValueError("must be an address such as https://orders.example, or be left out")
+        return url

@@ -1,10 +1,32 @@
 """What may differ per environment."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AfterValidator, AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+RANDOM_TEXT = "take a random text (openssl rand -hex 32)"
+
+
+def random_text(at_least: int, *, otherwise: str) -> Callable[[SecretStr], SecretStr]:
+    """Return what checks a secret that may be left out.
+
+    Args:
+        at_least: Characters.
+        otherwise: What is used if it is left out; for who reads the fault.
+    """
+
+    def check(secret: SecretStr) -> SecretStr:
+        if 0 < len(secret.get_secret_value()) < at_least:
+            raise ValueError(
+                f"must have at least {at_least} characters: {RANDOM_TEXT},"
+                f" or leave it out for {otherwise}"
+            )
+        return secret
+
+    return check
 
 
 class KernelSettings(BaseSettings):
@@ -137,17 +159,21 @@ class EdgeSettings(BaseSettings):
     ``Limits(**edge.limits())``.
     """
 
-    model_config = SettingsConfigDict(env_prefix="OMS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="OMS_", frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     environment: str = Field(
         default="dev",
         pattern=r"^[a-z0-9]{1,16}$",
         description="Part of every API key; a key of another environment is refused",
     )
-    api_key_pepper: SecretStr = Field(
-        default=SecretStr(""), description="Empty: the installation's own, beside its data"
-    )
-    internal_token: SecretStr = Field(
+    api_key_pepper: Annotated[
+        SecretStr, AfterValidator(random_text(16, otherwise="the installation's own"))
+    ] = Field(default=SecretStr(""), description="Empty: the installation's own, beside its data")
+    internal_token: Annotated[
+        SecretStr, AfterValidator(random_text(32, otherwise="the installation's own"))
+    ] = Field(
         default=SecretStr(""), description="Of our own processes; empty: the installation's own"
     )
     has_reflection: bool = Field(default=False, description="Lets grpcurl discover the methods")

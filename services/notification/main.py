@@ -19,12 +19,12 @@ from services.notification.application.webhooks import WebhookHandlers
 from services.notification.domain.signature import SECRET_BYTES, secret_of
 from services.notification.entrypoints.grpc_server import SCOPES, NotificationGrpc
 from services.notification.entrypoints.subscribers import subscriptions
-from services.notification.settings import Settings
+from services.notification.settings import NotificationSettings
 
 
 def build(kernel: Kernel) -> Service:
     """Put notification together."""
-    settings = Settings()
+    settings = NotificationSettings()
     handlers = WebhookHandlers(kernel.runner, _new_secret)
     servicer = NotificationGrpc(
         handlers, kernel.reader, allow_private=settings.allow_private_webhooks

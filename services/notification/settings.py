@@ -4,7 +4,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class Settings(BaseSettings):
+class NotificationSettings(BaseSettings):
     """Attributes: ``allow_private_webhooks`` is for development only: it opens our own network."""
 
     model_config = SettingsConfigDict(env_prefix="OMS_NOTIFICATION_", frozen=True)

@@ -12,12 +12,12 @@ from services.returns.entrypoints.grpc_server import SCOPES, ReturnsGrpc
 from services.returns.entrypoints.subscribers import subscriptions
 from services.returns.read_models.return_cases import RETURN_CASES
 from services.returns.read_models.returnable_lines import RETURNABLE_LINES
-from services.returns.settings import Settings
+from services.returns.settings import ReturnsSettings
 
 
 def build(kernel: Kernel) -> Service:
     """Put returns together."""
-    settings = Settings()
+    settings = ReturnsSettings()
     window = timedelta(days=settings.window_days)
     handlers = ReturnsHandlers(kernel.runner, Policy(window, settings.clerk_limit_percent))
     servicer = ReturnsGrpc(handlers, kernel.reader, window)

@@ -4,7 +4,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class Settings(BaseSettings):
+class ReturnsSettings(BaseSettings):
     """Attributes: ``window_days`` 14 is the least that distance selling allows in the EU."""
 
     model_config = SettingsConfigDict(env_prefix="OMS_RETURNS_", frozen=True)

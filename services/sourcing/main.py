@@ -15,12 +15,12 @@ from services.sourcing.entrypoints.subscribers import Subscribers
 from services.sourcing.read_models.network_view import NetworkView, named_by_content
 from services.sourcing.read_models.receipts import RECEIPTS
 from services.sourcing.read_models.replay_check import replay_violations
-from services.sourcing.settings import Settings
+from services.sourcing.settings import SourcingSettings
 
 
 def build(kernel: Kernel) -> Service:
     """Return the service, wired to ``kernel`` and configured by ``OMS_SOURCING_*``."""
-    settings = Settings()
+    settings = SourcingSettings()
     numbers = settings.model_dump(
         exclude={"policy_name", "spoken_for_seconds", "spoken_for_orders"}
     )

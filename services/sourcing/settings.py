@@ -4,12 +4,12 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-class Settings(BaseSettings):
+class SourcingSettings(BaseSettings):
     """Read from ``OMS_SOURCING_*``. Amounts in minor units; meanings in ``domain/policy.py``."""
 
     model_config = SettingsConfigDict(env_prefix="OMS_SOURCING_", frozen=True)
 
-    policy_name: str = Field(default="base-1", pattern=r"[a-z0-9.-]{1,32}")
+    policy_name: str = Field(default="base-1", pattern=r"^[a-z0-9.-]{1,32}$")
     transport_base_minor: int = Field(default=450, ge=0)
     transport_minor_per_km: int = Field(default=12, ge=0)
     transport_minor_per_kg: int = Field(default=8, ge=0)

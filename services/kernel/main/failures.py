@@ -1,6 +1,7 @@
 """What a command says when it cannot do its work: what is wrong, where, and how to mend it."""
 
 import errno
+import socket
 
 import asyncpg
 from pydantic import ValidationError
@@ -34,6 +35,11 @@ def sentence_of(  # noqa: C901, PLR0911 - one failure, one sentence
                 f"Kafka cannot be reached ({error!r}): check OMS_KAFKA_BOOTSTRAP_SERVERS,"
                 " or see what is wrong with: oms doctor"
             )
+        case socket.gaierror():
+            return (
+                f"a host's name is not known ({error.strerror}): check OMS_HOST, OMS_POSTGRES_DSN"
+                " and OMS_KAFKA_BOOTSTRAP_SERVERS, as far as they are set"
+            )
         case OSError(filename=str() as name):
             return f"{name}: {error.strerror}"
         case OSError(errno=errno.EADDRINUSE):
@@ -63,7 +69,8 @@ def _of_settings(error: ValidationError) -> str:
     )
     faults = [
         # Not what it is: it may be a secret.
-        f"{prefix}{'_'.join(map(str, fault['loc']))}".upper() + f": {fault['msg']}"
+        f"{prefix}{'_'.join(map(str, fault['loc']))}".upper()
+        + f": {fault['msg'].removeprefix('Value error, ')}"
         for fault in error.errors()
     ]
     return "a setting is wrong: " + "; ".join(faults)

@@ -40,5 +40,5 @@ def test_codes_are_spread_over_all_six_digits() -> None:
 )
 def test_a_missing_or_weak_secret_is_refused(secret: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMS_DELIVERY_PICKUP_CODE_SECRET", secret)
-    with pytest.raises(ValueError, match="OMS_DELIVERY_PICKUP_CODE_SECRET"):
+    with pytest.raises(ValueError, match="pickup_code_secret"):
         build(NO_KERNEL)

@@ -31,7 +31,7 @@ from services.kernel.entrypoints.grpc_errors import failure_of
 
 TOKEN = "oms_test_1_secret"  # noqa: S105 - of these tests
 POOR_TOKEN = "oms_test_2_secret"  # noqa: S105 - of the same tenant, without a scope
-INTERNAL = "oms_internal"
+INTERNAL = "oms_internal_" + "i" * 32
 SECRET = "s" * 32
 WRITES = frozenset(scope_to_change(method) for methods in ALL for method in methods.values())
 
