@@ -230,10 +230,9 @@ def _document(document: Sequence[tuple[int, Any]], reading: _Reading) -> Iterato
                 said = f"{reading.sender}.{name}.{number}.{place}{suffix}"[:_LONGEST]
                 seen[said] = seen.get(said, 0) + 1
                 source_id = said if seen[said] == 1 else f"{said}.{seen[said]}"
-                site_id, sku, quantity, (when, is_day, also), unit = cells
+                *goods, (when, is_day, also), unit = cells
                 staged = (row_stage,) if kind == "transport" else ()
-                said_of = (site_id, sku, quantity, source_id, when, unit, is_day, also)
-                yield line.at, (*said_of, *staged, *own)
+                yield line.at, (*goods, source_id, when, unit, is_day, also, *staged, *own)
         except (_Unusable, BadCell) as bad:
             yield line.at, bad.fault
 
