@@ -154,6 +154,12 @@ class Metrics:
             namespace=_NAMESPACE,
             registry=self.registry,
         )
+        self.forwarding_disbelieved_total = Counter(
+            "forwarding_disbelieved_total",
+            "HTTP requests whose X-Forwarded-For came from an address that is not trusted",
+            namespace=_NAMESPACE,
+            registry=self.registry,
+        )
         ProcessCollector(registry=self.registry)
         self._rpc: dict[tuple[str, str], Histogram] = {}
 

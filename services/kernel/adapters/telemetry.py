@@ -142,6 +142,10 @@ class ProcessTelemetry:
         """Count one served gRPC call."""
         self.metrics.rpc_ended(method, code, duration_s)
 
+    def forwarding_disbelieved(self) -> None:
+        """Count one HTTP request that came, by its header, from elsewhere, and was not believed."""
+        self.metrics.forwarding_disbelieved_total.inc()
+
 
 TELEMETRY = ProcessTelemetry(METRICS)
 span = TELEMETRY.work

@@ -69,3 +69,6 @@ class RequestTelemetry(Protocol):
 
     def request(self, verb: str, traceparent: str = "") -> AbstractContextManager[Span]:
         """Begin the span of a served HTTP request below ``traceparent`` (or a new trace)."""
+
+    def forwarding_disbelieved(self) -> None:
+        """Count one request whose X-Forwarded-For came from an address that is not trusted."""

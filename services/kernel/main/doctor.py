@@ -11,12 +11,16 @@ import asyncpg
 
 from services.kernel.main.buses import declared_topics, examine_feeds
 from services.kernel.main.runtime import SERVICES
+from services.kernel.main.stack.lag import total
+from services.kernel.main.stack.minding import fetch
+from services.kernel.main.stack.plan import GATEWAY
 from services.kernel.main.stack.state import READY, StateFile
 from services.kernel.settings import BusSettings, EdgeSettings, KernelSettings
 
 _WITHIN_S = 3.0
 _BROKER_WITHIN_S = 10.0
 _LEAST_FREE_SHARE = 0.15
+_DISBELIEVED = ("oms_forwarding_disbelieved_total",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ async def examine(settings: KernelSettings) -> list[Examined]:
         ],
         *await _kafka(settings),
         *_stack(settings),
+        *await _proxy(settings),
         _export(),
     ]
 
@@ -152,6 +157,32 @@ def _stack(settings: KernelSettings) -> list[Examined]:
         detail = f"{state.phase}; not ready: {', '.join(late)}: see `oms stack logs NAME`"
         return [Examined("stack", "broken", detail)]
     return [Examined("stack", "fine", f"{len(state.processes)} processes, all ready")]
+
+
+async def _proxy(settings: KernelSettings) -> list[Examined]:
+    """Ask the gateway whether somebody in front of it tells whose requests he passes on, in vain.
+
+    It breaks nothing, and whoever is no proxy can send the header too: it is told, not judged.
+    """
+    state = StateFile(settings.data_home).read()
+    health = f"{settings.host}:{settings.health_port}"
+    if state is not None and state.is_kept() and GATEWAY in state.processes:
+        health = state.processes[GATEWAY].health
+    answer = await fetch(health, "/metrics")
+    if answer is None:
+        return []
+    count = total(answer[1].decode("utf-8", "replace"), _DISBELIEVED)
+    if not count:
+        return [Examined("proxy", "fine", "no forwarded address was disbelieved")]
+    return [
+        Examined(
+            "proxy",
+            "absent",
+            f"{count} requests since the start brought an X-Forwarded-For that was not believed:"
+            " if they came through a proxy of yours, all its callers count as one address; name the"
+            " proxy's address in FORWARDED_ALLOW_IPS where the gateway runs",
+        )
+    ]
 
 
 def _export() -> Examined:

@@ -56,7 +56,10 @@ class Around:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif self.telemetry is not None and self.telemetry.is_tracing:
+            return
+        if self.telemetry is not None and _is_disbelieved(scope):
+            self.telemetry.forwarding_disbelieved()
+        if self.telemetry is not None and self.telemetry.is_tracing:
             await self._traced(self.telemetry, scope, receive, send)
         else:
             await self._served(scope, receive, send)
@@ -101,6 +104,15 @@ class Around:
                 await page(scope, receive, send_with_headers)
             else:
                 await tell(found, scope, receive, send_with_headers)
+
+
+def _is_disbelieved(scope: Scope) -> bool:
+    """Tell whether a proxy names the caller's address, and the server does not take it from him.
+
+    Whom the server trusts, by FORWARDED_ALLOW_IPS, that one's header says who the client is.
+    """
+    told = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
+    return bool(told) and (scope.get("client") or ("",))[0].encode() not in told
 
 
 def _with_ours(headers: Iterable[Header], correlation_id: str) -> list[Header]:

@@ -20,10 +20,15 @@ async def lags(state: StackState) -> dict[str, int]:
     asked = [process for process in state.processes.values() if process.health]
     answers = await asyncio.gather(*(fetch(process.health, "/metrics") for process in asked))
     return {
-        process.name: sum(_values(answer[1].decode(), _LAGS))
+        process.name: total(answer[1].decode(), _LAGS)
         for process, answer in zip(asked, answers, strict=True)
         if answer is not None
     }
+
+
+def total(exposition: str, names: tuple[str, ...]) -> int:
+    """Return the sum of what these metrics are, whatever their labels."""
+    return sum(_values(exposition, names))
 
 
 def _values(exposition: str, names: tuple[str, ...]) -> Iterator[int]:
