@@ -14,7 +14,7 @@ from services.stock_ledger.domain.stock_rule import STOCK_RULE, PutRule
 
 async def put_rules(work: Work, rules: Sequence[PutRule]) -> int:
     """Set or withdraw rules; return how many the call changed, now or when it came before."""
-    keys = {rule.scope.rule_id for rule in rules}
+    keys = {key for rule in rules for key in (rule.scope.rule_id, rule.scope.letter_id)}
     await work.load(STOCK_RULE, keys)
     call = call_of(work.cause.command_id, rules)
     known = [(await work.state(STOCK_RULE, key)).state.calls for key in keys]
@@ -22,8 +22,11 @@ async def put_rules(work: Work, rules: Sequence[PutRule]) -> int:
         return before
     changed = 0
     for rule in rules:
-        told = replace(rule, call=call)
-        changed += bool(await work.handle(STOCK_RULE, rule.scope.rule_id, told))
+        told, scope = replace(rule, call=call), rule.scope
+        news = list(await work.handle(STOCK_RULE, scope.rule_id, told))
+        if scope.letter_id != scope.rule_id:  # it may stand there since before they were alike
+            news += await work.handle(STOCK_RULE, scope.letter_id, replace(told, quantity=None))
+        changed += bool(news)
     return changed
 
 

@@ -2,16 +2,35 @@
 
 Stream  ``stockrule-{rule_id}``; the id follows from what the rule is about, so there is one of each
 Rule    of several rules that apply, the nearest wins: product before category, the narrower
-        category first, then site.
+        category first, then site. Categories are the same if a reader sees the same: see ``alike``.
 """
 
+import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import lru_cache
 
 from services.kernel.domain.decider import Decider, Kind
 from services.kernel.domain.ids import derive
 from services.stock_ledger.domain.calls import NO_CALL, Call, including
+
+
+@lru_cache(maxsize=65_536)
+def alike(level: str) -> str:
+    """Return what two names of one category have in common, however they were typed.
+
+    Any space counts as a plain one, several as one, those at the ends as none; an accent may be a
+    character of its own. Capitals and accents count.
+
+    >>> alike("Fruits\u00a0& légumes ") == alike("Fruits  & le\u0301gumes")
+    True
+    """
+    return " ".join(unicodedata.normalize("NFC", level).split())
+
+
+def alike_path(category_path: Iterable[str]) -> tuple[str, ...]:
+    return tuple([alike(level) for level in category_path])
 
 
 class RuleKind(StrEnum):
@@ -40,12 +59,21 @@ class Scope:
     @property
     def rule_id(self) -> str:
         """Return the id of the one rule about this."""
+        return self._id_by(alike_path(self.category_path))
+
+    @property
+    def letter_id(self) -> str:
+        """Return the id that it had while categories were told apart letter by letter."""
+        return self._id_by(self.category_path)
+
+    def _id_by(self, category_path: tuple[str, ...]) -> str:
         return derive(
             *("stockrule", self.kind.value, self.channel, self.site_id, self.sku),
-            *self.category_path,
+            *category_path,
         )
 
     def is_about(self, site_id: str, sku: str, category_path: Sequence[str]) -> bool:
+        """Say whether it concerns this; paths of both are such as ``alike_path`` returns."""
         return (
             self.site_id in ("", site_id)
             and self.sku in ("", sku)
@@ -128,7 +156,14 @@ class Rules:
     """The rules that may concern some pairs, asked one after the other."""
 
     def __init__(self, rules: Iterable[tuple[Scope, int]]) -> None:
-        nearest_first = sorted(rules, key=lambda rule: rule[0].nearness, reverse=True)
+        comparable = [
+            (replace(scope, category_path=alike_path(scope.category_path)), quantity)
+            if scope.category_path
+            else (scope, quantity)
+            for scope, quantity in rules
+        ]
+        self._has_categories = any(scope.category_path for scope, _ in comparable)
+        nearest_first = sorted(comparable, key=lambda rule: rule[0].nearness, reverse=True)
         self._safety: list[tuple[Scope, int]] = []
         self._buffers: dict[str, list[tuple[Scope, int]]] = {}
         self._fences: dict[str, list[tuple[Scope, int]]] = {}
@@ -145,7 +180,7 @@ class Rules:
         self, channel: str, site_id: str, sku: str, category_path: Sequence[str]
     ) -> tuple[int, int, int]:
         """Return safety stock, the channel's buffer, and what is fenced for other channels."""
-        place = (site_id, sku, category_path)
+        place = (site_id, sku, alike_path(category_path) if self._has_categories else ())
         return (
             _nearest(self._safety, *place),
             _nearest(self._buffers.get(channel, ()), *place),

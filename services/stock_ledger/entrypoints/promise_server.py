@@ -83,8 +83,8 @@ class PromiseGrpc(rpc.PromiseServiceServicer):
         [after] = to.page_start(request.page_token)
         rows = await stock_rules.page(self._reader.sql, caller().tenant, after, size + 1)
         return wire.ListStockRulesResponse(
-            rules=[_rule(scope, quantity) for scope, quantity in rows[:size]],
-            next_page_token=to.page_token(rows[size - 1][0].rule_id) if len(rows) > size else "",
+            rules=[_rule(scope, quantity) for _, scope, quantity in rows[:size]],
+            next_page_token=to.page_token(rows[size - 1][0]) if len(rows) > size else "",
         )
 
     @override
@@ -248,7 +248,7 @@ def _put_rule(row: wire.StockRuleRow, field: str) -> PutRule:
         raise Invalid((f"{field}.category_path", "must be empty where a product is given"))
     to.count(len(rule.category_path), _MOST_CATEGORIES, f"{field}.category_path", least=0)
     for n, level in enumerate(rule.category_path):
-        if not (1 <= len(level) <= _MOST_TEXT and is_text(level)):
+        if not (level.strip() and len(level) <= _MOST_TEXT and is_text(level)):
             raise Invalid(
                 (f"{field}.category_path[{n}]", f"must be 1 to {_MOST_TEXT} printable characters")
             )

@@ -14,6 +14,7 @@ from services.kernel.read_models.read_model import ReadModel
 from services.stock_ledger.domain.stock_rule import RuleKind, Rules, RuleSet, RuleWithdrawn, Scope
 
 MOST_RULES = 50_000
+_STREAM = "/stockrule-"
 _COLUMNS = "kind, channel, site_id, category_path, sku, quantity"
 
 
@@ -22,11 +23,11 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
     newest = {e.stream: e for e in batch if isinstance(e.event, RuleSet | RuleWithdrawn)}
     for recorded in newest.values():
         event: RuleSet | RuleWithdrawn = recorded.event
-        scope = event.scope
+        scope, rule_id = event.scope, recorded.stream.partition(_STREAM)[2]
         if isinstance(event, RuleWithdrawn):
             await sql.execute(
                 "DELETE FROM stock_rule WHERE tenant = $1 AND rule_id = $2",
-                *(recorded.tenant, scope.rule_id),
+                *(recorded.tenant, rule_id),
             )
             continue
         await sql.execute(
@@ -34,7 +35,7 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
             " quantity, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
             " ON CONFLICT (tenant, rule_id) DO UPDATE"
             " SET quantity = excluded.quantity, version = excluded.version",
-            *(recorded.tenant, scope.rule_id, scope.kind.value, scope.channel, scope.site_id),
+            *(recorded.tenant, rule_id, scope.kind.value, scope.channel, scope.site_id),
             *(list(scope.category_path), scope.sku, event.quantity, recorded.version),
         )
 
@@ -52,14 +53,16 @@ async def concerning(sql: Sql, tenant: str, site_ids: Sequence[str], skus: Seque
     return Rules([_rule(row) for row in rows])
 
 
-async def page(sql: Sql, tenant: str, after_rule_id: str, limit: int) -> list[tuple[Scope, int]]:
-    """Return a page of the rules, by rule id."""
+async def page(
+    sql: Sql, tenant: str, after_rule_id: str, limit: int
+) -> list[tuple[str, Scope, int]]:
+    """Return a page of the rules with their ids, by these."""
     rows = await sql.fetch(
-        f"SELECT {_COLUMNS} FROM stock_rule WHERE tenant = $1 AND rule_id > $2"
+        f"SELECT rule_id, {_COLUMNS} FROM stock_rule WHERE tenant = $1 AND rule_id > $2"
         " ORDER BY rule_id LIMIT $3",
         *(tenant, after_rule_id, limit),
     )
-    return [_rule(row) for row in rows]
+    return [(row[0], *_rule(tuple(row)[1:])) for row in rows]
 
 
 def _rule(row: Any) -> tuple[Scope, int]:

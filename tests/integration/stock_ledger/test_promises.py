@@ -11,11 +11,14 @@ from oms.catalog.v1.catalog_events_pb2 import CatalogEvent, Product, ProductUpse
 from oms.common.v1.common_pb2 import SkuQuantity
 from oms.stock_ledger.v1 import promise_service_pb2 as wire
 
+from services.kernel.application.work import Work
 from services.kernel.domain.errors import Invalid, Rejected
 from services.kernel.entrypoints.calls import CALLER, Caller
 from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.stock_item import Receive, SellAtTill, stock_key
+from services.stock_ledger.domain.stock_rule import STOCK_RULE, PutRule, RuleKind, Scope
 from services.stock_ledger.entrypoints.promise_server import PromiseGrpc
+from services.stock_ledger.read_models.verification import violations
 from tests.support.stack import TENANT, Stack, a_cause, running
 
 pytestmark = pytest.mark.stack
@@ -123,6 +126,38 @@ async def test_rules_take_off_what_they_say_and_the_nearest_wins(promises: Promi
         (4, ["Épicerie"], ""),
     ]
     assert await put("r7", ("safety", 2, {})) == 0, "said before"
+
+
+async def test_a_rule_of_letters_that_read_the_same_is_the_same_rule(promises: Promises) -> None:
+    """One that was set while they were told apart is replaced by the one that is set now."""
+    scope = Scope(RuleKind.SAFETY, category_path=("Thé\u00a0vert",))
+
+    async def as_before(work: Work) -> None:
+        await work.handle(STOCK_RULE, scope.letter_id, PutRule(scope, 9))
+
+    await promises.host.runner.execute(a_cause("old"), as_before)
+    await promises.stack.settle()
+
+    async def told() -> list[tuple[list[str], int]]:
+        request = wire.ListStockRulesRequest(page_size=1)
+        rules = []
+        while True:
+            page = await promises.grpc.ListStockRules(request, NOTHING)
+            rules += [(list(rule.category_path), rule.quantity) for rule in page.rules]
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return sorted(rules)
+
+    assert await told() == [(["Thé\u00a0vert"], 9)]
+    await promises.put("r0", ("safety", 1, {"sku": "tea"}))
+    assert await promises.put("r1", ("safety", 4, {"category_path": ["Thé\u00a0vert"]})) == 1
+    assert await told() == [([], 1), (["Thé\u00a0vert"], 4)]
+    assert await promises.put("r2", ("safety", 4, {"category_path": ["Thé vert"]})) == 0
+    assert await promises.put("r3", ("safety", None, {"category_path": [" Thé  vert"]})) == 1
+    assert await told() == [([], 1)]
+    assert [one async for one in violations(promises.host.database.sql, NOW)] == []
+    with pytest.raises(Invalid, match="category_path"):
+        await promises.put("r4", ("safety", 4, {"category_path": ["\u00a0"]}))
 
 
 async def test_a_call_that_comes_again_after_anothers_change_is_answered_as_before(

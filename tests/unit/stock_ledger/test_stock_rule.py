@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given as examples
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -33,6 +34,28 @@ def test_a_rule_is_set_changed_and_withdrawn() -> None:
 
 def test_withdrawing_what_is_not_there_is_nothing() -> None:
     given(stock_rule.RULE).when(PutRule(EVERYWHERE, None)).then_nothing()
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("Fruits & légumes", "Fruits\u00a0& légumes", "Fruits\u202f&\u2009légumes"),
+        *(" Fruits  &  légumes ", "Fruits & le\u0301gumes"),
+    ],
+)
+def test_a_category_is_the_same_however_its_spaces_and_accents_are_typed(typed: str) -> None:
+    plain = Scope(RuleKind.SAFETY, category_path=("Frais", "Fruits & légumes"))
+    path = ("Frais", typed)
+    assert Scope(RuleKind.SAFETY, category_path=path).rule_id == plain.rule_id
+    assert Rules([(plain, 3)]).kept_back("", "paris", "kiwi", (*path, "Kiwis")) == (3, 0, 0)
+    other = Rules([(Scope(RuleKind.SAFETY, category_path=path), 3)])
+    assert other.kept_back("", "paris", "kiwi", plain.category_path) == (3, 0, 0)
+
+
+@pytest.mark.parametrize("other", ["fruits & légumes", "Fruits & legumes", "Fruits &légumes"])
+def test_capitals_accents_and_whether_there_is_a_space_tell_categories_apart(other: str) -> None:
+    rule = Scope(RuleKind.SAFETY, category_path=("Fruits & légumes",))
+    assert Rules([(rule, 3)]).kept_back("", "paris", "kiwi", (other,)) == (0, 0, 0)
 
 
 def test_a_zero_is_a_rule_too() -> None:

@@ -94,7 +94,11 @@ class StockRule(_message.Message):
     """Base units, 0 or more; zero overrides a wider rule."""
     @_builtins.property
     def category_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """From the widest category to the narrowest, as the catalog has it. Not together with a product."""
+        """From the widest category to the narrowest, as the catalog has it. Not together with a product.
+        Levels are the same if they read the same: any space (also one that no line may break at) counts
+        as a plain one, several as one, those at the ends as none; an accent may be a character of its
+        own. Capitals and accents count. There is one rule about categories that are the same.
+        """
 
     def __init__(
         self,
