@@ -102,6 +102,7 @@ class Sink:
     def __init__(self) -> None:
         self.poison: set[int] = set()
         self.calls = 0
+        self.is_urgent = False
 
     def build(self, _: Kernel) -> Service:
         return Service(
@@ -110,7 +111,13 @@ class Sink:
             publish=lambda _: None,
             read_models=(TOTALS,),
             subscriptions=(
-                listen(OrderEvent, group="sink", hears=("payment_captured",), hear=self._hear),
+                listen(
+                    OrderEvent,
+                    group="sink",
+                    hears=("payment_captured",),
+                    hear=self._hear,
+                    is_urgent=self.is_urgent,
+                ),
             ),
         )
 

@@ -94,6 +94,8 @@ class JarBroker(BrokerProcess):
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
             "log.retention.check.interval.ms": 3_600_000,
+            # Nobody follows this node's metadata: it need not say twice a second that it is there.
+            "metadata.max.idle.interval.ms": 0,
         } | dict(self._more)
         filled = {
             name: str(value).replace("{port}", str(self._port)) for name, value in settings.items()

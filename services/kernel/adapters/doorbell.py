@@ -1,7 +1,7 @@
 """Rings when a database's log or read models have moved, in every process that works on it.
 
-PostgreSQL's LISTEN and NOTIFY, on a connection of its own. Only a shortcut: a ring carries nothing
-and may be lost, so whoever listens also looks for himself, now and then.
+PostgreSQL's LISTEN and NOTIFY, on a connection of its own. A ring says up to which position. Only a
+shortcut: it may be lost, so whoever listens also looks for himself, now and then.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from services.kernel.adapters.database import Limits, is_outage
 from services.kernel.application.tasks import end
 
 LOG, READ_MODELS = "oms_log", "oms_read_models"
+UNKNOWN = 0
 
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
@@ -32,14 +33,17 @@ class Doorbell:
     Args:
         dsn: The database; through a pooler, one that keeps sessions.
         limits: Bounds.
-        heard: By channel, what to call when another process rang there.
+        heard: By channel, what to call with the position when another process rang there; with
+            ``UNKNOWN`` when the connection is gone.
     """
 
-    def __init__(self, dsn: str, limits: Limits, heard: Mapping[str, Callable[[], None]]) -> None:
+    def __init__(
+        self, dsn: str, limits: Limits, heard: Mapping[str, Callable[[int], None]]
+    ) -> None:
         self._dsn = dsn
         self._limits = limits
         self._heard = heard
-        self._rung: set[str] = set()
+        self._rung: dict[str, int] = {}
         self._has_rung = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         # Whether others are heard at this moment.
@@ -54,9 +58,9 @@ class Doorbell:
         if self._task is not None:
             await end([self._task])
 
-    def ring(self, channel: str) -> None:
+    def ring(self, channel: str, position: int) -> None:
         """Let others know; at once, and without waiting for it."""
-        self._rung.add(channel)
+        self._rung[channel] = position
         self._has_rung.set()
 
     async def _run(self) -> None:
@@ -87,7 +91,7 @@ class Doorbell:
             connection.terminate()
             # Whoever relied on being told looks for himself from here on.
             for tell in self._heard.values():
-                tell()
+                tell(UNKNOWN)
 
     async def _keep(self, connection: asyncpg.Connection) -> None:
         """Ring what is to be rung; fail once the connection is gone."""
@@ -96,12 +100,16 @@ class Doorbell:
                 async with asyncio.timeout(_LISTEN_FOR_S):
                     await self._has_rung.wait()
             self._has_rung.clear()
-            channels, self._rung = self._rung, set()
+            rung, self._rung = self._rung, {}
             # Without a channel it only asks whether the server is there.
             await connection.execute(
-                "SELECT pg_notify(channel, '') FROM unnest($1::text[]) AS channel", list(channels)
+                "SELECT pg_notify(channel, position)"
+                " FROM unnest($1::text[], $2::text[]) AS rung(channel, position)",
+                list(rung),
+                [str(position) for position in rung.values()],
             )
 
-    def _hear(self, connection: Any, pid: int, channel: str, _: object) -> None:
+    def _hear(self, connection: Any, pid: int, channel: str, payload: object) -> None:
         if pid != connection.get_server_pid():
-            self._heard[channel]()
+            # A process of a version before this one says no position.
+            self._heard[channel](int(str(payload)) if payload else UNKNOWN)

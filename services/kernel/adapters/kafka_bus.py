@@ -63,6 +63,11 @@ _URGENT_S, _UNHURRIED_S = 0.01, 0.1
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
 _COMMIT_WITHIN_S = 5.0
+_COMMIT_EVERY_S = 5.0
+# aiokafka has one fetch under way per broker. While records of one partition wait to be handled, it
+# asks for the others after a tenth of a second, and what comes for that one then waits until the
+# broker answers. All that waits is handled together here, so it is asked for together, too.
+_FETCH_NOT_WITHOUT_ALL_S = 5.0
 _BOUNDS_WITHIN_S = 5.0
 _TELL_MESSAGES = 100
 
@@ -252,6 +257,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         self._is_stopping = False
         self._preparing: asyncio.Task[None] | None = None
         self._redriving: asyncio.Task[None] | None = None
+        self._next_commit_s = 0.0
         self._pause_s = _FIRST_PAUSE_S
         self._pace = Pace(_URGENT_S) if consumer.is_urgent else Pace(_UNHURRIED_S, rests=3)
         self._is_far_behind = False
@@ -311,6 +317,8 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Have the partitions' places looked up; the group protocol does not wait for that."""
         self._rebalances.inc()
+        # What is asked of the broker would wait behind a fetch to which nothing is to be answered.
+        self._client.pause(*assigned)
         self._preparing = asyncio.create_task(
             self._prepare(list(assigned)), name=f"assign {self._group}"
         )
@@ -321,6 +329,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             try:
                 # A batch that is still in flight rests on the places it began with.
                 async with self._turn:
+                    self._client._fetcher._prefetch_backoff = _FETCH_NOT_WITHOUT_ALL_S  # noqa: SLF001
                     bounds = await self._bounds(assigned)
                     topic_id = await self._topic_id() if assigned else ""
                     for place in assigned:
@@ -329,6 +338,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                         # watermark passes over what was had.
                         self._client.seek(place, offset + 1)
                         self._handled[place.partition] = offset
+                    self._client.resume(*assigned)
                     self._partitions.set(len(assigned))
                     self._ready.set()
             except Exception as error:
@@ -550,6 +560,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
 
         Whether it succeeds changes nothing, so it is done now and then, not with every batch.
         """
+        self._next_commit_s = asyncio.get_running_loop().time() + _COMMIT_EVERY_S
         offsets, self._uncommitted = self._uncommitted, {}
         if offsets:
             with contextlib.suppress(KafkaError, TimeoutError):
@@ -592,7 +603,8 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                     await self._consumer.redrive()
                 except Exception:
                     _log.exception("%s could not redrive", self._group)
-                await self.commit()
+                if asyncio.get_running_loop().time() >= self._next_commit_s:
+                    await self.commit()
             self._note_lag()
             try:
                 if parked := await self._consumer.untold(_TELL_MESSAGES):

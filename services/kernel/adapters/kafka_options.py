@@ -7,10 +7,13 @@ from typing import Any
 from faststream.middlewares import AckPolicy
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
-_LONGEST_FETCH_MS = 300
+# A request to which nothing is to be answered waits so long at the broker. What is asked on its
+# connection meanwhile, after a rebalance, waits with it.
+_LONGEST_FETCH_MS = 1_000
 # Of a feed for which nobody waits the broker gathers so much before it answers, or for that long:
 # a request for every event costs it, and the reader, more than the event.
 _GATHERED_BYTES = 64 << 10
+_LONGEST_GATHERING_MS = 300
 
 _MECHANISMS: dict[str, type[SASLPlaintext | SASLScram256 | SASLScram512]] = {
     "PLAIN": SASLPlaintext,
@@ -100,9 +103,7 @@ def subscriber_arguments(options: KafkaOptions, group: str, *, is_urgent: bool) 
         "batch": True,
         "max_records": options.batch_messages,
         "batch_timeout_ms": options.batch_wait_ms,
-        # aiokafka has one fetch under way per broker: what comes for a partition that was not asked
-        # for, because its last records were still being handled, waits until that one is answered.
-        "fetch_max_wait_ms": _LONGEST_FETCH_MS,
+        "fetch_max_wait_ms": _LONGEST_FETCH_MS if is_urgent else _LONGEST_GATHERING_MS,
         "fetch_min_bytes": 1 if is_urgent else _GATHERED_BYTES,
         # MANUAL is also what turns off aiokafka's auto-commit, which commits what is not handled.
         "ack_policy": AckPolicy.MANUAL,

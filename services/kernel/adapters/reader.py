@@ -65,6 +65,8 @@ class PostgresReader:
         # All that lies behind this position is told; what lies before it may have had successors
         # that were not.
         self._told_after = 0
+        # What the read models show up to this position was told by who fills them.
+        self._told_shown = 0
         self.projector: Projector | None = None
         self._asking: asyncio.Future[int] | None = None
 
@@ -88,7 +90,7 @@ class PostgresReader:
                 while True:
                     # Before the question: what moves while it is asked must not be missed.
                     moved = self._has_moved
-                    if await self._position() >= position:
+                    if self._told_shown >= position or await self._position() >= position:
                         return
                     await self._projected(pause_s, moved)
                     pause_s = min(pause_s * 2, _LONGEST_POLL_S)
@@ -162,6 +164,7 @@ class PostgresReader:
     def forget(self) -> None:
         """Drop what memory knows of streams; the log says what is true."""
         self._written.clear()
+        self._told_shown = 0
 
     def committed(self, events: Sequence[NewEvent], last_position: int) -> None:
         """Wake those who wait for one of these streams to change."""
@@ -180,8 +183,11 @@ class PostgresReader:
         if self._lookout is not None:
             self._lookout.wake()
 
-    def moved(self) -> None:
-        """Say that another process moved the read models."""
+    def moved(self, position: int) -> None:
+        """Say up to which position of the log another process moved the read models."""
+        self._told_shown = position
+        if self._lookout is not None:
+            self._lookout.wake()
         # A question that is on its way may be answered with what was true before.
         self._asking = None
         self._has_moved.set()

@@ -11,14 +11,14 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import asyncpg
 
-from services.kernel.adapters.backlog import Backlog
 from services.kernel.adapters.database import Database, is_outage, took_too_long
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import NewEvent, decode_rows, read_log, recorded
+from services.kernel.adapters.following import Follower, Following, hand_out
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.pace import Pace
 from services.kernel.application.tasks import end, heed_cancellation
@@ -27,34 +27,12 @@ from services.kernel.domain.messages import Recorded
 _LEADER_LOCK = 7235002
 _ELECTION_PAUSE_S = 0.5
 _BATCH_EVENTS = 1_000
-_MOST_WAITING = 4_000
-_PATIENCE_S = 1.0
 _ROUND_S = 0.003
 _OFFERED_COMMITS = 1_000
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 5.0
 _OVERRUNS_BEFORE_HALVING = 3
 
 _log = logging.getLogger(__name__)
-
-
-class Follower(Protocol):
-    """Somebody who wants every event of the log, in order, at least once."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def pace(self) -> Pace:
-        """How fast one batch may follow another; what comes meanwhile joins the next."""
-
-    async def start_position(self) -> int:
-        """Return the position after which to begin."""
-
-    def note_lag(self, events: int) -> None:
-        """Report how many events were read and wait to be followed."""
-
-    async def follow(self, batch: Sequence[Recorded[Any]]) -> None:
-        """Take a batch. Repeated until it succeeds; must be harmless to repeat."""
 
 
 class Tail:
@@ -96,6 +74,8 @@ class Tail:
         self._offered: dict[int, tuple[Sequence[NewEvent], int, datetime]] = {}
         self._position = 0
         self._task: asyncio.Task[None] | None = None
+        # Whether it is this one that follows the log, as far as it knows.
+        self.is_leading = False
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="tail")
@@ -151,8 +131,10 @@ class Tail:
             while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LEADER_LOCK):
                 await asyncio.sleep(_ELECTION_PAUSE_S)
             watch = asyncio.create_task(self._watch(connection), name="leadership")
+            self.is_leading = True
             yield watch
         finally:
+            self.is_leading = False
             if watch is not None:
                 watch.cancel()
             connection.remove_termination_listener(self._broken)
@@ -169,7 +151,7 @@ class Tail:
 
     async def _lead(self, lock: "asyncio.Task[None]") -> None:
         async with asyncio.TaskGroup() as group:
-            followings = [_Following(f, await f.start_position()) for f in self._followers]
+            followings = [Following(f, await f.start_position()) for f in self._followers]
             position = self._position = min((one.handed for one in followings), default=0)
             for one in followings:
                 group.create_task(self._feed(one), name=f"follow {one.follower.name}")
@@ -185,7 +167,7 @@ class Tail:
                 if batch:
                     # First: who is behind has caught up only when he has this batch, too.
                     position = self._position = batch[-1].position
-                    await _hand_out(batch, followings)
+                    await hand_out(batch, followings)
                 if has_all and position + 1 not in self._offered:
                     if lock.done():
                         lock.result()
@@ -210,7 +192,7 @@ class Tail:
             self._offered = {}
         return batch
 
-    async def _feed(self, following: "_Following") -> None:
+    async def _feed(self, following: "Following") -> None:
         backlog = following.backlog
         while True:
             if following.is_behind and not backlog:
@@ -221,7 +203,7 @@ class Tail:
                 await following.follower.pace.wait()
             await self._surely(following.follower, backlog.take(_BATCH_EVENTS))
 
-    async def _catch_up(self, following: "_Following") -> None:
+    async def _catch_up(self, following: "Following") -> None:
         """Read one batch for who was left behind; who has all that was read is fed again."""
         if following.handed >= self._position:
             following.is_behind = False
@@ -256,44 +238,6 @@ class Tail:
                 continue
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-
-
-class _Following:
-    """How far one follower was handed the log; while it is behind, nothing is put before it."""
-
-    def __init__(self, follower: Follower, handed: int) -> None:
-        self.follower = follower
-        self.handed = handed
-        self.backlog = Backlog[Recorded[Any]](_MOST_WAITING)
-        self.is_behind = False
-
-    async def hand(self, batch: Sequence[Recorded[Any]]) -> None:
-        """Put what it was not handed yet before it, once there is room."""
-        fresh = batch if batch[0].position > self.handed else self._fresh(batch)
-        if fresh:
-            await self.backlog.put(fresh)
-            self.handed = fresh[-1].position
-
-    def _fresh(self, batch: Sequence[Recorded[Any]]) -> Sequence[Recorded[Any]]:
-        return [event for event in batch if event.position > self.handed]
-
-
-async def _hand_out(batch: Sequence[Recorded[Any]], followings: Sequence[_Following]) -> None:
-    """Hand a batch to all who keep up; leave behind who does not, while another does."""
-    for one in followings:
-        if one.is_behind:
-            one.follower.note_lag(batch[-1].position - one.handed + len(one.backlog))
-            continue
-        is_last = all(other.is_behind for other in followings if other is not one)
-        try:
-            async with asyncio.timeout(None if is_last else _PATIENCE_S):
-                await one.hand(batch)
-        except TimeoutError:
-            if one.backlog.is_full:
-                _log.warning("%s is left behind at %d", one.follower.name, one.handed)
-                one.is_behind = True
-            else:  # it has moved in this very moment
-                await one.hand(batch)
 
 
 def _are_outages(error: Exception) -> bool:

@@ -12,12 +12,13 @@ from services.kernel.adapters.database import Database
 from services.kernel.adapters.doorbell import LOG, READ_MODELS, Doorbell
 from services.kernel.adapters.durability import Barrier
 from services.kernel.adapters.event_log import NewEvent
+from services.kernel.adapters.following import Follower
 from services.kernel.adapters.ownership import LockedOwnership
 from services.kernel.adapters.projector import Projector
 from services.kernel.adapters.reader import PostgresReader
 from services.kernel.adapters.relay import Relay
 from services.kernel.adapters.runner import CommandRunner
-from services.kernel.adapters.tail import Follower, Tail
+from services.kernel.adapters.tail import Tail
 from services.kernel.adapters.timers import Timers
 from services.kernel.application.bus import Bus
 from services.kernel.application.clock import Clock
@@ -133,12 +134,12 @@ class ServiceHost:
             for subscription in self.service.subscriptions
         ]
         self._timers = Timers(home, self.service.timers, settings.timer_poll_s)
-        self.projector = Projector(
+        self.projector: Projector = Projector(
             *(
                 derived,
                 self.service.name,
                 self.service.read_models,
-                lambda: self._ring(READ_MODELS),
+                lambda: self._ring(READ_MODELS, self.projector.position),
             ),
             is_sole=is_sole_writer,
         )
@@ -214,16 +215,19 @@ class ServiceHost:
         if self._tail is not None:
             self._tail.offer(events, last_position, at)
         self.reader.committed(events, last_position)
-        self._ring(LOG)
+        # Who follows the log here tells others when its read models show this, and not before: a
+        # ring wakes every process of the service.
+        if not (self.reader.projector and self._tail and self._tail.is_leading):
+            self._ring(LOG, last_position)
         for event in events:
             if event.version % EVERY_EVENTS == 0:
                 self._books.grown(event.stream)
 
-    def _ring(self, channel: str) -> None:
+    def _ring(self, channel: str, position: int) -> None:
         if self._doorbell is not None:
-            self._doorbell.ring(channel)
+            self._doorbell.ring(channel, position)
 
-    def _written_elsewhere(self) -> None:
+    def _written_elsewhere(self, _: int) -> None:
         if self._tail is not None:
             self._tail.wake()
         self.reader.written()

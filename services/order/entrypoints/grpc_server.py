@@ -223,28 +223,27 @@ class OrderGrpc(rpc.OrderServiceServicer):
             1,
             requests.MAX_WATCH_S,
         )
-        await self._entries(order_id, 0, 0, 1)
+        news = await self._entries(order_id, version, 0)
         stream = stream_id(caller().tenant, "order", order_id)
         loop = asyncio.get_running_loop()
         until = loop.time() + watch_s
         # Up to where the stream was read: not every event need be an entry.
-        read, is_news = version, True
+        read = version
         while True:
-            if is_news:
-                for entry in await self._after(order_id, version):
-                    version = entry.fact.version
-                    for shown in _shown([entry], view):
-                        yield wire.WatchTimelineResponse(entry=shown, version=version)
-                read = max(read, version)
+            for entry in news:
+                version = entry.fact.version
+                for shown in _shown([entry], view):
+                    yield wire.WatchTimelineResponse(entry=shown, version=version)
+            read = max(read, version)
             left_s = until - loop.time()
             if left_s <= 0:
                 return
             recorded = await self._reader.changed(stream, read, min(left_s, _HEARTBEAT_S))
-            is_news = recorded > read
-            if is_news:
+            if recorded > read:
                 await self._reader.at_least(stream, recorded)
-                read = recorded
+                news, read = await self._after(order_id, version), recorded
             else:
+                news = []
                 yield wire.WatchTimelineResponse(version=version)
 
     @override

@@ -28,6 +28,7 @@ from services.demo.adapters.http_client import HttpApi
 from services.demo.application import campaign, loading
 from services.demo.domain.chain import chain
 from services.demo.domain.shopping import Shop
+from services.kernel.adapters import kafka_options
 from services.kernel.adapters import kafka_records as records
 from services.kernel.adapters.broker import Broker
 from services.kernel.adapters.database import with_database
@@ -129,6 +130,18 @@ async def republish(stack: Stack) -> None:
     """Play the whole feed again, as a relay does that lost its place."""
     rows = await read_log(stack["order"].database.sql, 0, 1000)
     await stack["order"].relay.follow(decode_rows(toy.CODEC, rows))
+
+
+class SlowSink(toy.Sink):
+    """It takes its time over each message, while somebody waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_urgent = True
+
+    async def _hear(self, event: OrderEvent, envelope: Envelope, work: Work) -> None:
+        await super()._hear(event, envelope, work)
+        await asyncio.sleep(0.4)
 
 
 # The promises that hold on every bus.
@@ -377,6 +390,22 @@ async def _delete_records(chosen: KafkaOptions, key: str, *, before: int) -> Non
 
 
 @pytest.mark.usefixtures("real_broker")
+async def test_what_comes_while_a_handler_is_busy_makes_nothing_wait_for_other_partitions(
+    on_kafka: tuple[Toys, KafkaOptions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fetch for the others alone would have the next message wait until the broker answers it."""
+    monkeypatch.setattr(kafka_options, "_LONGEST_FETCH_MS", 15_000)
+    toys, _ = on_kafka
+    toys.sink = sink = SlowSink()
+    async with toys.run() as stack:
+        await add(stack, "a", 1, "c1")
+        await eventually(lambda: sink.calls == 1)
+        await add(stack, "a", 2, "c2")
+        await eventually(lambda: holds(stack, {"a": 3}))
+        await add(stack, "a", 4, "c3")
+        await eventually(lambda: holds(stack, {"a": 7}), within_s=8)
+
+
 async def test_two_members_share_the_partitions_and_a_rebalance_loses_nothing(
     on_kafka: tuple[Toys, KafkaOptions],
 ) -> None:

@@ -107,7 +107,7 @@ def test_a_subscriber_is_told_all_of_this() -> None:
         "batch": True,
         "max_records": 500,
         "batch_timeout_ms": 1_000,
-        "fetch_max_wait_ms": 300,
+        "fetch_max_wait_ms": 1_000,
         "fetch_min_bytes": 1,
         "ack_policy": AckPolicy.MANUAL,
         "auto_offset_reset": "earliest",
@@ -122,7 +122,7 @@ def test_a_subscriber_is_told_all_of_this() -> None:
 def test_what_nobody_waits_for_is_gathered_by_the_broker() -> None:
     urgent = subscriber_arguments(OPTIONS, "g", is_urgent=True)
     unhurried = subscriber_arguments(OPTIONS, "g", is_urgent=False)
-    assert unhurried == urgent | {"fetch_min_bytes": 65_536}
+    assert unhurried == urgent | {"fetch_min_bytes": 65_536, "fetch_max_wait_ms": 300}
 
 
 def test_the_producer_is_told_all_of_this() -> None:
