@@ -1,6 +1,13 @@
 """``oms``: the command line. Data goes to standard output, everything else to standard error."""
 
 import os
+import signal
+import threading
+
+# What follows takes a second to load. Whoever changes his mind meanwhile has begun nothing that
+# would have to be ended, and wants no trace of where the loading was.
+_IN_FRONT = threading.current_thread() is threading.main_thread()  # nobody else may set signals
+_HANDLED = signal.signal(signal.SIGINT, signal.SIG_DFL) if _IN_FRONT else None
 
 # PostgreSQL is started and stopped by forking, which gRPC remarks upon each time; it reads this
 # when it is imported.
@@ -12,7 +19,6 @@ import dataclasses
 import faulthandler
 import importlib
 import json
-import signal
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -55,6 +61,9 @@ from services.kernel.main.embedded import (
 from services.kernel.main.failures import sentence_of
 from services.kernel.main.stack.commands import stack_app
 
+if _IN_FRONT:
+    signal.signal(signal.SIGINT, _HANDLED)
+
 _SEED = 20_260_101
 
 app = typer.Typer(
@@ -78,6 +87,8 @@ def main() -> None:
     """Run the command line; every failure that is not a bug ends in one sentence and a code."""
     try:
         app()
+    except KeyboardInterrupt:
+        sys.exit(EXIT_FAILED)
     except Exception as error:
         sentence = sentence_of(error)
         if sentence is None:

@@ -83,6 +83,18 @@ async def test_an_order_is_told_from_its_beginning_to_its_end(system: Embedded) 
 
 
 @_IN_SESSION
+async def test_who_asks_for_an_order_that_nobody_knows_is_told_so(system: Embedded) -> None:
+    for arguments, code in (
+        (("tail", "--order", "NOBODYS", "--no-follow"), 2),
+        (("tail", "returns", "--tenant", "nobody", "--since", "beginning", "--no-follow"), 0),
+    ):
+        asked = started(system, *arguments)
+        shown, said = await asyncio.to_thread(asked.communicate, timeout=60)
+        assert (asked.returncode, shown) == (code, b"")
+        assert said.startswith(b"oms: no such event ")
+
+
+@_IN_SESSION
 async def test_every_stream_is_called_as_the_directory_says(system: Embedded) -> None:
     for feed in feeds():
         cases = {event.name: case for case, event in feed.contract.events.items()}

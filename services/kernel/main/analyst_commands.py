@@ -123,7 +123,8 @@ def tail(
     period = Period(since=_moment(since or "beginning"))
     wanted = Wanted(order, tenant, _named(event, topics))
 
-    async def work() -> None:
+    async def work() -> int:
+        count = 0
         width = line_width()
         async with reading(topics, period, KernelSettings(), from_store=from_store) as readers:
             shown = tailing(
@@ -132,13 +133,21 @@ def tail(
             async with contextlib.aclosing(shown):
                 async for one in shown:
                     print_line(as_json(one) if as_json_lines else as_text(one, width))
+                    count += 1
+        return count
 
     try:
-        _run(work())
+        count = _run(work())
     except BrokenPipeError:
         leave_pipe()
+        return
     except (KeyboardInterrupt, asyncio.CancelledError):
         return
+    if not count:
+        of = f"of order {order!r} " if order else ""
+        complain(f"no such event {of}in {', '.join(topics)}")
+        if order:
+            raise typer.Exit(EXIT_USAGE)
 
 
 @app.command()
