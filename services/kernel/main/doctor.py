@@ -9,7 +9,11 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from services.kernel.adapters.database import with_database
+from services.kernel.adapters.embedded_postgres import CannotStart
+from services.kernel.adapters.relay import RELAY
 from services.kernel.main.buses import declared_topics, examine_feeds
+from services.kernel.main.reading import server
 from services.kernel.main.runtime import SERVICES
 from services.kernel.main.stack.lag import total
 from services.kernel.main.stack.minding import fetch
@@ -39,7 +43,7 @@ class Examined:
 
 
 async def examine(settings: KernelSettings) -> list[Examined]:
-    """Look at the interpreter, the disk, the database, the ports, the broker and the stack."""
+    """Look at the machine, the database, the ports, the broker, the feeds and the stack."""
     return [
         _python(),
         _disk(settings),
@@ -53,6 +57,7 @@ async def examine(settings: KernelSettings) -> list[Examined]:
             )
         ],
         *await _kafka(settings),
+        *await _feeds(settings),
         *_stack(settings),
         *await _proxy(settings),
         _export(),
@@ -78,7 +83,7 @@ def _disk(settings: KernelSettings) -> Examined:
 
 async def _database(settings: KernelSettings) -> Examined:
     if not settings.postgres_dsn:
-        running = (settings.data_home / "postgres" / "postmaster.pid").exists()
+        running = _is_running(settings)
         return Examined(
             "PostgreSQL",
             "fine" if running else "absent",
@@ -89,6 +94,11 @@ async def _database(settings: KernelSettings) -> Examined:
         lambda: _ask(settings.postgres_dsn),
         "check OMS_POSTGRES_DSN, and that the role may create databases and roles",
     )
+
+
+def _is_running(settings: KernelSettings) -> bool:
+    """Tell whether the embedded server runs, as far as its note says so."""
+    return (settings.data_home / "postgres" / "postmaster.pid").exists()
 
 
 async def _ask(dsn: str) -> str:
@@ -146,6 +156,48 @@ async def _kafka(settings: KernelSettings) -> list[Examined]:
         count = len(declared_topics(SERVICES))
         return [reached, Examined("topics", "fine", f"{count}, as declared")]
     return [reached, *(Examined("topics", "broken", one) for one in wrong)]
+
+
+async def _feeds(settings: KernelSettings) -> list[Examined]:
+    """Look for feeds that wait for an event that cannot be made public; nothing runs for it."""
+    if not settings.postgres_dsn and not _is_running(settings):
+        return []
+    held: list[Examined] = []
+    try:
+        async with server(settings) as dsn:
+            for service in SERVICES:
+                database = with_database(dsn, f"{settings.database_prefix}{service}")
+                held += [
+                    Examined(
+                        f"feed {topic}",
+                        "broken",
+                        f"held at {stream} (see `oms parked show {stream}`): {reason}",
+                    )
+                    for topic, stream, reason in await _held(database)
+                ]
+    except (OSError, TimeoutError, asyncpg.PostgresError, CannotStart) as error:
+        return [Examined("feeds", "broken", f"cannot be looked at: {error}: see PostgreSQL above")]
+    return held or [Examined("feeds", "fine", "none waits for an event that cannot be said")]
+
+
+async def _held(dsn: str) -> list[tuple[str, str, str]]:
+    """Return topic, stream and reason of what holds the feed of a service, if anything does."""
+    try:
+        connection = await asyncpg.connect(dsn, timeout=_WITHIN_S)
+    except asyncpg.InvalidCatalogNameError:  # it has not been started yet
+        return []
+    try:
+        rows = await connection.fetch(
+            "SELECT topic, stream, reason FROM parked WHERE group_name = $1"
+            " ORDER BY topic, position",
+            RELAY,
+            timeout=_WITHIN_S,
+        )
+    except asyncpg.UndefinedTableError:  # it is just being made
+        return []
+    finally:
+        await connection.close()
+    return [tuple(row) for row in rows]
 
 
 def _stack(settings: KernelSettings) -> list[Examined]:

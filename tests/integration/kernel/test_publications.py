@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,7 +14,9 @@ from services.kernel.application.reading import Period
 from services.kernel.application.work import Work
 from services.kernel.domain.messages import Recorded
 from services.kernel.main import Kernel, Service
+from services.kernel.main.doctor import Examined, examine
 from services.kernel.main.inspection import Inspection, drop, parked_envelopes, parked_messages
+from services.kernel.settings import KernelSettings
 from tests.support import toy
 from tests.support.stack import Stack, a_cause, eventually, running
 
@@ -57,6 +60,14 @@ class Pair:
     @property
     def inspection(self) -> Inspection:
         return cast("Inspection", SimpleNamespace(hosts=self.stack.runtime.hosts))
+
+    def settings(self, data_home: Path) -> KernelSettings:
+        return KernelSettings(
+            data_home=data_home,
+            postgres_dsn=self._dsn,
+            database_prefix=self._prefix,
+            health_port=1,  # nobody's
+        )
 
     async def add(self, key: str, *amounts: int) -> None:
         for amount in amounts:
@@ -126,6 +137,25 @@ async def test_what_lies_before_it_is_published_and_it_is_listed_with_its_reason
         pair.source.unsayable = set()
         await pair.hears(1, 2, 3, 4)
         await pair.waits(0)
+
+
+async def test_the_doctor_names_the_feed_that_is_held(pair: Pair, tmp_path: Path) -> None:
+    async def feeds() -> list[Examined]:
+        seen = await examine(pair.settings(tmp_path))
+        return [one for one in seen if one.what.startswith("feed")]
+
+    pair.source.unsayable = {2}
+    async for _ in pair.run():
+        await pair.add("a", 1, 2)
+        await pair.waits(1)
+        (held,) = await feeds()
+        assert (held.what, held.state) == (f"feed {TOPIC}", "broken")
+        assert "held at demo/counter-a" in held.detail
+        assert "no words for 2" in held.detail
+        pair.source.unsayable = set()
+        await pair.waits(0)
+        (fine,) = await feeds()
+        assert fine.state == "fine"
 
 
 async def test_an_event_too_large_for_a_feed_is_listed_too(pair: Pair) -> None:
