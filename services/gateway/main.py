@@ -88,7 +88,7 @@ def build_app(
     )
     site = Site(remote, streams, links, acting)
     door = Doorkeeper(authenticator, at_once=settings.guesses_at_once, per_s=settings.guesses_per_s)
-    face = Face(remote, keys, door, links.track)
+    face = Face(remote, keys, door, links.track, links.stock)
     app, edge = application(face, streams, site.router(), site.lost)
     return app, edge, links.track
 

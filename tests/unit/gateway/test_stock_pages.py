@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 from oms.catalog.v1 import catalog_events_pb2 as catalog
 from oms.catalog.v1 import catalog_service_pb2 as catalog_service
@@ -12,15 +13,15 @@ from oms.stock_ledger.v1 import promise_service_pb2 as promise
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as ledger
 
 from services.gateway.entrypoints.http.bounded_head import MAX_HEAD_BYTES
-from services.gateway.entrypoints.pages.links import Links
+from services.gateway.entrypoints.pages.links import STOCK_SUBJECT, Links
 from services.gateway.entrypoints.pages.order_page import Reader
 from services.gateway.entrypoints.pages.stock_page import board, points
-from services.gateway.entrypoints.pages.stock_site import STOCK_SUBJECT
 from services.gateway.entrypoints.pages.stock_texts import ACCOUNTS, CAUSES
 from services.kernel.application.runner import Overloaded
 from services.kernel.domain.errors import Invalid
 from services.stock_ledger.domain import entry
 from tests.unit.gateway.fakes import SECRET, Fakes, gateway
+from tests.unit.gateway.fakes import TOKEN as KEY
 
 LINKS = Links([SECRET.encode()])
 TOKEN = LINKS.token("demo", STOCK_SUBJECT)
@@ -92,6 +93,22 @@ async def test_the_board_shows_each_product_at_each_site() -> None:
     assert "<polyline points=" in page.text
     assert f"{PAGE}/stream?pair=paris%7Ctea" in page.text
     assert "page_token=bmV4dA%3D%3D" in page.text
+
+
+async def test_a_key_that_may_read_stock_is_told_the_address_of_its_tenants_pages() -> None:
+    fakes = Fakes({"GetStockBoard": a_board()})
+    known = {"Authorization": f"Bearer {KEY}"}
+    async with gateway(fakes) as http:
+        told = await http.get("/v1/stock/page", headers=known)
+        page = await http.get(told.json()["stock_page_url"], params={"lang": "en"})
+        strange = await http.get("/v1/stock/page", headers=known, params={"tenant": "other"})
+        nobody = await http.get("/v1/stock/page", headers={"Authorization": "Bearer oms_x_1_y"})
+        fakes.replies["GetStockBoard"] = grpc.StatusCode.PERMISSION_DENIED
+        poor = await http.get("/v1/stock/page", headers=known)
+    assert told.json() == {"stock_page_url": PAGE}
+    assert told.headers["cache-control"] == "no-store"
+    assert "Thé &lt;vert&gt;" in page.text
+    assert (strange.status_code, nobody.status_code, poor.status_code) == (400, 401, 403)
 
 
 async def test_the_ledger_shows_causes_and_both_clocks() -> None:

@@ -6,9 +6,11 @@ import msgspec
 from fastapi import Query, Request, Response
 from oms.stock_ledger.v1 import promise_service_pb2 as wire
 
+from services.gateway.entrypoints.http.bodies import json_response
 from services.gateway.entrypoints.http.contracts import PROMISES
 from services.gateway.entrypoints.http.document import described
 from services.gateway.entrypoints.http.incoming import incoming
+from services.gateway.entrypoints.http.parameters import refuse_stray
 from services.gateway.entrypoints.http.problems import problem
 from services.gateway.entrypoints.http.resource import Resource
 from services.gateway.entrypoints.http.routes import Face, Route
@@ -95,6 +97,33 @@ def resource(face: Face, streams: Streams) -> Resource:
             promise_bytes,
             PROMISES["GetPromises"],
             asked,
+        )
+
+    @promises.get(
+        "/v1/stock/page",
+        summary="Show the address of the stock pages",
+        **described(
+            PROMISES["GetStockBoard"],
+            answer={
+                "type": "object",
+                "required": ["stock_page_url"],
+                "properties": {"stock_page_url": {"type": "string", "format": "uri-reference"}},
+            },
+        ),
+    )
+    async def page(request: Request) -> Response:
+        """Show where staff look at stock and the ledger without a key: whoever has it sees it."""
+        refuse_stray(request, ())
+        tenant, brought = (await face.caller(request)).tenant, incoming(request.scope)
+        # It is shown to whom the ledger would show the same with his key.
+        await face.remote.call(
+            PROMISES["GetStockBoard"],
+            wire.GetStockBoardRequest(page_size=1),
+            brought.metadata(),
+            brought.timeout_s,
+        )
+        return json_response(
+            {"stock_page_url": face.stock_pages(tenant)}, 200, {"Cache-Control": "no-store"}
         )
 
     promises.add(ROUTES)

@@ -34,12 +34,14 @@ class Face:
         keys: Answers given under idempotency keys.
         door: Says whose a token is. The services check it again.
         track: Path of the consumer's page of an order, by tenant and order id.
+        stock_pages: Path of the pages of a tenant's stock.
     """
 
     remote: Remote
     keys: Keys
     door: Doorkeeper
     track: Callable[[str, str], str]
+    stock_pages: Callable[[str], str]
 
     async def caller(self, request: Request) -> Key:
         """Return who calls; looked up once per request.

@@ -1,4 +1,7 @@
-"""The address of one order's page: a signed token that says which order, and nothing else."""
+"""The address of one order's page: a signed token that says which order, and nothing else.
+
+And that of a tenant's stock: the same token, of a subject that no order can be named.
+"""
 
 import base64
 import binascii
@@ -9,6 +12,8 @@ from hashlib import sha256
 _MAC_BYTES = 16
 _SEPARATOR = "\x1f"
 MAX_TOKEN_CHARACTERS = 300
+# No order can have this id, so no order's address opens the stock, nor the other way round.
+STOCK_SUBJECT = "~stock"
 
 
 class Links:
@@ -26,6 +31,10 @@ class Links:
     def track(self, tenant: str, order_id: str) -> str:
         """Return the address of the page of an order."""
         return f"{self._public_url}/track/{self.token(tenant, order_id)}"
+
+    def stock(self, tenant: str) -> str:
+        """Return the address of the stock pages of a tenant."""
+        return f"{self._public_url}/stock/{self.token(tenant, STOCK_SUBJECT)}"
 
     def token(self, tenant: str, order_id: str) -> str:
         """Return the token of an order; the same order has the same token."""

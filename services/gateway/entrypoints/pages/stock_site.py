@@ -17,12 +17,10 @@ from services.gateway.entrypoints.http.problems import Problem, problem
 from services.gateway.entrypoints.http.remote import Remote
 from services.gateway.entrypoints.http.streams import MAX_SECONDS, Streams
 from services.gateway.entrypoints.pages import stock_page
-from services.gateway.entrypoints.pages.links import Links
+from services.gateway.entrypoints.pages.links import STOCK_SUBJECT, Links
 from services.gateway.entrypoints.pages.order_page import Reader
 from services.gateway.entrypoints.pages.stock_texts import STOCK_TEXTS
 
-# No order can have this id, so no order's address opens the stock, nor the other way round.
-STOCK_SUBJECT = "~stock"
 _ENTRIES = 100
 _MOST_TEXT = 64
 _TIMEOUT_S = 5.0
