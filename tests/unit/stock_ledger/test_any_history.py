@@ -1,6 +1,5 @@
 """Any history at all: facts late and repeated, promises, picks, images, counts. The books hold."""
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -9,7 +8,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from services.kernel.application.work import Sql
 from services.kernel.domain.errors import NotFound, Rejected
@@ -42,6 +41,7 @@ from services.stock_ledger.domain.stock_item import (
     site_and_sku,
     stock_key,
 )
+from tests.support.at_once import at_once
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory, nowhere
 from tests.unit.stock_ledger.test_image import balance_at
 
@@ -97,7 +97,7 @@ class History(RuleBasedStateMachine):
         self.work.command_id = command_id or f"c-{self.commands}"
         before = self.work.mark()
         try:
-            asyncio.run(unit())  # type: ignore[arg-type]
+            at_once(unit())
         except (Rejected, NotFound):
             self.work.back_to(before)
             return False
@@ -117,6 +117,16 @@ class History(RuleBasedStateMachine):
             await watch(self.work, {key: await self.work.handle(STOCK, key, command)})
 
         return unit
+
+    @initialize(quantities=st.tuples(*[st.integers(0, 30)] * len(KEYS)))
+    def the_shops_open(self, quantities: tuple[int, ...]) -> None:
+        """Without goods hardly any promise is made, and no rule about promises is tried."""
+        rows = [
+            Told(n, key, Cause.GOODS_RECEIPT, Report(self._source(), quantity, self.work.at))
+            for n, (key, quantity) in enumerate(zip(KEYS, quantities, strict=True))
+            if quantity
+        ]
+        self._fact(lambda: feeds.post(self.work, rows))
 
     @rule(minutes=st.integers(1, 20))
     def time_passes(self, minutes: int) -> None:
@@ -335,18 +345,18 @@ class History(RuleBasedStateMachine):
     @invariant()
     def nothing_lacks_but_by_a_discrepancy(self) -> None:
         for key in KEYS:
-            item = asyncio.run(self.work.state(STOCK, key)).state
-            discrepancy = asyncio.run(self.work.state(DISCREPANCY, key)).state
+            item = at_once(self.work.state(STOCK, key)).state
+            discrepancy = at_once(self.work.state(DISCREPANCY, key)).state
             assert (item.buckets.free < 0) == discrepancy.is_open
 
     @invariant()
     def a_holder_has_as_many_holds_as_are_counted_and_never_too_many(self) -> None:
         for holder in ("x", "y"):
-            counted = asyncio.run(self.work.state(HOLDER, holder)).state.held
+            counted = at_once(self.work.state(HOLDER, holder)).state.held
             held = {
                 one
                 for one in "ABCD"
-                for state in [asyncio.run(self.work.state(RESERVATION, one)).state]
+                for state in [at_once(self.work.state(RESERVATION, one)).state]
                 if state.status is Status.HELD and state.holder_id == holder
             }
             assert counted == held
@@ -355,8 +365,8 @@ class History(RuleBasedStateMachine):
     @invariant()
     def what_is_held_is_what_was_promised_wherever_it_is(self) -> None:
         for one in "ABCD":
-            state = asyncio.run(self.work.state(RESERVATION, one)).state
-            there = [asyncio.run(self.work.state(STOCK, key)).state.open.get(one) for key in KEYS]
+            state = at_once(self.work.state(RESERVATION, one)).state
+            there = [at_once(self.work.state(STOCK, key)).state.open.get(one) for key in KEYS]
             held = sum(item.held for item in there if item)
             allocated = sum(item.allocated for item in there if item)
             promised = sum(line.quantity for line in state.lines)
@@ -382,17 +392,17 @@ class History(RuleBasedStateMachine):
     @invariant()
     def a_replay_comes_to_the_same(self) -> None:
         for key in KEYS:
-            live = asyncio.run(self.work.state(STOCK, key)).state
+            live = at_once(self.work.state(STOCK, key)).state
             replayed = STOCK_ITEM.fold(self._entries(key))
             assert replayed == live
             assert live.buckets == balance_at(self._entries(key), _ALWAYS)
             site_id, sku = site_and_sku(key)
             for reservation_id, reserved in live.open.items():
-                promise = asyncio.run(self.work.state(RESERVATION, reservation_id)).state
+                promise = at_once(self.work.state(RESERVATION, reservation_id)).state
                 wanted = {(one.site_id, one.sku): one.quantity for one in promise.lines}
                 promised = reserved.held + reserved.allocated
                 assert promised <= wanted.get((site_id, sku), 0)
 
 
 TestAnyHistory = History.TestCase
-TestAnyHistory.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestAnyHistory.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)

@@ -1,6 +1,5 @@
 """Use cases over several streams: whatever the order of things, promises are whole and kept."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -32,6 +31,7 @@ from services.stock_ledger.domain.stock_item import (
     StockItem,
     stock_key,
 )
+from tests.support.at_once import at_once
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory, nowhere
 
 PROMISES = Reservations(timedelta(minutes=15), nowhere)
@@ -209,7 +209,7 @@ def test_a_caller_cannot_confirm_what_never_was() -> None:
         with pytest.raises(NotFound):
             await PROMISES.confirm(await stocked(3, 3), "NOBODY", refuse=True)
 
-    asyncio.run(script())
+    at_once(script())
 
 
 steps: st.SearchStrategy[Step] = st.one_of(
@@ -229,7 +229,7 @@ steps: st.SearchStrategy[Step] = st.one_of(
 @settings(max_examples=150, deadline=None)
 @for_all(st.lists(steps, max_size=30), few, few)
 def test_any_script_keeps_every_promise_whole(script: list[Step], milk: int, bread: int) -> None:
-    asyncio.run(_keeps_every_promise_whole(script, milk * 3, bread * 3))
+    at_once(_keeps_every_promise_whole(script, milk * 3, bread * 3))
 
 
 async def _keeps_every_promise_whole(script: list[Step], milk: int, bread: int) -> None:

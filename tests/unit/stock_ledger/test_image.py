@@ -1,6 +1,5 @@
 """Images and counts: what was seen at a time is true of that time, whatever arrives when."""
 
-import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -43,6 +42,7 @@ from services.stock_ledger.domain.stock_item import (
     TakeBack,
     stock_key,
 )
+from tests.support.at_once import at_once
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory
 
 MILK = stock_key("paris", "milk")
@@ -381,8 +381,8 @@ def test_the_rule_holds_under_every_order_of_arrival(
     orders = [told, data.draw(st.permutations(told)), data.draw(st.permutations(told))]
     balances = set()
     for order in orders:
-        store = asyncio.run(Store().tell(*PROMISED, *order))
-        asyncio.run(store.tell(*order))  # all of it once more: every repeat is known
+        store = at_once(Store().tell(*PROMISED, *order))
+        at_once(store.tell(*order))  # all of it once more: every repeat is known
         applied = [e for e in store.entries if e.cause in (Cause.IMAGE, Cause.STOCKTAKE)]
         for entry in applied:
             assert entry.image is not None
