@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -134,9 +135,9 @@ def test_only_the_relay_speaks_on_a_bus() -> None:
     assert speaking == {"kernel/adapters/relay.py"}
 
 
-def _modules() -> Iterator[tuple[Path, ast.Module]]:
-    for file in sorted(_SERVICES.rglob("*.py")):
-        yield file, ast.parse(file.read_text())
+@cache
+def _modules() -> Sequence[tuple[Path, ast.Module]]:
+    return [(file, ast.parse(file.read_text())) for file in sorted(_SERVICES.rglob("*.py"))]
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
