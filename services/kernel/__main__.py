@@ -344,7 +344,7 @@ def _run_process(kind: str, service: str) -> None:
 
 @app.command()
 def rebuild(
-    read_model: Annotated[str, typer.Argument(help="for example order.order_timeline")],
+    read_model: Annotated[str, typer.Argument(help="for example order.order_summary")],
 ) -> None:
     """Fill a read model anew beside the live one, then switch to it."""
 

@@ -12,7 +12,6 @@ from services.order.entrypoints.subscribers import subscriptions
 from services.order.read_models.basket_view import BASKET_VIEW
 from services.order.read_models.money_check import money_violations
 from services.order.read_models.order_summary import ORDER_SUMMARY
-from services.order.read_models.order_timeline import ORDER_TIMELINE
 
 
 def build(kernel: Kernel) -> Service:
@@ -22,9 +21,10 @@ def build(kernel: Kernel) -> Service:
         name="order",
         codec=CODEC,
         publish=publish,
-        read_models=(ORDER_SUMMARY, ORDER_TIMELINE, BASKET_VIEW),
+        read_models=(ORDER_SUMMARY, BASKET_VIEW),
         subscriptions=subscriptions(),
         grpc=(lambda server: add_OrderServiceServicer_to_server(servicer, server),),
         scopes=SCOPES,
+        is_watched=True,
         checks={"I5: refunded <= captured <= agreed": money_violations},
     )

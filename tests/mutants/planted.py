@@ -198,9 +198,9 @@ MUTANTS = (
         "a rebuild tells every customer again what happened to his orders last year",
         (
             Edit(
-                "services/order/read_models/order_timeline.py",
-                '    """Add the rows of a batch; a row that is there already stays as it is."""\n',
-                '    """Add the rows of a batch; a row that is there already stays as it is."""\n'
+                "services/order/read_models/order_summary.py",
+                "    changes: dict[str, _Change] = {}\n",
+                "    changes: dict[str, _Change] = {}\n"
                 '    __import__("urllib.request").request.urlopen("http://127.0.0.1:9/sent")\n',
             ),
         ),
@@ -211,9 +211,9 @@ MUTANTS = (
         "the same, by way of the database",
         (
             Edit(
-                "services/order/read_models/order_timeline.py",
-                '    """Add the rows of a batch; a row that is there already stays as it is."""\n',
-                '    """Add the rows of a batch; a row that is there already stays as it is."""\n'
+                "services/order/read_models/order_summary.py",
+                "    changes: dict[str, _Change] = {}\n",
+                "    changes: dict[str, _Change] = {}\n"
                 '    await sql.execute("INSERT INTO timers SELECT * FROM timers WHERE false")\n',
             ),
         ),

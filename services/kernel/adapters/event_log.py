@@ -188,6 +188,15 @@ async def read_log(sql: Sql, after_position: int, limit: int) -> list[Any]:
     )
 
 
+async def read_stream(sql: Sql, stream: str, after_version: int, limit: int) -> list[Any]:
+    """Return the rows of one stream that follow a version, as ``decode_rows`` takes them."""
+    return await sql.fetch(
+        f"SELECT {LOG_COLUMNS} FROM events WHERE originator_id = $1 AND originator_version > $2"
+        " ORDER BY originator_version LIMIT $3",
+        *(stream, after_version, limit),
+    )
+
+
 # Called with the events of a commit, in order; they took the positions up to the last one.
 type Committed = Callable[[Sequence[NewEvent], int, datetime], None]
 

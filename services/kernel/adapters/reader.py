@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from services.kernel.adapters.database import Database
-from services.kernel.adapters.event_log import NewEvent
+from services.kernel.adapters.event_codec import EventCodec
+from services.kernel.adapters.event_log import NewEvent, decode_rows, read_stream
 from services.kernel.adapters.lookout import Lookout
 from services.kernel.adapters.projector import Projector
 from services.kernel.application.runner import Overloaded
@@ -31,6 +32,7 @@ class PostgresReader:
 
     Args:
         database: The service's.
+        codec: Gives its names to classes, once the service is built.
         is_sole_writer: Whether no other process writes there.
         is_told: Whether ``written`` and ``moved`` are called for what others do, at the moment.
     """
@@ -38,11 +40,13 @@ class PostgresReader:
     def __init__(
         self,
         database: Database,
+        codec: Callable[[], EventCodec],
         *,
         is_sole_writer: bool = True,
         is_told: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
+        self._codec = codec
         self._lookout = (
             None
             if is_sole_writer
@@ -96,6 +100,10 @@ class PostgresReader:
                     pause_s = min(pause_s * 2, _LONGEST_POLL_S)
         except TimeoutError:
             raise Overloaded("read models are behind", int(_FRESH_WITHIN_S * 1000)) from None
+
+    async def recorded(self, stream: str, after_version: int, limit: int) -> list[Recorded[Any]]:
+        rows = await read_stream(self._database.sql, stream, after_version, limit)
+        return decode_rows(self._codec(), rows)
 
     async def changed(self, stream: str, after_version: int, timeout_s: float) -> int:
         loop = asyncio.get_running_loop()
@@ -186,8 +194,7 @@ class PostgresReader:
     def moved(self, position: int) -> None:
         """Say up to which position of the log another process moved the read models."""
         self._told_shown = position
-        if self._lookout is not None:
-            self._lookout.wake()
+        self.written()
         # A question that is on its way may be answered with what was true before.
         self._asking = None
         self._has_moved.set()

@@ -1,10 +1,10 @@
 """Running a use case as one unit of work: load, decide, append, and again when a race is lost."""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from services.kernel.application.work import Sql, Work
-from services.kernel.domain.messages import Cause
+from services.kernel.domain.messages import Cause, Recorded
 
 type UseCase[T] = Callable[[Work], Awaitable[T]]
 
@@ -45,7 +45,7 @@ class Runner(Protocol):
 
 
 class Reader(Protocol):
-    """Answers from the service's read models."""
+    """Answers from the service's read models, and from its log."""
 
     @property
     def sql(self) -> Sql:
@@ -57,6 +57,9 @@ class Reader(Protocol):
         Raises:
             Overloaded: They did not within the time allowed.
         """
+
+    async def recorded(self, stream: str, after_version: int, limit: int) -> list[Recorded[Any]]:
+        """Return what was recorded in ``stream`` after a version, oldest first: no model of it."""
 
     async def changed(self, stream: str, after_version: int, timeout_s: float) -> int:
         """Return the version of ``stream`` once it is above ``after_version`` (0: not begun).

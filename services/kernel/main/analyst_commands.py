@@ -205,7 +205,7 @@ def export(
 @app.command()
 def replay(
     source: Annotated[
-        str, typer.Argument(help="a feed such as order, or a read model: order.order_timeline")
+        str, typer.Argument(help="a feed such as order, or a read model: order.order_summary")
     ],
     into: Annotated[
         str, typer.Option(help="the consumer of a feed, module:function, over an iterator")

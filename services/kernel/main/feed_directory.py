@@ -100,7 +100,7 @@ def topic_named(name: str) -> str:
 
 
 def read_model_named(name: str) -> tuple[str, ReadModel]:
-    """Return the service and the read model that a person means: ``order.order_timeline``.
+    """Return the service and the read model that a person means: ``order.order_summary``.
 
     Raises:
         NotFound: There is none; the message lists those there are.

@@ -98,6 +98,7 @@ class ServiceHost:
         self._doorbell: Doorbell | None = None
         self.reader = PostgresReader(
             database,
+            lambda: self.service.codec,
             is_sole_writer=is_sole_writer,
             is_told=lambda: self._doorbell is not None and self._doorbell.is_connected,
         )
@@ -215,9 +216,10 @@ class ServiceHost:
         if self._tail is not None:
             self._tail.offer(events, last_position, at)
         self.reader.committed(events, last_position)
-        # Who follows the log here tells others when its read models show this, and not before: a
-        # ring wakes every process of the service.
-        if not (self.reader.projector and self._tail and self._tail.is_leading):
+        # A ring wakes every process of the service. Where nobody waits for what is recorded, who
+        # follows the log itself rings once, when its read models show it.
+        is_enough = self.reader.projector and self._tail and self._tail.is_leading
+        if self.service.is_watched or not is_enough:
             self._ring(LOG, last_position)
         for event in events:
             if event.version % EVERY_EVENTS == 0:

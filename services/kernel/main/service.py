@@ -69,6 +69,8 @@ class Service:
             services in ``oms verify``.
         long_streams: Kinds whose books are closed now and then, so that a cold load of a long
             stream need not read all of it; the codec has the format of their states.
+        is_watched: Whether callers wait for what is recorded, by ``Reader.changed``, and read it
+            from the log: then other processes are told of it before the read models show it.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Service:
     checks: Mapping[str, Check] = field(default_factory=dict[str, Check])
     open_stock: KeptStock | None = None
     long_streams: tuple[Kind[Any, Any, Any], ...] = ()
+    is_watched: bool = False
 
     @property
     def topic(self) -> str:

@@ -7,7 +7,7 @@ from typing import Any, override
 from oms.order.v1 import order_service_pb2 as wire
 from oms.order.v1 import order_service_pb2_grpc as rpc
 
-from services.kernel.application.runner import Reader
+from services.kernel.application.runner import Overloaded, Reader
 from services.kernel.application.work import Versioned
 from services.kernel.domain.errors import Invalid, NotFound
 from services.kernel.domain.ids import identifier
@@ -39,6 +39,7 @@ SCOPES = {
 
 DEFAULT_PAGE = 50
 _HEARTBEAT_S = 15.0
+_RECORDED_AFTER_MS = 100
 _VIEWS = (wire.TIMELINE_VIEW_BANNER, wire.TIMELINE_VIEW_CONSUMER)
 
 
@@ -240,7 +241,6 @@ class OrderGrpc(rpc.OrderServiceServicer):
                 return
             recorded = await self._reader.changed(stream, read, min(left_s, _HEARTBEAT_S))
             if recorded > read:
-                await self._reader.at_least(stream, recorded)
                 news, read = await self._after(order_id, version), recorded
             else:
                 news = []
@@ -312,8 +312,7 @@ class OrderGrpc(rpc.OrderServiceServicer):
         latest = await self._handlers.standing(why, order_id)
         if latest.state.status is not Status.PLACED:
             return latest
-        # Another process decided: what it recorded is in the read models, if not in our cache.
-        await self._reader.at_least(stream, version)
+        # Another process decided: what it recorded is in the log, if not in our cache.
         entries = await self._all(order_id)
         detail = detail_of([entry.fact for entry in entries])
         return Versioned(detail.order, detail.version)
@@ -330,24 +329,28 @@ class OrderGrpc(rpc.OrderServiceServicer):
         Raises:
             NotFound: The tenant has no such order.
         """
+        requests.version_of(min_version, "min_version")
         stream = stream_id(caller().tenant, "order", order_id)
-        if requests.version_of(min_version, "min_version"):
-            await self._reader.at_least(stream, min_version)
         entries = await self._after(order_id, after, limit)
-        if not entries and not await self._catches_up(stream):
+        version = entries[-1].fact.version if entries else 0
+        if version < max(min_version, 1):
+            version = await self._reader.changed(stream, 0, 0)
+        if not version:
             raise NotFound("order", order_id)
-        return entries or await self._after(order_id, after, limit)
+        if version < min_version:
+            raise Overloaded("that version is not recorded here", _RECORDED_AFTER_MS)
+        return entries
 
     async def _all(self, order_id: str) -> list[Entry]:
         return await order_timeline.entries_of(
-            self._reader.sql, tenant=caller().tenant, order_id=order_id
+            self._reader, tenant=caller().tenant, order_id=order_id
         )
 
     async def _after(
         self, order_id: str, version: int, limit: int = order_timeline.MOST_ENTRIES
     ) -> list[Entry]:
         return await order_timeline.entries_after(
-            self._reader.sql,
+            self._reader,
             tenant=caller().tenant,
             order_id=order_id,
             version=version,

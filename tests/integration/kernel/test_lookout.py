@@ -31,7 +31,7 @@ async def test_who_waits_hears_what_another_process_wrote(
     async with running(postgres_dsn, {"order": toy.source}, is_sole_writer=False) as stack:
         await _add(stack, "a", "c1")
         # As in another process: nobody tells it what this one commits.
-        elsewhere = PostgresReader(stack["order"].database, is_sole_writer=False)
+        elsewhere = PostgresReader(stack["order"].database, lambda: toy.CODEC, is_sole_writer=False)
         streams = [f"demo/counter-{key}" for key in "abc"]
         waiting = [
             asyncio.create_task(elsewhere.changed(stream, after, 60.0))
@@ -51,7 +51,7 @@ async def test_it_looks_only_while_somebody_waits_and_begins_anew(
 ) -> None:
     monkeypatch.setattr(readers, "_FIRST_LOOK_S", 600.0)
     async with running(postgres_dsn, {"order": toy.source}, is_sole_writer=False) as stack:
-        elsewhere = PostgresReader(stack["order"].database, is_sole_writer=False)
+        elsewhere = PostgresReader(stack["order"].database, lambda: toy.CODEC, is_sole_writer=False)
         assert await elsewhere.changed("demo/counter-a", 0, 0.05) == 0
 
         await eventually(_nobody_looks)
@@ -68,7 +68,7 @@ async def test_it_looks_only_while_somebody_waits_and_begins_anew(
 async def test_what_was_written_between_two_looks_is_not_missed(postgres_dsn: str) -> None:
     """Somebody else has begun to look again: what was known before that may be too little."""
     async with running(postgres_dsn, {"order": toy.source}, is_sole_writer=False) as stack:
-        elsewhere = PostgresReader(stack["order"].database, is_sole_writer=False)
+        elsewhere = PostgresReader(stack["order"].database, lambda: toy.CODEC, is_sole_writer=False)
         first = asyncio.create_task(elsewhere.changed("demo/counter-a", 0, 60.0))
         await asyncio.sleep(0.1)
         await _add(stack, "a", "c1")
@@ -93,7 +93,7 @@ async def test_an_answer_that_comes_after_the_look_has_begun_is_no_news(
 ) -> None:
     """What was committed before the look, and told after, may have been followed by others."""
     async with running(postgres_dsn, {"order": toy.source}, is_sole_writer=False) as stack:
-        elsewhere = PostgresReader(stack["order"].database, is_sole_writer=False)
+        elsewhere = PostgresReader(stack["order"].database, lambda: toy.CODEC, is_sole_writer=False)
         for number in (1, 2):
             await _add(stack, "a", f"c{number}")
         waiting = asyncio.create_task(elsewhere.changed("demo/counter-a", 2, 60.0))
@@ -121,7 +121,7 @@ async def test_nobody_looks_for_himself_while_the_lookout_does(
     monkeypatch.setattr(PostgresReader, "_version", version)
     async with running(postgres_dsn, {"order": toy.source}, is_sole_writer=False) as stack:
         await _add(stack, "a", "c1")
-        elsewhere = PostgresReader(stack["order"].database, is_sole_writer=False)
+        elsewhere = PostgresReader(stack["order"].database, lambda: toy.CODEC, is_sole_writer=False)
         waiting = [
             asyncio.create_task(elsewhere.changed("demo/counter-a", 1, 60.0)) for _ in range(5)
         ]
@@ -156,7 +156,7 @@ async def test_nobody_looks_for_himself_while_the_lookout_does(
 
 async def test_where_a_version_lies_is_not_asked_when_it_was_seen(postgres_dsn: str) -> None:
     async with running(postgres_dsn, {"order": toy.source}, is_sole_writer=False) as stack:
-        elsewhere = PostgresReader(stack["order"].database, is_sole_writer=False)
+        elsewhere = PostgresReader(stack["order"].database, lambda: toy.CODEC, is_sole_writer=False)
         elsewhere.models = ["counter_totals"]
         waiting = asyncio.create_task(elsewhere.changed("demo/counter-a", 0, 60.0))
         await asyncio.sleep(0.1)

@@ -5,7 +5,10 @@ from typing import Any
 
 import pytest
 
+from services.kernel.adapters.event_log import NewEvent, append, encode_cause
+from services.kernel.domain.ids import derive
 from services.kernel.domain.messages import Cause, Recorded
+from services.order.adapters.event_codec import CODEC
 from services.order.domain import basket
 from services.order.domain.mode import Choice
 from services.order.domain.order import ORDER, Event, NoteShort, RefundOrder
@@ -53,47 +56,51 @@ async def test_an_order_is_shown_the_same_however_its_events_are_batched(stack: 
     sql = stack["order"].database.sql
     life = recorded("order-O-1", a_life())
 
-    async def shown() -> tuple[object, object]:
-        rows = await order_summary.latest(sql, tenant=TENANT)
-        entries = await order_timeline.entries_after(sql, tenant=TENANT, order_id="O-1")
-        return rows, detail_of([entry.fact for entry in entries])
-
     for event in life:
         await order_summary.project([event], sql)
-        await order_timeline.project([event], sql)
-    one_by_one = await shown()
+    one_by_one = await order_summary.latest(sql, tenant=TENANT)
     for batch in (life, life[:3], life[5:]):
         await order_summary.project(batch, sql)
-        await order_timeline.project(batch, sql)
-    assert await shown() == one_by_one
-    for table in ("order_summary", "order_timeline"):
-        await sql.execute(f"DELETE FROM {table}")
+    assert await order_summary.latest(sql, tenant=TENANT) == one_by_one
+    await sql.execute("DELETE FROM order_summary")
     await order_summary.project(life, sql)
-    await order_timeline.project(life, sql)
-    assert await shown() == one_by_one
+    assert await order_summary.latest(sql, tenant=TENANT) == one_by_one
     [row] = await order_summary.latest(sql, tenant=TENANT)
     assert (row.status, row.version) == (order_summary.COMPLETED, len(life))
     assert row.refunded_minor == 120
 
 
 async def test_an_order_of_many_events_is_read_whole_page_by_page(stack: Stack) -> None:
-    sql = stack["order"].database.sql
-    life = recorded("order-O-1", a_life())
-    await order_timeline.project(life, sql)
+    life = a_life()
+    host = stack["order"]
+    cause = Cause(TENANT, "c1", actor="clerk", causation_id="e0")
+    events = [
+        NewEvent(
+            f"{TENANT}/order-O-1", n, *CODEC.encode(event), derive(f"e{n}"), encode_cause(cause)
+        )
+        for n, event in enumerate(life, start=1)
+    ]
+    await append(host.database.sql, [events])
     for at_once in (1, len(life) - 1, len(life), len(life) + 1):
         entries = await order_timeline.entries_of(
-            sql, tenant=TENANT, order_id="O-1", at_once=at_once
+            host.reader, tenant=TENANT, order_id="O-1", at_once=at_once
         )
-        assert [entry.fact.event for entry in entries] == [each.event for each in life]
-    assert await order_timeline.entries_of(sql, tenant=TENANT, order_id="O-2") == []
+        assert [entry.fact.event for entry in entries] == life
+        assert [entry.fact.version for entry in entries] == list(range(1, len(life) + 1))
+        assert {(entry.actor, entry.causation_id) for entry in entries} == {("clerk", "e0")}
+    page = await order_timeline.entries_after(
+        host.reader, tenant=TENANT, order_id="O-1", version=2, limit=2
+    )
+    assert [entry.fact.version for entry in page] == [3, 4]
+    for tenant, order_id in ((TENANT, "O-2"), ("other", "O-1"), (TENANT, "O")):
+        assert not await order_timeline.entries_of(host.reader, tenant=tenant, order_id=order_id)
 
 
-async def test_the_partition_of_a_line_is_exact_after_every_event(stack: Stack) -> None:
-    sql = stack["order"].database.sql
-    for event in recorded("order-O-1", a_life()):
-        await order_timeline.project([event], sql)
-        entries = await order_timeline.entries_after(sql, tenant=TENANT, order_id="O-1")
-        for line in detail_of([entry.fact for entry in entries]).lines:
+def test_the_partition_of_a_line_is_exact_after_every_event() -> None:
+    life = recorded("order-O-1", a_life())
+    for read in range(1, len(life) + 1):
+        facts = [order_timeline.entry_of(one).fact for one in life[:read]]
+        for line in detail_of(facts).lines:
             units = line.quantities
             parts = (
                 *(units.open, units.allocated, units.picked, units.in_transit),

@@ -51,8 +51,8 @@ def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["replay", "order", "--into", "json:dumps"], "nothing has run in"),
         (["replay", "order", "--into", "json"], "is not called like module:function"),
         (["replay", "order.nothing"], "no feed or read model"),
-        (["replay", "order.order_timeline", "--from", "2d"], "is replayed whole"),
-        (["replay", "order.order_timeline", "--into", "json:dumps"], "is replayed whole"),
+        (["replay", "order.order_summary", "--from", "2d"], "is replayed whole"),
+        (["replay", "order.order_summary", "--into", "json:dumps"], "is replayed whole"),
         (
             ["replay", "order", "--private", "--event", "OrderPlaced", "--into", "json:dumps"],
             "--event names public events",
