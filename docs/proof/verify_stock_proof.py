@@ -95,38 +95,54 @@ def roots_by_path(old, size, path, old_root):
     return node(path[-1], below[0]), node(path[-1], below[1])
 
 
-def faults_of_log(folder, trusted, unread):
+def faults_of_streams(told, digests):
+    sealed = {each["stream"]: (each["version"], each["digest"]) for each in told}
+    for stream in sorted(sealed.keys() | digests.keys()):
+        version, digest = digests.get(stream, (0, bytes(32)))
+        if sealed.get(stream) != (version, digest.hex()):
+            yield f"{stream} is not what was sealed: {version} entries here"
+
+
+def unsealed(count, trusted, seals, notes):
+    """Say which rows no seal is of, or none that was kept elsewhere."""
+    kept, beside = (max([each["size"] for each in some], default=0) for some in (trusted, seals))
+    if count > max(kept, beside):
+        yield f"rows from {max(kept, beside) + 1} on are sealed by nobody"
+    elif count > kept:
+        notes.append(f"rows from {kept + 1} on were only checked against the seals beside them")
+
+
+def faults_of_log(folder, trusted, notes):
     rows, seals = lines(folder / "entries.jsonl"), lines(folder / "seals.jsonl")
+    if not trusted:
+        yield "there is no seal to check against: SEALS is empty"
+        return
+    unread = 0
     leaves, digests = [], {}
     for place, row in enumerate(rows, 1):
-        is_hidden = row.keys() == HIDDEN
-        wrong = [] if is_hidden else [*uncovered(row)]
+        wrong = [] if row.keys() == HIDDEN else [*uncovered(row)]
         if row["position"] != place:
             wrong = [f"row {place} says it is row {row['position']}"]
         if wrong:
             yield from wrong
             return
-        digest = bytes.fromhex(row["leaf"]) if is_hidden else leaf(row)
-        leaves.append(digest)
-        if is_hidden:
-            unread.append(place)
-        else:
-            version, before = digests.get(row["stream"], (0, bytes(32)))
-            if row["version"] != version + 1:
-                yield f"{row['stream']} goes from version {version} to {row['version']}"
-            digests[row["stream"]] = row["version"], sha256(before + digest).digest()
-    sealed = {
-        each["stream"]: (each["version"], each["digest"])
-        for each in lines(folder / "streams.jsonl")
-    }
-    for stream in sorted(sealed.keys() | digests.keys()):
-        version, digest = digests.get(stream, (0, bytes(32)))
-        if sealed.get(stream) != (version, digest.hex()):
-            yield f"{stream} is not what was sealed: {version} entries here"
+        if row.keys() == HIDDEN:
+            unread += 1
+            leaves.append(bytes.fromhex(row["leaf"]))
+            continue
+        leaves.append(leaf(row))
+        version, before = digests.get(row["stream"], (0, bytes(32)))
+        if row["version"] != version + 1:
+            yield f"{row['stream']} goes from version {version} to {row['version']}"
+        digests[row["stream"]] = row["version"], sha256(before + leaves[-1]).digest()
+    yield from faults_of_streams(lines(folder / "streams.jsonl"), digests)
     here = roots(leaves, {seal["size"] for seal in [*trusted, *seals]})
     for seal in [*trusted, *(seal for seal in seals if seal not in trusted)]:
         if here.get(seal["size"], b"").hex() != seal["root"]:
             yield f"the first {seal['size']} rows are not those sealed on {seal['day']}"
+    yield from unsealed(len(rows), trusted, seals, notes)
+    if unread:
+        notes.append(f"{unread} rows are only digests here: what they say was not checked")
     known = {seal["size"]: bytes.fromhex(seal["root"]) for seal in seals}
     for step in lines(folder / "consistency.jsonl"):
         old, new = known.get(step["from"]), known.get(step["to"])
@@ -156,17 +172,16 @@ def main(arguments):
     if len(arguments) != 3 or arguments[0] not in ("log", "entry"):
         sys.exit(__doc__)
     kind, subject, seals = arguments
-    unread, fine = [], "nothing was changed"
+    notes = []
     try:
         found = list(
-            faults_of_log(Path(subject), lines(seals), unread)
+            faults_of_log(Path(subject), lines(seals), notes)
             if kind == "log"
             else faults_of_entry(parsed(Path(subject).read_text("utf-8")), lines(seals))
         )
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         found = [f"cannot be read as a proof: {error!r}"]
-    if unread:
-        fine += f"; {len(unread)} rows are only digests here: what they say was not checked"
+    fine = "; ".join(["nothing was changed", *notes])
     sys.stdout.write("".join(f"{fault}\n" for fault in found) or f"{fine}\n")
     sys.exit(1 if found else 0)
 

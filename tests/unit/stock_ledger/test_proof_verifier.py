@@ -3,6 +3,7 @@
 import json
 import runpy
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -59,13 +60,23 @@ class Auditor:
         file.write_text(text)
         return self._hears("entry", file)
 
-    def checks_log(self, rows: list[Mapping[str, Any]], *, is_sealed: bool) -> tuple[int, str]:
+    def keeps(self, *seals: Mapping[str, Any]) -> None:
+        self._write("trusted", *seals)
+
+    def checks_log(
+        self,
+        rows: list[Mapping[str, Any]],
+        *,
+        is_sealed: bool,
+        leaves: list[bytes] = LEAVES,
+        seals: tuple[Mapping[str, Any], ...] = (SEAL,),
+    ) -> tuple[int, str]:
         digest = NO_DIGEST
-        for one in LEAVES:
+        for one in leaves:
             digest = chained(digest, one)
-        stream = {"stream": STREAM, "version": 5, "digest": digest.hex()}
+        stream = {"stream": STREAM, "version": len(leaves), "digest": digest.hex()}
         self._write("entries", *rows)
-        self._write("seals", SEAL)
+        self._write("seals", *seals)
         self._write("streams", *[stream][: int(is_sealed)])
         self._write("consistency")
         return self._hears("log", self._folder)
@@ -132,3 +143,34 @@ def test_it_is_told_how_many_rows_nobody_could_read(auditor: Auditor) -> None:
     )
     code, said = auditor.checks_log(HIDDEN, is_sealed=True)
     assert (code, "is not what was sealed" in said) == (1, True)
+
+
+def test_rows_that_nobody_has_sealed_are_named(auditor: Auditor) -> None:
+    """Whoever writes them behind the newest seal can write the digest of their stream as well."""
+    later = replace(ROWS[-1], position=6, version=6, event_id="e-6", state=FORGED.encode())
+    rows = [shown_row(row) for row in (*ROWS, later)]
+    code, told = auditor.checks_log(rows, is_sealed=True, leaves=[*LEAVES, leaf(later)])
+    assert (code, told) == (1, "rows from 6 on are sealed by nobody\n")
+
+
+def test_it_is_told_which_rows_only_the_seals_beside_them_are_of(auditor: Auditor) -> None:
+    """An auditor who kept the seal of three rows knows nothing of the two after them."""
+    auditor.keeps({"size": 3, "day": "2026-03-01", "root": root_of(LEAVES[:3]).hex()})
+    code, told = auditor.checks_log([shown_row(row) for row in ROWS], is_sealed=True)
+    assert (code, told.partition("; ")[2]) == (
+        *(0, "rows from 4 on were only checked against the seals beside them\n"),
+    )
+
+
+@pytest.mark.parametrize("is_entry", [True, False])
+def test_without_a_seal_that_was_kept_nothing_is_proved(
+    auditor: Auditor, *, is_entry: bool
+) -> None:
+    auditor.keeps()
+    if is_entry:
+        code, _ = auditor.checks_entry(json.dumps(proof()))
+        assert code == 1
+        return
+    rows = [shown_row(row) for row in ROWS]
+    told = auditor.checks_log(rows, is_sealed=True)
+    assert told == (1, "there is no seal to check against: SEALS is empty\n")
