@@ -27,6 +27,8 @@ OPERATIONS = ROOT / "docs/operations.md"
 ANSWERS = ROOT / "docs/answers.md"
 # One of each kind of fact that has words of its own; steps have those of their mode.
 FACTS = (
+    occasions.LineShorted("O1.1", "FR00001", 0, "Pommes Gala"),
+    occasions.LineShorted("O1.1", "FR00001", 2, "Pommes Gala"),
     occasions.LineShorted("O1.1", "FR00001", 0),
     occasions.LineShorted("O1.1", "FR00001", 2),
     occasions.OrderRefused(),

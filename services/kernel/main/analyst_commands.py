@@ -145,7 +145,7 @@ def tail(
         return
     if not count:
         of = f"of order {order!r} " if order else ""
-        complain(f"no such event {of}in {', '.join(topics)}")
+        complain(f"no such event {of}in {topics[0] if feed else 'any feed'}")
         if order:
             raise typer.Exit(EXIT_USAGE)
 

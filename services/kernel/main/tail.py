@@ -17,6 +17,7 @@ from services.kernel.main.reading import Unreadable, events, merged
 
 _MOST_NESTED = 3
 _MOST_SORTED = 10_000
+_LONGEST_NAME = 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +138,7 @@ def as_text(event: PublicEvent, width: int | None) -> str:
     fields = "(newer than this program)"
     if event.message is not None:
         fields = " ".join(_pairs(plain(event.message), 0))
-    line = f"{at}  {event.name:<18} {envelope.key}  {fields}"
+    line = f"{at}  {event.name:<{_LONGEST_NAME}} {envelope.key}  {fields}"
     return line if width is None or len(line) <= width else line[: width - 1] + "…"
 
 
