@@ -100,6 +100,7 @@ async def post(work: Work, rows: Sequence[Told | Step]) -> Posted:
     """Post rows; a refused one does not stop the rest, and is tried once more after them."""
     await work.load(STOCK, {row.key for row in rows})
     await begin_again(work, [(row.key, _counted_by(row)) for row in rows])
+    known = {row.index for row in rows if row.inbound and await _is_counted(work, row)}
     posted = Posted()
     shared: dict[tuple[str, Cause, str], list[Told]] = {}
     for row in rows:
@@ -113,10 +114,17 @@ async def post(work: Work, rows: Sequence[Told | Step]) -> Posted:
     await _try_again(work, posted, rows)
     await watch(work, posted.entries)
     refused = {index for index, _, _ in posted.refused}
-    notices = [row.inbound for row in rows if row.inbound and row.index not in refused]
+    notices = [(row.index, row.inbound) for row in rows if row.inbound]
+    notices = [(index, notice) for index, notice in notices if index not in refused]
     if notices:
-        await expect(work, [(notice.key, notice.says) for notice in notices])
+        repeats = {place for place, (index, _) in enumerate(notices) if index in known}
+        await expect(work, [(notice.key, notice.says) for _, notice in notices], repeats)
     return posted
+
+
+async def _is_counted(work: Work, row: Told | Step) -> bool:
+    sources = (await work.state(STOCK, row.key)).state.sources
+    return sources.get(_counted_by(row)) is not None
 
 
 def _counted_by(row: Told | Step) -> str:

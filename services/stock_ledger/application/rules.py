@@ -4,11 +4,12 @@ A call that comes again is known by what it changed, whatever others have said s
 """
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from services.kernel.application.work import Work
 from services.stock_ledger.domain.calls import Call, call_of, changes_of
-from services.stock_ledger.domain.inbound import INBOUND, Arrive, Command
+from services.stock_ledger.domain.inbound import INBOUND, Announce, Arrive, Command
 from services.stock_ledger.domain.stock_rule import STOCK_RULE, PutRule
 
 
@@ -30,8 +31,17 @@ async def put_rules(work: Work, rules: Sequence[PutRule]) -> int:
     return changed
 
 
-async def expect(work: Work, deliveries: Sequence[tuple[str, Command]]) -> int:
+async def expect(
+    work: Work,
+    deliveries: Sequence[tuple[str, Command]],
+    repeats: AbstractSet[int] = frozenset(),
+) -> int:
     """Note what is on its way, each for the stock item of its key.
+
+    Args:
+        work: The unit.
+        deliveries: With their keys.
+        repeats: Which of them, by their places, their sources have told before.
 
     Returns:
         How many were news, now or when the call came before.
@@ -43,8 +53,10 @@ async def expect(work: Work, deliveries: Sequence[tuple[str, Command]]) -> int:
     if before := _before(call, known):
         return before
     changed = 0
-    for key, delivery in deliveries:
+    for place, (key, delivery) in enumerate(deliveries):
         told = delivery if isinstance(delivery, Arrive) else replace(delivery, call=call)
+        if isinstance(told, Announce):
+            told = replace(told, is_repeat=place in repeats)
         changed += bool(await work.handle(INBOUND, key, told))
     return changed
 

@@ -78,13 +78,17 @@ class Expect:
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """A line of a despatch is on its way. Quantity: 0 withdraws it."""
+    """A line of a despatch is on its way. Quantity: 0 withdraws it.
+
+    Repeat: the shipment that says so was counted before: no news of a line that is known.
+    """
 
     despatch_id: str
     line_id: str
     quantity: int
     due_at: datetime
     call: Call = NO_CALL
+    is_repeat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +139,10 @@ def decide(command: Command, inbound: Inbound) -> Sequence[Event]:
                     content=call.content,
                 )
             ]
-        case Announce(despatch_id, line_id, quantity, due_at, call):
+        case Announce(despatch_id, line_id, quantity, due_at, call, is_repeat):
             told = inbound.lines.get(_line(despatch_id, line_id))
-            if told == (quantity, due_at) or (told is None and quantity == 0):
+            is_known = quantity == 0 if told is None else is_repeat or told == (quantity, due_at)
+            if is_known:
                 return []
             before = inbound.deliveries.get(despatch_id)
             total = (before[0] if before else 0) + quantity - (told[0] if told else 0)

@@ -179,6 +179,28 @@ async def test_the_very_same_id_needs_no_despatch(roads: Roads) -> None:
     assert await roads.expected("milk", TOMORROW) == 0
 
 
+async def test_an_old_shipment_that_is_told_again_takes_back_nothing_that_was_said_since(
+    roads: Roads,
+) -> None:
+    """The same file again changes nothing: what was put off stays so, what will not come too."""
+
+    async def put(request_id: str, line_id: str, quantity: int) -> None:
+        row = promises.InboundRow(site_id="paris", sku="milk", source_id=line_id)
+        row.quantity, row.despatch_id = quantity, "D-1"
+        row.due_at.CopyFrom(stamp(IN_TWO_DAYS))
+        request = promises.PutInboundRequest(request_id=request_id, rows=[row])
+        assert (await roads.promises.PutInbound(request, NOTHING)).changed == 1
+
+    rows = [shipped("s-1", 30), shipped("s-2", 7)]
+    await roads.transport(*rows)
+    await put("later", "s-1", 30)
+    await put("never", "s-2", 0)
+    outcome = await roads.transport(*rows)
+    assert (outcome.recorded, outcome.duplicates) == (0, 2)
+    assert await roads.expected("milk", TOMORROW) == 0
+    assert await roads.expected("milk", IN_TWO_DAYS) == 30
+
+
 async def test_a_refused_row_announces_nothing(roads: Roads) -> None:
     await roads.transport(shipped("s-1", 30))
     outcome = await roads.transport(shipped("s-1", 31))

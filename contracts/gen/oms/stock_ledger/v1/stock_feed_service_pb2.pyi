@@ -768,7 +768,9 @@ class TransportRow(_message.Message):
     reservation_id: _builtins.str
     """For whom; empty for a transfer of free stock."""
     to_site_id: _builtins.str
-    """For SHIPPED, of free stock: where it goes. It is announced there by itself, as PutInbound would."""
+    """For SHIPPED, of free stock: where it goes. It is announced there by itself, as PutInbound would.
+    A row that is told again announces nothing of a line that is known: PutInbound changes it.
+    """
     despatch_id: _builtins.str
     """The despatch that the row belongs to. SHIPPED: what is announced under it; empty: the source id.
     RECEIVED and LOST: what is taken off what is expected of it at this site.
