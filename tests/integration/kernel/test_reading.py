@@ -144,6 +144,24 @@ async def test_what_is_no_event_is_named_and_passed_over(kafka_bootstrap: str) -
     assert "header ce_id is not a UUID" in sentence
 
 
+async def test_a_place_that_no_log_has_is_named_and_hides_nothing(kafka_bootstrap: str) -> None:
+    chosen = options(kafka_bootstrap)
+    lie = replace(said(2), position=4 * 10**18)
+    await _publish(chosen, [said(1), lie, said(3), said(4)])
+    async with kafka_reader(chosen, FEED, Period()) as reader:
+        place, end = await reader.beginning(), await reader.end()
+        found: list[int] = []
+        unreadable: list[str] = []
+        while not is_at(place, end):
+            page = await reader.read(place, end)
+            found += [one.position for one in page.envelopes]
+            unreadable += page.unreadable
+            place = page.place
+    assert found == [1, 3, 4]
+    (sentence,) = unreadable
+    assert "too far beyond 1 to be true" in sentence
+
+
 async def test_nobody_sees_that_somebody_read(kafka_bootstrap: str) -> None:
     chosen = options(kafka_bootstrap)
     await _publish(chosen, [said(1)])
