@@ -1,6 +1,7 @@
 """What the stack is made of, and what its keeper wrote down, without starting any of it."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from services.kernel.adapters.broker import NoBroker
 from services.kernel.main.brokers import start_broker
 from services.kernel.main.embedded import AlreadyRunning, claim_bus
 from services.kernel.main.process import Misconfigured, service_addresses
-from services.kernel.main.stack.plan import WrongPlan, addresses, parse_copies, plan
+from services.kernel.main.stack.commands import last_words
+from services.kernel.main.stack.plan import WrongPlan, addresses, parse_copies, plan, taken_ports
 from services.kernel.main.stack.state import ProcessState, StackState, StateFile, born, leftovers
 from services.kernel.settings import KernelSettings
 
@@ -31,6 +33,28 @@ def test_every_service_serves_and_works_and_one_gateway_knows_them_all() -> None
 def test_workers_that_cannot_be_are_refused(text: str) -> None:
     with pytest.raises(WrongPlan, match="SERVICE=COUNT is meant"):
         parse_copies(text)
+
+
+def test_a_port_that_somebody_has_is_known_before_anything_starts() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        settings = KernelSettings(grpc_port=0, health_port=0, http_port=other.getsockname()[1])
+        planned = plan(settings, parse_copies(""))
+        (taken,) = taken_ports(planned, settings.host)
+    assert taken.startswith(f"gateway: 127.0.0.1:{settings.http_port}: ")
+    assert taken_ports(planned, settings.host) == []
+
+
+def test_a_keeper_that_ended_is_quoted_by_what_it_said_to_people(tmp_path: Path) -> None:
+    log = tmp_path / "keeper.log"
+    log.write_text("oms: of another run\n")
+    begins_at = log.stat().st_size
+    assert last_words(log, begins_at) == f"nothing said, see {log}"
+    with log.open("a") as more:
+        more.write('{"level": "info", "message": "exiting"}\noms: another runs here: stop it\n')
+    assert last_words(log, begins_at) == "another runs here: stop it"
+    assert last_words(tmp_path / "none.log", 0).startswith("nothing said")
 
 
 def test_an_address_of_no_service_is_refused() -> None:

@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 it failed or something of the stack is not ready, 2 not un
 """
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
@@ -12,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,6 +41,7 @@ _LOOK_S = 0.2
 # Beyond what each process may take: PostgreSQL's and the broker's own stops.
 _STOP_MARGIN_S = 60.0
 _FOLLOW_S = 0.3
+_LAST_LINES = 5
 
 stack_app = typer.Typer(
     no_args_is_help=True, help="The whole system as processes on a Kafka broker."
@@ -72,13 +73,14 @@ def up(
     for name in clear_leftovers(file):
         errors.print(f"· {name} ran on without its keeper: stopped", markup=False)
     file.forget()
+    log = file.log_of("keeper")
+    said_before = log.stat().st_size if log.exists() else 0
     keeper = _start_keeper(file, workers)
     state = _follow(file, keeper)
     if as_json:
         _print_json(state)
     if state.phase != states.UP:
-        problem = state.problem or _tail(file.log_of("keeper"))
-        complain(f"the stack did not start: {problem}")
+        complain(f"the stack did not start: {state.problem or last_words(log, said_before)}")
         raise typer.Exit(EXIT_FAILED)
     if not as_json:
         gateway = state.processes["gateway"]
@@ -248,7 +250,10 @@ def _follow(file: StateFile, keeper: "subprocess.Popen[bytes]") -> StackState:
             if state.phase in (states.UP, states.FAILED):
                 return state
         if ended:
-            return StackState(phase=states.FAILED, problem=_tail(file.log_of("keeper")))
+            was_stopped = state is not None and state.phase == states.DOWN
+            return StackState(
+                phase=states.FAILED, problem="it was told to stop meanwhile" if was_stopped else ""
+            )
         time.sleep(_LOOK_S)
 
 
@@ -288,11 +293,15 @@ def _log_of(file: StateFile, name: str) -> Path:
     return file.folder / "broker/broker.log" if name == "broker" else file.log_of(name)
 
 
-def _tail(log: Path) -> str:
-    lines: Iterator[str] = iter(())
-    if log.exists():
-        lines = iter(log.read_text(errors="replace").strip().splitlines()[-5:])
-    return " / ".join(lines) or f"nothing said, see {log}"
+def last_words(log: Path, begins_at: int) -> str:
+    """Return what the keeper said last to people: not its log's records, nor an earlier one's."""
+    with contextlib.suppress(FileNotFoundError), log.open("rb") as text:
+        text.seek(begins_at)
+        lines = text.read().decode(errors="replace").splitlines()
+        told = [line for line in lines if line.strip() and not line.startswith("{")]
+        if told:
+            return " / ".join(told[-_LAST_LINES:]).removeprefix("oms: ")
+    return f"nothing said, see {log}"
 
 
 def _print_json(state: StackState) -> None:

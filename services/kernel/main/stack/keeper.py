@@ -19,7 +19,13 @@ from services.kernel.main.runtime import SERVICES
 from services.kernel.main.stack import state as states
 from services.kernel.main.stack.foundations import Foundations
 from services.kernel.main.stack.minding import Minder, Misstarted
-from services.kernel.main.stack.plan import STOP_ORDER, addresses, parse_copies, plan
+from services.kernel.main.stack.plan import (
+    STOP_ORDER,
+    addresses,
+    parse_copies,
+    plan,
+    taken_ports,
+)
 from services.kernel.main.stack.state import (
     StackState,
     StateFile,
@@ -74,6 +80,7 @@ class _Keeper:
         clear_leftovers(self._file)
         self._file.hold(frozenset())
         self._changed()
+        self._plan()
         async with contextlib.AsyncExitStack() as exits:
             below = Foundations(self._settings, self._file, self.state, self._changed, exits)
             dsn = await below.open_postgres()
@@ -94,6 +101,15 @@ class _Keeper:
             self.state.phase = states.STOPPING
             self._changed()
 
+    def _plan(self) -> None:
+        """Settle what is started where; a port that is taken is known before anything is."""
+        self._planned = plan(self._settings, parse_copies(self._stack.workers))
+        if taken := taken_ports(self._planned, self._settings.host):
+            raise Misstarted(
+                f"ports are taken ({'; '.join(taken)}): stop who has them, or choose others"
+                " (OMS_HTTP_PORT, OMS_GRPC_PORT, OMS_HEALTH_PORT)"
+            )
+
     def _share(self, dsn: str, broker: Broker) -> None:
         """Settle what every process is told; also for what this one does itself."""
         shared = {
@@ -103,7 +119,6 @@ class _Keeper:
             "OMS_DATA_HOME": str(self._settings.data_home.resolve()),
             **broker.environment,
         }
-        self._planned = plan(self._settings, parse_copies(self._stack.workers))
         shared["OMS_SERVICE_ADDRESSES"] = addresses(self._planned)
         os.environ.update(shared)
         self.state.environment = shared

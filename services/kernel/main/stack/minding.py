@@ -185,7 +185,7 @@ class Minder:
 
     def _last_words(self) -> str:
         lines = self._log.read_text(errors="replace").strip().splitlines()
-        return " / ".join(lines[-3:]) or f"nothing said, see {self._log}"
+        return " / ".join(dict.fromkeys(lines[-3:])) or f"nothing said, see {self._log}"
 
 
 async def is_ready(address: str) -> bool:

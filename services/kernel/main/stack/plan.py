@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from services.kernel.adapters.ports import free_port
+from services.kernel.adapters.ports import bound, free_port
 from services.kernel.main.runtime import SERVICES
 from services.kernel.main.stack.state import ProcessState
 from services.kernel.settings import KernelSettings
@@ -96,6 +96,24 @@ def addresses(planned: Iterable[Planned]) -> str:
         for one in planned
         if one.process.kind == SERVE
     )
+
+
+def taken_ports(planned: Iterable[Planned], host: str) -> list[str]:
+    """Return the addresses that a process would want and somebody has, each with who wants it.
+
+    Args:
+        planned: The processes, none of them started.
+        host: Where they will listen.
+    """
+    taken: list[str] = []
+    for process in (one.process for one in planned):
+        for address in filter(None, (process.grpc, process.http, process.health)):
+            try:
+                for listener in bound(host, int(address.rpartition(":")[2])):
+                    listener.close()
+            except OSError as error:
+                taken.append(f"{process.name}: {error.strerror}")
+    return taken
 
 
 def _oms(*arguments: str) -> tuple[str, ...]:
