@@ -10,9 +10,9 @@ from services.kernel.adapters.broker import NoBroker
 from services.kernel.main.brokers import start_broker
 from services.kernel.main.embedded import AlreadyRunning, claim_bus
 from services.kernel.main.process import Misconfigured, service_addresses
-from services.kernel.main.stack.commands import last_words
 from services.kernel.main.stack.plan import WrongPlan, addresses, parse_copies, plan, taken_ports
 from services.kernel.main.stack.state import ProcessState, StackState, StateFile, born, leftovers
+from services.kernel.main.stack.watching import last_words
 from services.kernel.settings import KernelSettings
 
 

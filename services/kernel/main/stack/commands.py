@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 it failed or something of the stack is not ready, 2 not un
 """
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 import os
@@ -16,7 +15,6 @@ from collections import deque
 from pathlib import Path
 from typing import Annotated, Any
 
-import psutil
 import typer
 
 from services.kernel.adapters.json_lines import log_json
@@ -35,13 +33,10 @@ from services.kernel.main.stack.keeper import keep
 from services.kernel.main.stack.lag import lags
 from services.kernel.main.stack.plan import WrongPlan, parse_copies
 from services.kernel.main.stack.state import StackState, StateFile, clear_leftovers
+from services.kernel.main.stack.watching import follow, last_words, watch_end
 from services.kernel.settings import EdgeSettings, KernelSettings, StackSettings
 
-_LOOK_S = 0.2
-# Beyond what each process may take: PostgreSQL's and the broker's own stops.
-_STOP_MARGIN_S = 60.0
 _FOLLOW_S = 0.3
-_LAST_LINES = 5
 
 stack_app = typer.Typer(
     no_args_is_help=True, help="The whole system as processes on a Kafka broker."
@@ -76,7 +71,15 @@ def up(
     log = file.log_of("keeper")
     said_before = log.stat().st_size if log.exists() else 0
     keeper = _start_keeper(file, workers)
-    state = _follow(file, keeper)
+    try:
+        state = follow(file, keeper)
+    except KeyboardInterrupt:
+        errors.print(
+            "\nit goes on starting in the background: see `oms stack status`, or stop it by"
+            " `oms stack down`",
+            highlight=False,
+        )
+        raise
     if as_json:
         _print_json(state)
     if state.phase != states.UP:
@@ -106,7 +109,7 @@ def down(as_json: AsJson = False) -> None:  # noqa: FBT002 - an option
             errors.print("nothing runs")
         return
     os.kill(state.pid, signal.SIGTERM)
-    state, ended = _watch_end(file, state)
+    state, ended = watch_end(file, state)
     if as_json:
         _print_json(state)
     killed = [p.name for p in state.processes.values() if p.detail == "had to be killed"]
@@ -238,70 +241,8 @@ def _start_keeper(file: StateFile, workers: str) -> "subprocess.Popen[bytes]":
         )
 
 
-def _follow(file: StateFile, keeper: "subprocess.Popen[bytes]") -> StackState:
-    """Tell what starts until all is up or the keeper has given up; return the last state."""
-    told: dict[str, str] = {}
-    said = 0
-    while True:
-        ended = keeper.poll() is not None
-        state = file.read()
-        if state is not None:
-            said = _tell_changes(state, told, said)
-            if state.phase in (states.UP, states.FAILED):
-                return state
-        if ended:
-            was_stopped = state is not None and state.phase == states.DOWN
-            return StackState(
-                phase=states.FAILED, problem="it was told to stop meanwhile" if was_stopped else ""
-            )
-        time.sleep(_LOOK_S)
-
-
-def _tell_changes(state: StackState, told: dict[str, str], said: int) -> int:
-    for caveat in state.caveats[said:]:
-        errors.print(caveat, markup=False, highlight=False)
-    for name, process in state.processes.items():
-        if process.state != told.get(name, states.DOWN):
-            told[name] = process.state
-            more = " ".join(filter(None, (process.http or process.grpc, process.detail)))
-            pid = f"pid {process.pid}" if process.pid else ""
-            errors.print(
-                f"· {name:<22}{process.state:<10}{pid:<12}{more}".rstrip(),
-                markup=False,
-                highlight=False,
-            )
-    return len(state.caveats)
-
-
-def _watch_end(file: StateFile, state: StackState) -> tuple[StackState, bool]:
-    """Tell what stops; return the last state, and whether the keeper ended in time."""
-    keeper = psutil.Process(state.pid)
-    within_s = 3 * StackSettings().stops_within_s + _STOP_MARGIN_S
-    ends = time.monotonic() + within_s
-    told = {name: process.state for name, process in state.processes.items()}
-    while time.monotonic() < ends:
-        is_over = not keeper.is_running() or keeper.status() == psutil.STATUS_ZOMBIE
-        state = file.read() or state
-        _tell_changes(state, told, len(state.caveats))
-        if is_over:
-            return state, True
-        time.sleep(_LOOK_S)
-    return state, False
-
-
 def _log_of(file: StateFile, name: str) -> Path:
     return file.folder / "broker/broker.log" if name == "broker" else file.log_of(name)
-
-
-def last_words(log: Path, begins_at: int) -> str:
-    """Return what the keeper said last to people: not its log's records, nor an earlier one's."""
-    with contextlib.suppress(FileNotFoundError), log.open("rb") as text:
-        text.seek(begins_at)
-        lines = text.read().decode(errors="replace").splitlines()
-        told = [line for line in lines if line.strip() and not line.startswith("{")]
-        if told:
-            return " / ".join(told[-_LAST_LINES:]).removeprefix("oms: ")
-    return f"nothing said, see {log}"
 
 
 def _print_json(state: StackState) -> None:
