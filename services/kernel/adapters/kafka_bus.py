@@ -288,7 +288,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         """Wait for the batch in flight, within limits, and tell the broker of it."""
         with contextlib.suppress(TimeoutError, IllegalStateError):
             async with asyncio.timeout(self._options.finish_s), self._turn:
-                await self.commit()
+                await self._leave_word()
 
     async def stop(self) -> None:
         await end(task for task in (self._preparing, self._redriving) if task is not None)
@@ -310,7 +310,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             self._preparing.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._options.finish_s), self._turn:
-                await self.commit()
+                await self._leave_word()
                 self._handled.clear()
 
     @override
@@ -555,15 +555,25 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         self._passed_over.inc(passed_over)
         return Part(partition, run, part[-1].offset)
 
+    async def _leave_word(self) -> None:
+        """Tell the broker and the database how far this is: whoever is next begins there."""
+        await self.commit()
+        try:
+            await self._consumer.note_watermarks(at_once=True)
+        except Exception:
+            _log.exception("%s could not note how far it is", self._group)
+
     async def commit(self) -> None:
         """Tell the broker how far this is, for the eyes of those who watch the lag.
 
         Whether it succeeds changes nothing, so it is done now and then, not with every batch.
         """
         self._next_commit_s = asyncio.get_running_loop().time() + _COMMIT_EVERY_S
-        offsets, self._uncommitted = self._uncommitted, {}
-        if offsets:
-            with contextlib.suppress(KafkaError, TimeoutError):
+        told, self._uncommitted = self._uncommitted, {}
+        with contextlib.suppress(KafkaError, TimeoutError):
+            # One that was taken away would have the client refuse them all.
+            held = self._client.assignment()
+            if offsets := {place: offset for place, offset in told.items() if place in held}:
                 async with asyncio.timeout(_COMMIT_WITHIN_S):
                     await self._client.commit(offsets)
 

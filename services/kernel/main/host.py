@@ -1,6 +1,7 @@
 """One service with its database: what serves it and what works for it."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -193,6 +194,13 @@ class ServiceHost:
         if self._tail is not None:
             await self._tail.stop()
             self._tail = None
+
+    async def note_published(self) -> None:
+        """Remember how far publishing has come, so that the next start repeats nothing."""
+        await self.unfollow()
+        if self.relay.position:
+            with contextlib.suppress(Exception):  # it is repeated then, and passed over
+                await self.relay.note_position()
 
     async def stop(self) -> None:
         """Stop working, finish what waits to be appended, let the connections go."""

@@ -79,7 +79,7 @@ async def serve_service(name: str, stop: asyncio.Event, say: Say) -> None:
 async def work_service(name: str, stop: asyncio.Event, say: Say) -> None:
     """Hear, publish, project and fire timers for one service until told to stop.
 
-    A batch in flight is finished and its offset committed; the partitions go to the others.
+    A batch in flight is finished, and how far each partition is noted; then they go to the others.
 
     Raises:
         Misconfigured: The settings are for one process, or the service is unknown.
@@ -102,6 +102,7 @@ async def work_service(name: str, stop: asyncio.Event, say: Say) -> None:
             opened.endpoint.drain()
         finally:
             await opened.bus.stop()
+            await opened.host.note_published()
 
 
 async def serve_gateway(stop: asyncio.Event, say: Say) -> None:

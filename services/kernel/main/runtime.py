@@ -155,7 +155,7 @@ class Runtime:
         if self._recovering is not None:
             await end([self._recovering])
         for host in self.hosts.values():
-            await host.unfollow()
+            await host.note_published()
         await self.bus.stop()
         await self._note_watermarks()
         for host in self.hosts.values():

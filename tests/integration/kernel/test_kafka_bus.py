@@ -7,7 +7,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -41,7 +41,8 @@ from services.kernel.adapters.ports import free_port
 from services.kernel.application.feeds import Envelope
 from services.kernel.application.work import Work
 from services.kernel.domain.ids import derive
-from services.kernel.main import KernelSettings
+from services.kernel.entrypoints.listen import listen
+from services.kernel.main import Kernel, KernelSettings, Service
 from services.kernel.main.buses import ServiceBus
 from services.kernel.main.embedded import running as whole_system
 from tests.support import toy
@@ -431,6 +432,52 @@ async def test_two_members_share_the_partitions_and_a_rebalance_loses_nothing(
         await eventually(lambda: holds(first, expected), within_s=30)
         assert _partitions_of(first) == set(range(PARTITIONS))
         assert await reasons(first) == []
+
+
+class Deaf(toy.Sink):
+    """Hears only what nobody says here."""
+
+    def build(self, kernel: Kernel) -> Service:
+        service = super().build(kernel)
+        deaf = listen(OrderEvent, group="sink", hears=("order_completed",), hear=self._hear)
+        return replace(service, subscriptions=(deaf,))
+
+
+@pytest.mark.usefixtures("real_broker")
+async def test_what_came_to_nothing_is_noted_before_the_partitions_are_given_back(
+    on_kafka: tuple[Toys, KafkaOptions],
+) -> None:
+    toys, chosen = on_kafka
+    toys.sink = Deaf()
+    async with toys.run() as stack:
+        (sink,) = stack["sourcing"].consumers
+        await add(stack, "a", 1, "c1")
+        await stack.settle()
+        sink.redrive_poll_s = 60.0  # nothing is noted in passing any more
+        await asyncio.sleep(0.2)
+        for n in range(2, 8):
+            await add(stack, f"k{n}", 1, f"c{n}")
+        await stack.settle()
+        await stack.runtime.bus.stop()
+        marks = await stack["sourcing"].database.sql.fetch(
+            "SELECT partition, position, bus_offset FROM watermarks ORDER BY partition"
+        )
+        assert max(row["position"] for row in marks) == 7
+        assert await _committed(chosen, [row["partition"] for row in marks]) == {
+            row["partition"]: row["bus_offset"] + 1 for row in marks
+        }
+
+
+async def _committed(chosen: KafkaOptions, partitions: Iterable[int]) -> dict[int, int]:
+    """Return what the broker believes the group to have had; 0 where it was told nothing."""
+    admin = AIOKafkaAdminClient(**client_arguments(chosen))
+    await admin.start()
+    try:
+        told = await admin.list_consumer_group_offsets(f"{chosen.prefix}sink.{FEED}")
+    finally:
+        await admin.close()
+    places = {n: TopicPartition(chosen.prefix + FEED, n) for n in partitions}
+    return {n: told[place].offset if place in told else 0 for n, place in places.items()}
 
 
 class Frozen(toy.Sink):
