@@ -12,6 +12,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+# A table whose columns would be narrower on average is not printed as one.
+_LEAST_COLUMN = 12
+
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
@@ -75,6 +78,10 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str) 
     if not rows:
         errors.print(f"{title}: none")
         return
+    console = Console()
+    if console.width < _LEAST_COLUMN * len(rows[0]):
+        _print_blocks(rows, console, title)
+        return
     # What is copied from here into the next command stays in one piece.
     table = Table(
         *(
@@ -85,7 +92,18 @@ def print_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, title: str) 
     )
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
-    Console().print(table)
+    console.print(table)
+
+
+def _print_blocks(rows: Sequence[Mapping[str, Any]], console: Console, title: str) -> None:
+    """Print a line per field: in columns this narrow no word would stay whole."""
+    widest = max(map(len, rows[0]))
+    for number, row in enumerate(rows, start=1):
+        lines = [f"{title} {number} of {len(rows)}"]
+        lines += [
+            f"  {name:<{widest}}  {value}" for name, value in row.items() if value not in (None, "")
+        ]
+        console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_line(line: str) -> None:

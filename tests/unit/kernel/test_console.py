@@ -59,3 +59,24 @@ def test_a_tables_ids_stay_in_one_piece_and_nothing_is_empty(
     assert "143d8e20176b2ea5" in shown
     assert "stock_ledger.serve" in shown
     assert "None" not in shown
+
+
+def test_rows_of_more_columns_than_a_terminal_holds_are_printed_a_line_per_field(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = "chain/order-" + "7" * 90
+    row = dict.fromkeys("abcdefgh", "x") | {
+        "stream": stream,
+        "reason": "[b] 1: no such",
+        "at": "",
+    }
+    monkeypatch.setenv("COLUMNS", "80")
+    console.print_rows([row, row], as_json=False, title="parked")
+    said = capsys.readouterr().out.splitlines()
+    assert (said[0], said[11]) == ("parked 1 of 2", "parked 2 of 2")
+    assert f"  stream  {stream}" in said
+    assert "  reason  [b] 1: no such" in said
+    assert not any(line.startswith("  at") for line in said)
+    monkeypatch.setenv("COLUMNS", "400")
+    console.print_rows([row, row], as_json=False, title="parked")
+    assert sum(stream in line and "│" in line for line in capsys.readouterr().out.splitlines()) == 2

@@ -171,8 +171,8 @@ PLACED = OrderEvent(
 def test_a_line_for_people_is_one_line() -> None:
     line = as_text(event(1, PLACED), None)
     assert line == (
-        "2026-01-02 12:00:01.000  OrderPlaced            demo/order-O1  order_id=O1 lines=[{line_id=1"
-        " quantity=2 choice={mode_id=click_and_collect}"
+        "2026-01-02 12:00:01.000  OrderPlaced            demo/order-O1  order_id=O1"
+        " lines=[{line_id=1 quantity=2 choice={mode_id=click_and_collect}"
         " temperature=TEMPERATURE_CLASS_UNSPECIFIED}] currency=EUR"
     )
     assert as_text(event(1, PLACED), 40) == "2026-01-02 12:00:01.000  OrderPlaced   …"
