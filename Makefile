@@ -4,6 +4,8 @@
 
 SHELL := /bin/bash
 BIN := .venv/bin
+# Where it is set, each of the twenty processes of a stack would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 # The first interpreter that really runs and is new enough; a version manager's shim may be neither.
 FIND_PYTHON := for p in "$$PYTHON" python3.12 python3.13 python3.14 python3 python; do \
 	[ -n "$$p" ] && "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && { command -v "$$p"; break; }; done

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 _KERNEL = "tests/integration/kernel"
 _CONSUMER = "services/kernel/adapters/consumer.py"
-_STORE = "services/kernel/migrations/0001_event_store.sql"
+# Where the function that appends is defined last: an earlier definition is nobody's.
+_STORE = "services/kernel/migrations/0003_packed_columns.sql"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,16 @@ MUTANTS = (
         (
             Edit(
                 _STORE,
-                "CREATE UNIQUE INDEX events_position ON events (notification_id);",
-                "CREATE UNIQUE INDEX events_position ON events (notification_id);\n"
-                "CREATE SEQUENCE positions;\nGRANT USAGE, SELECT ON SEQUENCE positions TO PUBLIC;",
+                "-- guess, and it guesses quadratic plans.\n",
+                "-- guess, and it guesses quadratic plans.\n"
+                "CREATE SEQUENCE positions;\n"
+                "GRANT USAGE, SELECT ON SEQUENCE positions TO PUBLIC;\n",
             ),
             Edit(_STORE, "    PERFORM pg_advisory_xact_lock(7235001);\n", ""),
-            Edit(_STORE, "base + e.n, e.event_id", "nextval('positions'), e.event_id"),
+            Edit(_STORE, "'UTF8'), base + e.n,\n", "'UTF8'), nextval('positions'),\n"),
             Edit(
                 _STORE,
-                "last_position := base + cardinality(originator_ids);",
+                "last_position := base + last_position;",
                 "last_position := currval('positions');",
             ),
         ),
