@@ -66,8 +66,10 @@ _COMMIT_WITHIN_S = 5.0
 _COMMIT_EVERY_S = 5.0
 # aiokafka has one fetch under way per broker. While records of one partition wait to be handled, it
 # asks for the others after a tenth of a second, and what comes for that one then waits until the
-# broker answers. All that waits is handled together here, so it is asked for together, too.
-_FETCH_NOT_WITHOUT_ALL_S = 5.0
+# broker answers. Where somebody waits for it, all is asked for together, as it is handled together;
+# unless so much came lately that the broker answers at once, while that is handled.
+_FETCH_NOT_WITHOUT_ALL_S, _FETCH_AHEAD_S = 5.0, 0.1
+_LATELY_S = 1.0
 _BOUNDS_WITHIN_S = 5.0
 _TELL_MESSAGES = 100
 
@@ -261,6 +263,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         self._pause_s = _FIRST_PAUSE_S
         self._pace = Pace(_URGENT_S) if consumer.is_urgent else Pace(_UNHURRIED_S, rests=3)
         self._is_far_behind = False
+        self._far_behind_until = 0.0
         # Offset of the last record that had its effect, by partition held.
         self._handled: dict[int, int] = {}
         self._uncommitted: dict[TopicPartition, int] = {}
@@ -329,7 +332,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             try:
                 # A batch that is still in flight rests on the places it began with.
                 async with self._turn:
-                    self._client._fetcher._prefetch_backoff = _FETCH_NOT_WITHOUT_ALL_S  # noqa: SLF001
+                    self._fetch_together()
                     bounds = await self._bounds(assigned)
                     topic_id = await self._topic_id() if assigned else ""
                     for place in assigned:
@@ -426,7 +429,17 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             return ()
         read = tuple(itertools.chain.from_iterable(found.values()))
         self._is_far_behind = len(read) == self._options.batch_messages
+        self._fetch_together()
         return read
+
+    def _fetch_together(self) -> None:
+        if not self._consumer.is_urgent:
+            return
+        now = asyncio.get_running_loop().time()
+        if self._is_far_behind:
+            self._far_behind_until = now + _LATELY_S
+        pause_s = _FETCH_AHEAD_S if now < self._far_behind_until else _FETCH_NOT_WITHOUT_ALL_S
+        self._client._fetcher._prefetch_backoff = pause_s  # noqa: SLF001 - it has no option for it
 
     def _read_again(self) -> None:
         """Go back to what was handled: a read that fails may have moved on in some partitions.
