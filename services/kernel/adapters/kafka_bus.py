@@ -264,6 +264,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         self._pace = Pace(_URGENT_S) if consumer.is_urgent else Pace(_UNHURRIED_S, rests=3)
         self._is_far_behind = False
         self._far_behind_until = 0.0
+        self._fetch_pause_s = _FETCH_NOT_WITHOUT_ALL_S
         # Offset of the last record that had its effect, by partition held.
         self._handled: dict[int, int] = {}
         self._uncommitted: dict[TopicPartition, int] = {}
@@ -332,7 +333,8 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             try:
                 # A batch that is still in flight rests on the places it began with.
                 async with self._turn:
-                    self._fetch_together()
+                    self._fetch_pause_s = -1.0  # the client may be a new one
+                    self._fetch_together(self._client)
                     bounds = await self._bounds(assigned)
                     topic_id = await self._topic_id() if assigned else ""
                     for place in assigned:
@@ -429,17 +431,19 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             return ()
         read = tuple(itertools.chain.from_iterable(found.values()))
         self._is_far_behind = len(read) == self._options.batch_messages
-        self._fetch_together()
+        self._fetch_together(client)
         return read
 
-    def _fetch_together(self) -> None:
+    def _fetch_together(self, client: Any) -> None:
         if not self._consumer.is_urgent:
             return
         now = asyncio.get_running_loop().time()
         if self._is_far_behind:
             self._far_behind_until = now + _LATELY_S
         pause_s = _FETCH_AHEAD_S if now < self._far_behind_until else _FETCH_NOT_WITHOUT_ALL_S
-        self._client._fetcher._prefetch_backoff = pause_s  # noqa: SLF001 - it has no option for it
+        if pause_s != self._fetch_pause_s:
+            self._fetch_pause_s = pause_s
+            client._fetcher._prefetch_backoff = pause_s  # noqa: SLF001 - it has no option for it
 
     def _read_again(self) -> None:
         """Go back to what was handled: a read that fails may have moved on in some partitions.
