@@ -8,7 +8,7 @@ from faststream.middlewares import AckPolicy
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 # A request to which nothing is to be answered waits so long at the broker. What is asked on its
-# connection meanwhile, after a rebalance, waits with it.
+# connection meanwhile waits with it.
 _LONGEST_FETCH_MS = 1_000
 # Of a feed for which nobody waits the broker gathers so much before it answers, or for that long:
 # a request for every event costs it, and the reader, more than the event.

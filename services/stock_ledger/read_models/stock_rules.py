@@ -14,7 +14,6 @@ from services.kernel.read_models.read_model import ReadModel
 from services.stock_ledger.domain.stock_rule import RuleKind, Rules, RuleSet, RuleWithdrawn, Scope
 
 MOST_RULES = 50_000
-_STREAM = "/stockrule-"
 _COLUMNS = "kind, channel, site_id, category_path, sku, quantity"
 
 
@@ -23,7 +22,7 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
     newest = {e.stream: e for e in batch if isinstance(e.event, RuleSet | RuleWithdrawn)}
     for recorded in newest.values():
         event: RuleSet | RuleWithdrawn = recorded.event
-        scope, rule_id = event.scope, recorded.stream.partition(_STREAM)[2]
+        scope, rule_id = event.scope, recorded.key
         if isinstance(event, RuleWithdrawn):
             await sql.execute(
                 "DELETE FROM stock_rule WHERE tenant = $1 AND rule_id = $2",

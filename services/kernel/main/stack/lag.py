@@ -1,7 +1,6 @@
 """How far each process of the stack is behind, by its own metrics."""
 
 import asyncio
-from collections.abc import Iterator
 
 from services.kernel.main.stack.minding import fetch
 from services.kernel.main.stack.state import StackState
@@ -28,12 +27,10 @@ async def lags(state: StackState) -> dict[str, int]:
 
 def total(exposition: str, names: tuple[str, ...]) -> int:
     """Return the sum of what these metrics are, whatever their labels."""
-    return sum(_values(exposition, names))
-
-
-def _values(exposition: str, names: tuple[str, ...]) -> Iterator[int]:
+    found = 0
     for line in exposition.splitlines():
         if line.startswith(names):
             name, _, value = line.rpartition(" ")
             if name.partition("{")[0] in names:
-                yield int(float(value))
+                found += int(float(value))
+    return found
