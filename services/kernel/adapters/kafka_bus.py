@@ -264,7 +264,6 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         self._pace = Pace(_URGENT_S) if consumer.is_urgent else Pace(_UNHURRIED_S, rests=3)
         self._is_far_behind = False
         self._far_behind_until = 0.0
-        self._fetch_pause_s = _FETCH_NOT_WITHOUT_ALL_S
         # Offset of the last record that had its effect, by partition held.
         self._handled: dict[int, int] = {}
         self._uncommitted: dict[TopicPartition, int] = {}
@@ -333,7 +332,6 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             try:
                 # A batch that is still in flight rests on the places it began with.
                 async with self._turn:
-                    self._fetch_pause_s = -1.0  # the client may be a new one
                     self._fetch_together(self._client)
                     bounds = await self._bounds(assigned)
                     topic_id = await self._topic_id() if assigned else ""
@@ -441,9 +439,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         if self._is_far_behind:
             self._far_behind_until = now + _LATELY_S
         pause_s = _FETCH_AHEAD_S if now < self._far_behind_until else _FETCH_NOT_WITHOUT_ALL_S
-        if pause_s != self._fetch_pause_s:
-            self._fetch_pause_s = pause_s
-            client._fetcher._prefetch_backoff = pause_s  # noqa: SLF001 - it has no option for it
+        client._fetcher._prefetch_backoff = pause_s  # noqa: SLF001 - it has no option for it
 
     def _read_again(self) -> None:
         """Go back to what was handled: a read that fails may have moved on in some partitions.

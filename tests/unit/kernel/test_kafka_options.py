@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -76,6 +77,9 @@ async def test_no_subscriber_rests_on_a_default_that_loses_messages(
 
 class _Silent:
     """A client that nothing comes to, and that does not wait for it."""
+
+    def __init__(self) -> None:
+        self._fetcher = SimpleNamespace(_prefetch_backoff=0.1)
 
     async def getmany(self, **_: int) -> dict[str, list[Any]]:
         return {}
