@@ -40,10 +40,12 @@ CORRELATION_ID = "x-correlation-id"
 
 _LOST_RACE_RETRY_MS = 20
 # Statuses travel in HTTP/2 headers, of which clients accept 8 KiB; a longer one would reach them
-# as an error of the library, with nothing in it.
+# as an error of the library, with nothing in it. All of these are bytes, but for the count.
 _LONGEST_DETAIL = 500
 _MOST_VIOLATIONS = 20
 _LONGEST_NAME = 100
+_LONGEST_PROBLEM = 300
+_VIOLATIONS_BYTES = 3_000
 _ALTERNATIVES_BYTES = 2_048
 _OUR_FAULT = "the fault is ours; quote the correlation id when you report it"
 
@@ -178,10 +180,24 @@ def _alternatives(error: Rejected) -> tuple[Message, ...]:
 
 
 def _first_violations(error: Invalid) -> list[tuple[str, str]]:
-    return [
-        (field[:_LONGEST_NAME], problem[:_LONGEST_NAME])
-        for field, problem in error.violations[:_MOST_VIOLATIONS]
-    ]
+    """Return as many as a status has room for, the first of them anyhow."""
+    told: list[tuple[str, str]] = []
+    left_bytes = _VIOLATIONS_BYTES
+    for field, problem in error.violations[:_MOST_VIOLATIONS]:
+        one = (_cut(field, _LONGEST_NAME), _cut(problem, _LONGEST_PROBLEM))
+        left_bytes -= sum(len(text.encode()) for text in one)
+        if told and left_bytes < 0:
+            break
+        told.append(one)
+    return told
+
+
+def _cut(text: str, most: int) -> str:
+    """Return a text of so many bytes at most; what was cut shows that it was."""
+    encoded = text.encode()
+    if len(encoded) <= most:
+        return text
+    return encoded[: most - len("…".encode())].decode(errors="ignore") + "…"
 
 
 def _retry_after(after_ms: int) -> rpc_details.RetryInfo:
@@ -193,8 +209,7 @@ def _retry_after(after_ms: int) -> rpc_details.RetryInfo:
 def _failure(
     code: grpc.StatusCode, detail: str, reason: str, correlation_id: str, *more: Message
 ) -> Failure:
-    if len(detail) > _LONGEST_DETAIL:
-        detail = detail[: _LONGEST_DETAIL - 1] + "…"
+    detail = _cut(detail, _LONGEST_DETAIL)
     status = Status(code=code.value[0], message=detail)
     info = rpc_details.ErrorInfo(
         reason=reason, domain=DOMAIN, metadata={"correlation_id": correlation_id}

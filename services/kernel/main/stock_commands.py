@@ -13,7 +13,7 @@ from services.kernel.adapters.database import Database
 from services.kernel.application.clock import SystemClock
 from services.kernel.domain.errors import NotFound
 from services.kernel.main import KernelSettings, inspection
-from services.kernel.main.console import EXIT_FAILED, bar, complain, errors, print_line
+from services.kernel.main.console import EXIT_USAGE, bar, complain, errors, print_line
 
 app = typer.Typer(no_args_is_help=True, help="The stock ledger's books.")
 proof = typer.Typer(no_args_is_help=True, help="Proof that nothing in the log was changed.")
@@ -83,4 +83,4 @@ def _on_the_ledger[T](use: Callable[[Database], Awaitable[T]]) -> T:
         return asyncio.run(work())
     except NotFound as error:
         complain(error)
-        raise typer.Exit(EXIT_FAILED) from None
+        raise typer.Exit(EXIT_USAGE) from None

@@ -62,9 +62,12 @@ async def entry_proof(
         "SELECT notification_id FROM events WHERE originator_id = $1 AND originator_version = $2",
         *(stream, version),
     )
+    if position is None:
+        raise NotFound(f"entry {version} of {sku} at {site_id} for tenant", tenant)
     known = await seals(sql)
-    if position is None or not known or position > known[-1].size:
-        raise NotFound("sealed entry (`oms stock proof seal` seals)", f"{stream} at {version}")
+    if not known or position > known[-1].size:
+        of_all = f"seal over entry {version} yet (`oms stock proof seal --today` seals) of stream"
+        raise NotFound(of_all, stream)
     leaves: list[bytes] = []
     entry: Mapping[str, Any] = {}
     async for row in _sealed_rows(sql, known[-1].size, lambda _, __: None):

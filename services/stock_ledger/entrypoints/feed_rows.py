@@ -88,36 +88,36 @@ class Rows:
         return Told(
             *(n, key, Cause.GOODS_RECEIPT, report),
             inbound=_arrival(row, key, report),
-            is_timeless=_is_timeless(row),
+            is_timeless=is_timeless(row),
             also=also(row),
         )
 
     def till_sale(self, n: int, row: Any) -> Told:
         of = (n, self._key(row), Cause.TILL_SALE, self._report(row))
-        return Told(*of, is_timeless=_is_timeless(row), also=also(row))
+        return Told(*of, is_timeless=is_timeless(row), also=also(row))
 
     def shrinkage(self, n: int, row: Any) -> Told:
         cause = _known(_REASONS, row.reason, "reason")
         bucket = _known(_BUCKETS, row.bucket, "bucket")
         return Told(
-            *(n, self._key(row), cause, self._report(row), bucket), is_timeless=_is_timeless(row)
+            *(n, self._key(row), cause, self._report(row), bucket), is_timeless=is_timeless(row)
         )
 
     def returned(self, n: int, row: Any) -> Told:
         cause = _known(_DISPOSITIONS, row.disposition, "disposition")
-        return Told(*(n, self._key(row), cause, self._report(row)), is_timeless=_is_timeless(row))
+        return Told(*(n, self._key(row), cause, self._report(row)), is_timeless=is_timeless(row))
 
     def online(self, n: int, row: Any) -> Step:
         step = _known(_STEPS, row.step, "step")
         reservation_id = identifier(row.reservation_id, "reservation_id")
         report = self._report(row, least=1)
         of = (reservation_id, report.quantity, report.source_id, report.occurred_at)
-        return Step(n, self._key(row), (step(*of),), is_timeless=_is_timeless(row))
+        return Step(n, self._key(row), (step(*of),), is_timeless=is_timeless(row))
 
     def transport(self, n: int, row: Any) -> Told | Step:
         report = self._report(row, least=1)
         key, stage = self._key(row), row.stage
-        is_timeless, others = _is_timeless(row), also(row)
+        is_without_time, others = is_timeless(row), also(row)
         if not row.reservation_id:
             cause = _known(
                 {
@@ -136,25 +136,25 @@ class Rows:
             return Told(
                 *(n, key, cause, report),
                 inbound=inbound,
-                is_timeless=is_timeless,
+                is_timeless=is_without_time,
                 also=others,
             )
         reservation_id = identifier(row.reservation_id, "reservation_id")
         of = (reservation_id, report.quantity, report.source_id, report.occurred_at)
         if stage == wire.TRANSPORT_STAGE_SHIPPED:
-            return Step(n, key, (Ship(*of),), is_timeless=is_timeless, also=others)
+            return Step(n, key, (Ship(*of),), is_timeless=is_without_time, also=others)
         if stage == wire.TRANSPORT_STAGE_DELIVERED:
-            return Step(n, key, (Deliver(*of),), is_timeless=is_timeless, also=others)
+            return Step(n, key, (Deliver(*of),), is_timeless=is_without_time, also=others)
         if stage == wire.TRANSPORT_STAGE_LOST:
             inbound = _arrival(row, key, report)
             of_all = (n, key, Cause.CARRIER_LOSS, report)
-            return Told(*of_all, inbound=inbound, is_timeless=is_timeless, also=others)
+            return Told(*of_all, inbound=inbound, is_timeless=is_without_time, also=others)
         _known({wire.TRANSPORT_STAGE_RECEIVED: None}, stage, "stage")
         # It is received, then it is his: both, or the row is refused and still on its way.
         received = Post(Cause.TRANSFER_RECEIVED, (report,))
         his = (reservation_id, report.quantity, f"{report.source_id}~his", report.occurred_at)
         commands = (received, PromiseOnline(Cause.CONFIRM, *his))
-        return Step(n, key, commands, _arrival(row, key, report), is_timeless, others)
+        return Step(n, key, commands, _arrival(row, key, report), is_without_time, others)
 
     def _announcement(self, row: Any, report: Report) -> Inbound | None:
         """Return what a shipment announces where it goes, if it says where and when."""
@@ -213,7 +213,10 @@ _DAY_ONLY = (MovementRow, wire.TransportRow)
 _ZONELESS = (MovementRow, ImageRow, wire.TransportRow)
 
 
-def _is_timeless(row: Any) -> bool:
+def is_timeless(row: Any) -> bool:
+    """Say whether a row has no time of its source's, so that a repeat cannot be of another."""
+    if isinstance(row, ImageRow):  # without a time it is of the image's
+        return row.is_day_only
     return not row.HasField("occurred_at") or (isinstance(row, _DAY_ONLY) and row.is_day_only)
 
 

@@ -25,7 +25,7 @@ from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.stock_item import site_and_sku, stock_key
 from services.stock_ledger.entrypoints import past_answers
 from services.stock_ledger.entrypoints import translation as to
-from services.stock_ledger.entrypoints.feed_rows import also
+from services.stock_ledger.entrypoints.feed_rows import also, is_timeless
 from services.stock_ledger.read_models import (
     availability,
     entries,
@@ -140,7 +140,7 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
         told_as: dict[int, Sequence[datetime]] = {}
         for n, row in enumerate(rows):
             try:
-                others = also(row.movement if isinstance(row, wire.AdjustmentRow) else row)
+                others = also(_told(row))
                 movements.append((n, _place(row), command(row, now)))
                 if others:
                     told_as[len(movements) - 1] = others
@@ -152,7 +152,8 @@ class StockLedgerGrpc(rpc.StockLedgerServiceServicer):
                     detail=str(problem),
                 )
         if movements:
-            timeless = {place for place, (n, _, _) in enumerate(movements) if _is_timeless(rows[n])}
+            of_rows = enumerate(_told(rows[n]) for n, _, _ in movements)
+            timeless = {place for place, row in of_rows if is_timeless(row)}
 
             async def use_case(work: Work) -> list[Outcome]:
                 told = [(key, movement) for _, key, movement in movements]
@@ -436,21 +437,21 @@ def _joined(levels: Iterable[bytes]) -> Encoded:
     return Encoded(b"".join(levels))
 
 
-def _place(row: wire.MovementRow | wire.AdjustmentRow | wire.ImageRow) -> str:
-    movement = row.movement if isinstance(row, wire.AdjustmentRow) else row
-    return stock_key(identifier(movement.site_id, "site_id"), identifier(movement.sku, "sku"))
+type _Row = wire.MovementRow | wire.AdjustmentRow | wire.ImageRow
+
+
+def _told(row: _Row) -> wire.MovementRow | wire.ImageRow:
+    return row.movement if isinstance(row, wire.AdjustmentRow) else row
+
+
+def _place(row: _Row) -> str:
+    told = _told(row)
+    return stock_key(identifier(told.site_id, "site_id"), identifier(told.sku, "sku"))
 
 
 def _sites(asked: Sequence[str]) -> list[str]:
     to.count(len(asked), MOST_SITES, "site_ids", least=0)
     return [identifier(site_id, f"site_ids[{n}]") for n, site_id in enumerate(asked)]
-
-
-def _is_timeless(row: Any) -> bool:
-    if isinstance(row, wire.ImageRow):  # without a time it is of the image's
-        return row.is_day_only
-    movement = row.movement if isinstance(row, wire.AdjustmentRow) else row
-    return movement.is_day_only or not movement.HasField("occurred_at")
 
 
 def _row_result(n: int, key: str, outcome: Outcome) -> wire.RowResult:

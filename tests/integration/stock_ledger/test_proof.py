@@ -207,8 +207,8 @@ def test_the_commands_say_what_lacks(
         monkeypatch.delenv(f"OMS_{owner}_{name}")
     for arguments, code, says in (
         (["seal", "--today"], 0, "no day is over yet"),
-        (["log", str(tmp_path / "out")], 1, "oms stock proof seal"),
-        (["entry", "paris", "milk", "1"], 1, "no sealed entry"),
+        (["log", str(tmp_path / "out")], 2, "oms stock proof seal"),
+        (["entry", "paris", "milk", "1"], 2, "no entry 1 of milk at paris"),
     ):
         answer = CliRunner().invoke(app, ["stock", "proof", *arguments])
         assert answer.exit_code == code, answer.output

@@ -2,6 +2,7 @@
 
 import logging
 from enum import StrEnum
+from urllib.parse import quote
 
 import grpc
 import grpc.aio
@@ -95,6 +96,22 @@ def test_a_refusal_offers_its_alternatives() -> None:
 def test_an_invalid_request_names_every_field() -> None:
     wrong = (("lines[2].quantity", "must be 1 to 9"), ("site_id", "is missing"))
     assert received(failure_of(Invalid(*wrong), "c-1")).violations == wrong
+
+
+def test_what_is_said_of_a_field_is_whole_or_shows_that_it_was_cut() -> None:
+    sentence = "must " + "be one of the many kinds that there are, " * 4 + "see the contract"
+    error = Invalid(("rows[0].kind", sentence), ("x" * 200, "y" * 500))
+    whole, (field, cut) = received(failure_of(error, "c-1")).violations
+    assert whole == ("rows[0].kind", sentence)
+    assert (field[-1], cut[-1]) == ("…", "…")
+
+
+def test_however_much_is_wrong_the_status_fits_into_what_clients_accept() -> None:
+    error = Invalid(*[(f"rows[{n}].quantité", "é" * 1_000) for n in range(1_000)])
+    [(_, status), _] = failure_of(error, "c-1").trailing_metadata
+    assert received(failure_of(error, "c-1")).violations
+    told = quote(failure_of(error, "c-1").detail)  # it travels a second time, as gRPC's own message
+    assert len(status) * 4 / 3 + len(told) < 7_000
 
 
 @pytest.mark.parametrize(
