@@ -13,7 +13,7 @@ import uvicorn
 from services.gateway.adapters.postgres_keys import POOL_SETTINGS, PostgresKeys
 from services.gateway.application.keys import Keys
 from services.gateway.entrypoints.http.app import Edge, application
-from services.gateway.entrypoints.http.bounded_head import BoundedHead
+from services.gateway.entrypoints.http.connection import Connection
 from services.gateway.entrypoints.http.middleware import Around
 from services.gateway.entrypoints.http.remote import Remote
 from services.gateway.entrypoints.http.routes import Face
@@ -103,7 +103,7 @@ async def serve(app: Around, sockets: Sequence[socket.socket], *, draining: asyn
     """
     config = uvicorn.Config(
         app,
-        http=BoundedHead,
+        http=Connection,
         lifespan="off",
         access_log=False,
         log_config=None,

@@ -6,10 +6,11 @@ from typing import Any, cast
 
 import pytest
 from oms.order.v1 import order_service_pb2 as wire
+from starlette.requests import ClientDisconnect
 
 from services.gateway.entrypoints.http.contracts import ORDER
 from services.gateway.entrypoints.http.incoming import metadata
-from services.gateway.entrypoints.http.problems import Problem
+from services.gateway.entrypoints.http.problems import Problem, problem
 from services.gateway.entrypoints.http.remote import Remote
 from services.gateway.entrypoints.http.streams import Streams
 
@@ -33,9 +34,19 @@ class Talkative:
             self.open -= 1
 
 
-async def opened(streams: Streams, tenant: str) -> AsyncGenerator[bytes]:
-    answer: Any = await streams.follow(
-        cast("Remote", Talkative()),
+class SlowToAnswer(Talkative):
+    async def call(self, *_: Any) -> None:
+        await asyncio.sleep(0.01)
+
+
+class Refusing(Talkative):
+    async def call(self, *_: Any) -> None:
+        raise problem("STEP_CONFLICT")
+
+
+async def followed(streams: Streams, tenant: str, service: Talkative) -> Any:
+    return await streams.follow(
+        cast("Remote", service),
         metadata("internal", "c-1", tenant=tenant),
         ORDER["WatchTimeline"],
         wire.WatchTimelineRequest(),
@@ -43,6 +54,12 @@ async def opened(streams: Streams, tenant: str) -> AsyncGenerator[bytes]:
         ORDER["GetTimeline"],
         wire.GetTimelineRequest(),
     )
+
+
+async def opened(
+    streams: Streams, tenant: str, service: Talkative | None = None
+) -> AsyncGenerator[bytes]:
+    answer = await followed(streams, tenant, service or Talkative())
     events: AsyncGenerator[bytes] = answer.body_iterator
     await anext(events)
     return events
@@ -60,6 +77,40 @@ async def test_one_tenants_readers_leave_room_for_others() -> None:
     again = await opened(streams, "a")
     for events in (second, again, *others):
         await events.aclose()
+    assert streams.open == 0
+
+
+async def test_who_comes_in_the_same_moment_is_counted_before_he_is_answered() -> None:
+    streams = Streams(most=4, most_of_one=2)
+    came = await asyncio.gather(
+        *(opened(streams, "a", SlowToAnswer()) for _ in range(10)), return_exceptions=True
+    )
+    assert sum(isinstance(one, Problem) for one in came) == 8
+    for one in came:
+        if not isinstance(one, BaseException):
+            await one.aclose()
+    assert streams.open == 0
+
+
+async def test_who_is_refused_leaves_his_place() -> None:
+    streams = Streams(most=1)
+    with pytest.raises(Problem, match="STEP_CONFLICT"):
+        await opened(streams, "a", Refusing())
+    assert streams.open == 0
+
+
+async def test_who_is_gone_before_his_stream_begins_leaves_his_place() -> None:
+    streams = Streams(most=1)
+    answer: Any = await followed(streams, "a", Talkative())
+
+    async def send(_: Any) -> None:
+        raise OSError
+
+    async def receive() -> Any:
+        await asyncio.Event().wait()
+
+    with pytest.raises(ClientDisconnect):
+        await answer({"type": "http", "asgi": {"spec_version": "2.4"}}, receive, send)
     assert streams.open == 0
 
 

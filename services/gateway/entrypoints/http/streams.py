@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, override
 
 import msgspec
 from fastapi import Request, Response
@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from oms.order.v1 import order_service_pb2 as wire
+from starlette.types import Receive, Scope, Send
 
 from services.gateway.entrypoints.http.contracts import ORDER
 from services.gateway.entrypoints.http.document import described
@@ -29,7 +30,7 @@ MAX_OF_ONE = 300
 MAX_SECONDS = 240  # then the client resumes by itself: EventSource does
 HEARTBEAT_S = 15.0
 RETRY_MS = 2_000
-_WAITING_ENTRIES = 100
+_WAITING_ANSWERS = 2  # a watch tells what is true when it may, so a slow reader misses nothing
 _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 _ORDER = "/v1/orders/{order_id}"
 _WHO = ("authorization", "x-oms-tenant")
@@ -110,25 +111,59 @@ class Streams:
         who = tuple(pair for pair in metadata if pair[0] in _WHO)
         if self.open >= self._most or self._open_of[who] >= self._most_of_one:
             raise problem("TOO_MANY_STREAMS")
-        await remote.call(ask, asked, metadata, HEARTBEAT_S)
-        return StreamingResponse(
-            self._counted(who, _events(remote, metadata, watch, watched, tell, self._ending)),
-            headers=_HEADERS,
-            media_type="text/event-stream",
-        )
+        # Taken before anything is waited for: many may come in the same moment.
+        leave = self._entered(who)
+        try:
+            await remote.call(ask, asked, metadata, HEARTBEAT_S)
+        except BaseException:
+            leave()
+            raise
+        events = _events(remote, metadata, watch, watched, tell, self._ending)
+        return _Followed(_until_left(events, leave), leave)
 
-    async def _counted(self, who: Metadata, events: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    def _entered(self, who: Metadata) -> Callable[[], None]:
+        """Count a stream; return how it leaves, of which only the first time counts."""
         self.open += 1
         self._open_of[who] += 1
-        try:
-            async with aclosing(events):
-                async for event in events:
-                    yield event
-        finally:
+        is_there = True
+
+        def leave() -> None:
+            nonlocal is_there
+            if not is_there:
+                return
+            is_there = False
             self.open -= 1
             self._open_of[who] -= 1
             if not self._open_of[who]:
                 del self._open_of[who]
+
+        return leave
+
+
+class _Followed(StreamingResponse):
+    """A stream that leaves its place also when its reader was gone before it began."""
+
+    def __init__(self, events: AsyncIterator[bytes], leave: Callable[[], None]) -> None:
+        super().__init__(events, headers=_HEADERS, media_type="text/event-stream")
+        self._leave = leave
+
+    @override
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._leave()
+
+
+async def _until_left(
+    events: AsyncGenerator[bytes], leave: Callable[[], None]
+) -> AsyncIterator[bytes]:
+    try:
+        async with aclosing(events):
+            async for event in events:
+                yield event
+    finally:
+        leave()
 
 
 async def _events(
@@ -140,7 +175,7 @@ async def _events(
     ending: asyncio.Event,
 ) -> AsyncGenerator[bytes]:
     """Yield the bytes of the stream; a slow reader slows the service down, not our memory."""
-    told: asyncio.Queue[Any] = asyncio.Queue(_WAITING_ENTRIES)
+    told: asyncio.Queue[Any] = asyncio.Queue(_WAITING_ANSWERS)
 
     async def listen() -> None:
         stream = remote.stream(watch, watched, metadata, MAX_SECONDS + HEARTBEAT_S)
