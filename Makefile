@@ -19,7 +19,7 @@ help:  ## print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 analyst: .venv/run  ## install what `oms export --format parquet` and docs/analysts.md need
-	@$(call INSTALL,requirements/analyst.txt)
+	@$(INSTALL) $(PINNED) requirements/analyst.txt
 
 run: .venv/run  ## start everything; the first time with the demo chain and 200 orders; stay up
 	@$(BIN)/oms up --demo-orders $(or $(ORDERS),200)
@@ -87,13 +87,9 @@ lock: .venv/dev  ## compile the pinned requirements anew
 clean:  ## stop nothing, remove what was installed and the demo's data
 	@rm -rf .venv .oms .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache reports build ./*.egg-info
 
-# Installs what a file of pinned requirements names; on a terminal it says how far it is.
-define INSTALL
-set -o pipefail; $(BIN)/python -m pip install --disable-pip-version-check --require-hashes \
-	--only-binary :all: -r $(1) | awk -v all="$$(grep -c == $(1))" -v tty="$$([ -t 2 ] && echo 1)" \
-	'tty && /^Collecting/ { printf "\r\033[K  %d of about %d: %s", ++n, all, $$2; fflush() } \
-	tty && /^Installing/ { printf "\r\033[K  unpacking"; fflush() } END { if (tty) printf "\r\033[K" }'
-endef
+INSTALL = $(BIN)/python requirements/install.py
+# What the twenty processes of a stack import is compiled here; the rest when it is first used.
+PINNED = --require-hashes --only-binary :all: -r
 
 .venv/bin/python:
 	@python="$$($(FIND_PYTHON))"; [ -n "$$python" ] || { \
@@ -104,11 +100,11 @@ endef
 
 .venv/run: requirements/run.txt pyproject.toml | .venv/bin/python
 	@echo "installing what it runs on (once)"
-	@$(call INSTALL,requirements/run.txt)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@UV_COMPILE_BYTECODE=1 $(INSTALL) $(PINNED) requirements/run.txt
+	@$(INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
 .venv/dev: requirements/dev.txt .venv/run
 	@echo "installing what it is tested with (once)"
-	@$(call INSTALL,requirements/dev.txt)
+	@PIP_NO_COMPILE=1 $(INSTALL) $(PINNED) requirements/dev.txt
 	@touch $@
