@@ -1,6 +1,7 @@
 """Stored names of the stock ledger's events. A name, once written, is for ever."""
 
 from services.kernel.adapters.event_codec import EventCodec
+from services.stock_ledger.domain.calls import CallNoted
 from services.stock_ledger.domain.discrepancy import DiscrepancyClosed, DiscrepancyOpened
 from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.expiry import ExpiryNoted
@@ -33,6 +34,7 @@ def event_codec() -> EventCodec:
             "expiry.noted.v1": ExpiryNoted,
             "inbound.expected.v1": InboundExpected,
             "inbound.arrived.v1": InboundArrived,
+            "call.noted.v1": CallNoted,
             "rule.set.v1": RuleSet,
             "rule.withdrawn.v1": RuleWithdrawn,
             "reservation.held.v1": ReservationHeld,

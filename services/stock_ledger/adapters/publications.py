@@ -6,6 +6,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from oms.stock_ledger.v1 import stock_ledger_events_pb2 as feed
 
 from services.kernel.domain.messages import Recorded
+from services.stock_ledger.domain.calls import CallNoted
 from services.stock_ledger.domain.discrepancy import DiscrepancyClosed, DiscrepancyOpened
 from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.expiry import ExpiryNoted
@@ -39,6 +40,7 @@ type Event = (
     | InboundExpected
     | InboundArrived
     | RuleSet
+    | CallNoted
     | RuleWithdrawn
     | HoldCounted
     | HoldUncounted
@@ -58,7 +60,7 @@ def publish(recorded: Recorded[Event]) -> feed.StockLedgerEvent | None:
             return None
         case ExpiryNoted() | HoldCounted() | HoldUncounted():
             return None
-        case InboundExpected() | InboundArrived() | RuleSet() | RuleWithdrawn():
+        case InboundExpected() | InboundArrived() | RuleSet() | RuleWithdrawn() | CallNoted():
             return None
         case _:
             return _of_reservation(recorded.key, event)

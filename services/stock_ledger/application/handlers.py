@@ -276,13 +276,13 @@ class Reservations:
         how_long, command_id = hold_for or self.hold_for, work.cause.command_id
         expires_at, seconds = work.now + how_long, int(how_long.total_seconds())
         extend = promise.Extend(expires_at, work.now, command_id, seconds)
-        if await work.handle(RESERVATION, reservation_id, extend):
-            await work.set_timer(
-                hold_timer(reservation_id), expires_at, EXPIRY_TIMER, reservation_id
-            )
+        events = await work.handle(RESERVATION, reservation_id, extend)
         held = await work.state(RESERVATION, reservation_id)
+        until = held.state.expires_at
+        if events and until > known.expires_at:
+            await work.set_timer(hold_timer(reservation_id), until, EXPIRY_TIMER, reservation_id)
         before = held.state.extended(command_id)
-        if before is None:  # it would have lasted no longer
+        if before is None:  # a caller without an id, and it would have lasted no longer
             return held
         return Versioned(replace(held.state, expires_at=before.expires_at), held.version)
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import assert_never
 
 from services.kernel.domain.decider import Decider, Kind
-from services.stock_ledger.domain.calls import NO_CALL, Call, including
+from services.stock_ledger.domain.calls import NO_CALL, Call, CallNoted, NoteCall, including, noted
 from services.stock_ledger.domain.persistent_map import PersistentMap
 
 # Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
@@ -60,7 +60,7 @@ class InboundArrived:
     total: int
 
 
-type Event = InboundExpected | InboundArrived
+type Event = InboundExpected | InboundArrived | CallNoted
 
 
 # Commands.
@@ -100,7 +100,7 @@ class Arrive:
     quantity: int
 
 
-type Command = Expect | Announce | Arrive
+type Command = Expect | Announce | Arrive | NoteCall
 type _Delivery = tuple[int, datetime]
 
 _NONE: PersistentMap[_Delivery] = PersistentMap()
@@ -126,7 +126,7 @@ class Inbound:
     calls: tuple[Call, ...] = ()
 
 
-def decide(command: Command, inbound: Inbound) -> Sequence[Event]:
+def decide(command: Command, inbound: Inbound) -> Sequence[Event]:  # noqa: PLR0911 - one per kind
     match command:
         case Expect(source_id, quantity, due_at, call):
             known = inbound.deliveries.get(source_id)
@@ -157,6 +157,8 @@ def decide(command: Command, inbound: Inbound) -> Sequence[Event]:
                 return []  # the receipt itself tells a repeat from another one with its id
             total = (inbound.arrived.get(despatch_id) or 0) + quantity
             return [InboundArrived(despatch_id, receipt_id, quantity, total)]
+        case NoteCall():
+            return noted(command, inbound.calls)
         case _:
             assert_never(command)
 
@@ -180,6 +182,8 @@ def evolve(inbound: Inbound, event: Event) -> Inbound:
                 arrived=inbound.arrived.including(source_id, total),
                 receipts=inbound.receipts.including(_line(source_id, receipt_id), quantity),
             )
+        case CallNoted(by, content):
+            return replace(inbound, calls=including(inbound.calls, by, content, changes=0))
         case _:
             assert_never(event)
 

@@ -100,7 +100,10 @@ class ReservationEndangered:
 
 @dataclass(frozen=True, slots=True)
 class ReservationExtended:
-    """The hold lasts longer. Who asked is told by his command's id and by how long he asked."""
+    """The hold lasts until then, at least as long as before.
+
+    Who asked is told by his command's id and by how long he asked.
+    """
 
     expires_at: datetime
     command_id: str = ""
@@ -387,9 +390,11 @@ def _extend(command: Extend, reservation: Reservation) -> Sequence[Event]:
             Refusal.STEP_CONFLICT,
             f"a {reservation.status.value} reservation has no hold to extend; reserve first",
         )
-    is_longer = command.expires_at > reservation.expires_at
-    extended = ReservationExtended(command.expires_at, command.command_id, command.hold_seconds)
-    return [extended] if is_longer else []
+    if command.expires_at <= reservation.expires_at and not command.command_id:
+        return []
+    # One that makes it no longer is noted too: it might, should it come again later.
+    until = max(command.expires_at, reservation.expires_at)
+    return [ReservationExtended(until, command.command_id, command.hold_seconds)]
 
 
 def _move(command: Move, reservation: Reservation) -> Sequence[Event]:

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from services.kernel.domain.decider import Decider, Kind
 from services.kernel.domain.ids import derive
-from services.stock_ledger.domain.calls import NO_CALL, Call, including
+from services.stock_ledger.domain.calls import NO_CALL, Call, CallNoted, NoteCall, including, noted
 
 
 @lru_cache(maxsize=65_536)
@@ -107,7 +107,7 @@ class RuleWithdrawn:
     content: str = ""
 
 
-type Event = RuleSet | RuleWithdrawn
+type Event = RuleSet | RuleWithdrawn | CallNoted
 
 
 # Commands.
@@ -122,6 +122,9 @@ class PutRule:
     call: Call = NO_CALL
 
 
+type Command = PutRule | NoteCall
+
+
 @dataclass(frozen=True, slots=True)
 class StockRule:
     """State: what is kept back, or nothing while there is no such rule; and the calls that said so.
@@ -134,7 +137,9 @@ class StockRule:
     calls: tuple[Call, ...] = ()
 
 
-def decide(command: PutRule, rule: StockRule) -> Sequence[Event]:
+def decide(command: Command, rule: StockRule) -> Sequence[Event]:
+    if isinstance(command, NoteCall):
+        return noted(command, rule.calls)
     if command.quantity == rule.quantity:
         return []
     by = (command.call.command_id, command.call.content)
@@ -144,12 +149,15 @@ def decide(command: PutRule, rule: StockRule) -> Sequence[Event]:
 
 
 def evolve(rule: StockRule, event: Event) -> StockRule:
+    if isinstance(event, CallNoted):
+        calls = including(rule.calls, event.command_id, event.content, changes=0)
+        return replace(rule, calls=calls)
     calls = including(rule.calls, event.command_id, event.content)
     return StockRule(event.quantity if isinstance(event, RuleSet) else None, calls)
 
 
-RULE: Decider[PutRule, StockRule, Event] = Decider(StockRule(), decide, evolve)
-STOCK_RULE: Kind[PutRule, StockRule, Event] = Kind("stockrule", RULE)
+RULE: Decider[Command, StockRule, Event] = Decider(StockRule(), decide, evolve)
+STOCK_RULE: Kind[Command, StockRule, Event] = Kind("stockrule", RULE)
 
 
 class Rules:

@@ -15,7 +15,7 @@ from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
 from services.kernel.domain.text import is_text
 from services.kernel.entrypoints.calls import caller, cause
-from services.stock_ledger.application.rules import expect, put_rules
+from services.stock_ledger.application.rules import announce, put_rules
 from services.stock_ledger.domain.inbound import Announce, Expect
 from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.domain.stock_rule import PutRule, RuleKind, Scope
@@ -94,7 +94,7 @@ class PromiseGrpc(rpc.PromiseServiceServicer):
         to.count(len(request.rows), MOST_ROWS, "rows")
         deliveries = [_delivery(row, f"rows[{n}]") for n, row in enumerate(request.rows)]
         changed = await self._runner.execute(
-            cause(request.request_id), lambda work: expect(work, deliveries)
+            cause(request.request_id), lambda work: announce(work, deliveries)
         )
         return wire.PutInboundResponse(changed=changed)
 

@@ -202,6 +202,38 @@ async def test_an_announcement_that_comes_again_after_anothers_is_answered_as_be
     assert await promises.sellable("tea", until=NOW + timedelta(days=2)) == 0
 
 
+async def test_a_call_that_changed_nothing_changes_nothing_when_it_comes_again(
+    promises: Promises,
+) -> None:
+    put = promises.put
+    await put("r0", ("safety", 2, {}))
+    assert await put("r1", ("safety", 2, {}), ("safety", None, {"sku": "tea"})) == 0
+    assert await put("r2", ("safety", 7, {}), ("safety", 3, {"sku": "tea"})) == 2
+    for _ in range(2):
+        assert await put("r1", ("safety", 2, {}), ("safety", None, {"sku": "tea"})) == 0
+    with pytest.raises(Rejected, match="IDEMPOTENCY_MISMATCH"):
+        await put("r1", ("safety", 5, {}))
+    rules = (await promises.grpc.ListStockRules(wire.ListStockRulesRequest(), NOTHING)).rules
+    assert sorted((rule.quantity, rule.sku) for rule in rules) == [(3, "tea"), (7, "")]
+
+
+async def test_an_announcement_that_was_known_changes_nothing_when_it_comes_again(
+    promises: Promises,
+) -> None:
+    async def said(request_id: str, quantity: int) -> int:
+        row = wire.InboundRow(site_id="paris", sku="tea", source_id="po-1", quantity=quantity)
+        row.due_at.FromDatetime(NOW + timedelta(days=1))
+        call = wire.PutInboundRequest(request_id=request_id, rows=[row])
+        return (await promises.grpc.PutInbound(call, NOTHING)).changed
+
+    told = [("i1", 10), ("i2", 10), ("i3", 20), ("i2", 10), ("i1", 10)]
+    assert [await said(*one) for one in told] == [1, 0, 1, 0, 1]
+    with pytest.raises(Rejected, match="IDEMPOTENCY_MISMATCH"):
+        await said("i2", 11)
+    await promises.stack.settle()
+    assert await promises.sellable("tea", until=NOW + timedelta(days=2)) == 20
+
+
 async def test_what_is_due_by_the_date_counts_until_it_is_received(promises: Promises) -> None:
     await promises.receive("tea", 5, "note-1")
     tomorrow, week = NOW + timedelta(days=1), NOW + timedelta(days=7)

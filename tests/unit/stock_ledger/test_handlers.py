@@ -110,6 +110,17 @@ async def test_who_asks_again_for_an_extension_is_answered_as_before() -> None:
     assert again.state.expires_at == first.state.expires_at
 
 
+async def test_an_extension_that_made_nothing_longer_makes_nothing_longer_later() -> None:
+    work = await stocked(5, 5)
+    await _reserve(work, "R-1", 1, 1)
+    [due] = work.timers.values()
+    work.command_id = "extend-1"
+    assert (await PROMISES.extend(work, "R-1", timedelta(seconds=1))).state.expires_at == due
+    work.at = due - timedelta(milliseconds=1)
+    assert (await PROMISES.extend(work, "R-1", timedelta(seconds=1))).state.expires_at == due
+    assert list(work.timers.values()) == [due]
+
+
 async def test_a_plan_for_an_id_that_somebody_reserved_under_is_declined_and_he_keeps_his() -> None:
     work = await stocked(5, 5)
     lines = [Line("paris", "milk", 2), Line("paris", "bread", 1)]

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[3]
 STORED = sorted((ROOT / "tests/contract/golden/stock_ledger").glob("*.json"))
 EXAMPLES = ROOT / "contracts/examples/oms/stock_ledger/v1"
 PRIVATE = {
+    "call.noted.v1",
     "expiry.noted.v1",
     "holder.counted.v1",
     "holder.uncounted.v1",

@@ -197,6 +197,9 @@ def test_an_extension_that_is_asked_for_again_is_the_same_one() -> None:
     given(RULE, HELD).when(Extend(longer, NOON, "extend-1", 600)).then(first)
     extended = given(RULE, HELD, first)
     extended.when(Extend(later, NOON, "extend-1", 600)).then_nothing()
+    short = ReservationExtended(LATER, "extend-0", 60)
+    given(RULE, HELD).when(Extend(NOON, NOON, "extend-0", 60)).then(short)
+    given(RULE, HELD, short).when(Extend(longer, NOON, "extend-0", 60)).then_nothing()
     extended.when(Extend(later, NOON, "extend-1", 660)).then_rejected(Refusal.IDEMPOTENCY_MISMATCH)
     extended.when(Extend(later, NOON, "extend-2", 600)).then(
         ReservationExtended(later, "extend-2", 600)
