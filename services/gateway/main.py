@@ -79,7 +79,7 @@ def build_app(
     remote: Remote, keys: Keys, authenticator: Authenticator, settings: GatewaySettings
 ) -> tuple[Around, Edge, Callable[[str, str], str]]:
     """Return what is served, the application inside it, and how it addresses an order's page."""
-    links = Links(_tracking_secrets(settings), settings.public_url)
+    links = Links(_tracking_secrets(settings), settings.public_url, settings.stock_page_days)
     streams = Streams()
     acting = Acting(
         settings.internal_token.get_secret_value(),

@@ -31,6 +31,7 @@ class GatewaySettings(BaseSettings):
         internal_token: What pages call the services with; it acts for the tenant they name.
         public_url: Where consumers reach the pages, for example ``https://orders.example``;
             empty: addresses are relative.
+        stock_page_days: How many days the address of a tenant's stock pages holds.
         demo_tenant: Its latest orders are on the start page. Empty in production.
         guesses_at_once: Keys that nobody has, from one address, before the next are refused.
         guesses_per_s: How many more each second allows.
@@ -45,6 +46,7 @@ class GatewaySettings(BaseSettings):
     previous_tracking_secret: TrackingSecret = SecretStr("")
     internal_token: InternalToken = SecretStr("")
     public_url: str = ""
+    stock_page_days: int = Field(default=30, ge=1, le=366)
     demo_tenant: str = ""
     guesses_at_once: int = Field(default=20, ge=1, le=10_000)
     guesses_per_s: float = Field(default=0.5, gt=0, le=1_000)

@@ -1,6 +1,7 @@
 """The stock pages: products by site, the ledger with its two clocks, live, in two languages."""
 
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,7 +14,7 @@ from oms.stock_ledger.v1 import promise_service_pb2 as promise
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as ledger
 
 from services.gateway.entrypoints.http.bounded_head import MAX_HEAD_BYTES
-from services.gateway.entrypoints.pages.links import STOCK_SUBJECT, Links
+from services.gateway.entrypoints.pages.links import Links
 from services.gateway.entrypoints.pages.order_page import Reader
 from services.gateway.entrypoints.pages.stock_page import board, points
 from services.gateway.entrypoints.pages.stock_texts import ACCOUNTS, CAUSES
@@ -24,8 +25,18 @@ from tests.unit.gateway.fakes import SECRET, Fakes, gateway
 from tests.unit.gateway.fakes import TOKEN as KEY
 
 LINKS = Links([SECRET.encode()])
-TOKEN = LINKS.token("demo", STOCK_SUBJECT)
+TOKEN = LINKS.stock_pages("demo").token
 PAGE = f"/stock/{TOKEN}"
+
+
+@dataclass
+class Stopped:
+    """A clock that shows what it is told."""
+
+    at: datetime
+
+    def now(self) -> datetime:
+        return self.at
 
 
 def at(hour: int) -> Timestamp:
@@ -105,10 +116,34 @@ async def test_a_key_that_may_read_stock_is_told_the_address_of_its_tenants_page
         nobody = await http.get("/v1/stock/page", headers={"Authorization": "Bearer oms_x_1_y"})
         fakes.replies["GetStockBoard"] = grpc.StatusCode.PERMISSION_DENIED
         poor = await http.get("/v1/stock/page", headers=known)
-    assert told.json() == {"stock_page_url": PAGE}
+    assert told.json()["stock_page_url"] == PAGE
+    assert datetime.fromisoformat(told.json()["expires_at"]) == LINKS.stock("demo")[1]
     assert told.headers["cache-control"] == "no-store"
     assert "Thé &lt;vert&gt;" in page.text
     assert (strange.status_code, nobody.status_code, poor.status_code) == (400, 401, 403)
+
+
+async def test_an_address_holds_so_many_days_and_then_says_so() -> None:
+    fakes = Fakes({"GetStockBoard": a_board(), "GetPromises": promise.GetPromisesResponse()})
+    old, long_ago = Stopped(datetime(2026, 3, 2, 23, 59, tzinfo=UTC)), LINKS.token("demo", "~stock")
+    links = Links([SECRET.encode()], stock_days=7, clock=old)
+    pages = links.stock_pages("demo")
+    assert pages.expires_at == datetime(2026, 3, 10, tzinfo=UTC)
+    old.at = datetime(2026, 3, 9, 23, 59, tzinfo=UTC)
+    known = links.read_stock(pages.token)
+    assert known == pages
+    assert not links.has_expired(pages)
+    old.at += timedelta(minutes=1)
+    assert links.has_expired(pages)
+    async with gateway(fakes) as http:
+        page = await http.get(f"/stock/{pages.token}", params={"lang": "en"})
+        page_fr = await http.get(f"/stock/{pages.token}/ledger", params={"lang": "fr"})
+        stream = await http.get(f"/stock/{pages.token}/stream", params={"pair": "paris|tea"})
+        endless = await http.get(f"/stock/{long_ago}")
+    assert [one.status_code for one in (page, page_fr, stream, endless)] == [410, 410, 404, 404]
+    assert "holds no longer" in page.text
+    assert "n’est plus valable" in page_fr.text
+    assert not fakes.calls
 
 
 async def test_the_ledger_shows_causes_and_both_clocks() -> None:

@@ -106,13 +106,19 @@ def resource(face: Face, streams: Streams) -> Resource:
             PROMISES["GetStockBoard"],
             answer={
                 "type": "object",
-                "required": ["stock_page_url"],
-                "properties": {"stock_page_url": {"type": "string", "format": "uri-reference"}},
+                "required": ["stock_page_url", "expires_at"],
+                "properties": {
+                    "stock_page_url": {"type": "string", "format": "uri-reference"},
+                    "expires_at": {"type": "string", "format": "date-time"},
+                },
             },
         ),
     )
     async def page(request: Request) -> Response:
-        """Show where staff look at stock and the ledger without a key: whoever has it sees it."""
+        """Show where staff look at stock and the ledger without a key, and until when it holds.
+
+        Whoever has the address sees them.
+        """
         refuse_stray(request, ())
         tenant, brought = (await face.caller(request)).tenant, incoming(request.scope)
         # It is shown to whom the ledger would show the same with his key.
@@ -122,8 +128,11 @@ def resource(face: Face, streams: Streams) -> Resource:
             brought.metadata(),
             brought.timeout_s,
         )
+        url, expires_at = face.stock_pages(tenant)
         return json_response(
-            {"stock_page_url": face.stock_pages(tenant)}, 200, {"Cache-Control": "no-store"}
+            {"stock_page_url": url, "expires_at": f"{expires_at:%Y-%m-%dT%H:%M:%SZ}"},
+            200,
+            {"Cache-Control": "no-store"},
         )
 
     promises.add(ROUTES)

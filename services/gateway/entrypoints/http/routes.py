@@ -7,6 +7,7 @@ a function of its own beside them.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from fastapi import Request
@@ -34,14 +35,14 @@ class Face:
         keys: Answers given under idempotency keys.
         door: Says whose a token is. The services check it again.
         track: Path of the consumer's page of an order, by tenant and order id.
-        stock_pages: Path of the pages of a tenant's stock.
+        stock_pages: Path of the pages of a tenant's stock, and until when it holds.
     """
 
     remote: Remote
     keys: Keys
     door: Doorkeeper
     track: Callable[[str, str], str]
-    stock_pages: Callable[[str], str]
+    stock_pages: Callable[[str], tuple[str, datetime]]
 
     async def caller(self, request: Request) -> Key:
         """Return who calls; looked up once per request.

@@ -17,14 +17,14 @@ from services.gateway.entrypoints.http.problems import Problem, problem
 from services.gateway.entrypoints.http.remote import Remote
 from services.gateway.entrypoints.http.streams import MAX_SECONDS, Streams
 from services.gateway.entrypoints.pages import stock_page
-from services.gateway.entrypoints.pages.links import STOCK_SUBJECT, Links
+from services.gateway.entrypoints.pages.links import Links
 from services.gateway.entrypoints.pages.order_page import Reader
 from services.gateway.entrypoints.pages.stock_texts import STOCK_TEXTS
 
 _ENTRIES = 100
 _MOST_TEXT = 64
 _TIMEOUT_S = 5.0
-_NOT_FOUND, _INVALID, _UNAVAILABLE = 404, 400, 503
+_NOT_FOUND, _GONE, _INVALID, _UNAVAILABLE = 404, 410, 400, 503
 
 type Show = Callable[[Request, str, Mapping[str, Any], int], Response]
 
@@ -75,7 +75,7 @@ class StockSite:
         """Lead to the demo tenant's stock."""
         if not self._demo_tenant:
             return self._notice(request, "not_found", _NOT_FOUND)
-        token = self._links.token(self._demo_tenant, STOCK_SUBJECT)
+        token = self._links.stock_pages(self._demo_tenant).token
         return RedirectResponse(f"/stock/{token}?lang={self._reader(request).language}", 303)
 
     async def board(self, request: Request, token: str) -> Response:
@@ -119,8 +119,8 @@ class StockSite:
 
     async def stream(self, request: Request, token: str) -> Response:
         """Tell a page when to read itself again."""
-        tenant = self._tenant(token)
-        if tenant is None:
+        known = self._links.read_stock(token)
+        if known is None or self._links.has_expired(known):
             raise problem("ROUTE_NOT_FOUND")
         pairs = [
             promise.PromisePair(site_id=site_id, sku=sku)
@@ -131,7 +131,7 @@ class StockSite:
         watched = promise.WatchPromisesRequest(pairs=pairs, max_seconds=MAX_SECONDS)
         return await self._streams.follow(
             self._remote,
-            self._acting(request, tenant),
+            self._acting(request, known.tenant),
             PROMISES["WatchPromises"],
             watched,
             _changed,
@@ -148,10 +148,12 @@ class StockSite:
         message: Any,
         shown: Callable[[Any, str, Metadata], Awaitable[Mapping[str, Any]]],
     ) -> Response:
-        tenant = self._tenant(token)
-        if tenant is None:
+        known = self._links.read_stock(token)
+        if known is None:
             return self._notice(request, "not_found", _NOT_FOUND)
-        acting = self._acting(request, tenant)
+        if self._links.has_expired(known):
+            return self._notice(request, "expired", _GONE)
+        acting = self._acting(request, known.tenant)
         try:
             found = await self._remote.call(method, message, acting, _TIMEOUT_S)
         except Problem as wrong:
@@ -174,10 +176,6 @@ class StockSite:
         except Problem:
             return {}
         return {one.sku: one for one in answer.products}
-
-    def _tenant(self, token: str) -> str | None:
-        named = self._links.read(token)
-        return named[0] if named is not None and named[1] == STOCK_SUBJECT else None
 
     def _notice(self, request: Request, name: str, status: int) -> Response:
         text = STOCK_TEXTS[self._reader(request).language]
