@@ -14,6 +14,7 @@ from services.delivery.entrypoints import labels as delivery
 from services.kernel.__main__ import app
 from services.kernel.main import SERVICES
 from services.notification.domain import occasions
+from services.notification.domain.message import Text
 from services.picking.entrypoints import labels as picking
 from tests.contract.test_golden_messages import FEEDS
 from tests.support.built import built
@@ -25,10 +26,11 @@ ADRS = sorted(ROOT.glob("docs/adr/[0-9]*.md"))
 MAP = ROOT / "docs/map.md"
 OPERATIONS = ROOT / "docs/operations.md"
 ANSWERS = ROOT / "docs/answers.md"
+APPLES = Text("Pommes Gala", "Pommes Gala")
 # One of each kind of fact that has words of its own; steps have those of their mode.
 FACTS = (
-    occasions.LineShorted("O1.1", "FR00001", 0, "Pommes Gala"),
-    occasions.LineShorted("O1.1", "FR00001", 2, "Pommes Gala"),
+    occasions.LineShorted("O1.1", "FR00001", 0, APPLES),
+    occasions.LineShorted("O1.1", "FR00001", 2, APPLES),
     occasions.LineShorted("O1.1", "FR00001", 0),
     occasions.LineShorted("O1.1", "FR00001", 2),
     occasions.OrderRefused(),

@@ -15,7 +15,7 @@ from services.catalog.domain.mode_definition import (
 from services.catalog.domain.product import Product
 from services.catalog.domain.sales_zone import SalesZone
 from services.catalog.domain.site import Site, SiteType
-from services.catalog.domain.values import LocalizedText, Money, TemperatureClass, Unit
+from services.catalog.domain.values import NO_TEXT, LocalizedText, Money, TemperatureClass, Unit
 
 UNITS = {unit: common.Unit.Value(f"UNIT_{unit.name}") for unit in Unit}
 TEMPERATURES = {
@@ -41,6 +41,7 @@ def product(value: Product) -> wire.Product:
         weight_g=value.weight_g,
         barcode=value.barcode,
         is_weight_variable=value.is_weight_variable,
+        localized_name=text(value.localized_name) if value.localized_name != NO_TEXT else None,
     )
 
 

@@ -13,7 +13,9 @@ from typing import NewType, assert_never
 from services.catalog.domain.gtin import GTIN_LENGTHS, check_digit, is_gtin
 from services.catalog.domain.values import (
     MAX_NAME_CHARACTERS,
+    NO_TEXT,
     Fault,
+    LocalizedText,
     Money,
     TemperatureClass,
     Unit,
@@ -21,6 +23,7 @@ from services.catalog.domain.values import (
     money_faults,
     number_faults,
     text_faults,
+    translation_faults,
 )
 from services.kernel.domain.decider import Decider, Kind
 from services.kernel.domain.errors import Rejected
@@ -36,7 +39,11 @@ MAX_WEIGHT_G = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """What a product is; fields and units as in the public contract."""
+    """What a product is; fields and units as in the public contract.
+
+    Attributes:
+        localized_name: What people read, by language; a language left empty reads ``name``.
+    """
 
     sku: Sku
     name: str
@@ -49,6 +56,7 @@ class Product:
     weight_g: int
     barcode: str
     is_weight_variable: bool
+    localized_name: LocalizedText = NO_TEXT
 
 
 # Events. Fields are storage format: add, never rename.
@@ -105,6 +113,7 @@ def faults(product: Product) -> Iterator[Fault]:
     """Yield everything that makes the product unsound on its own."""
     yield from id_faults("sku", product.sku)
     yield from text_faults("name", product.name, MAX_NAME_CHARACTERS)
+    yield from translation_faults("localized_name", product.localized_name)
     yield from _category_faults(product.category_path)
     yield from money_faults("price", product.price)
     yield from number_faults("price_quantity", product.price_quantity, 1, MAX_PRICE_QUANTITY)

@@ -47,6 +47,9 @@ class LocalizedText:
     en: str
 
 
+NO_TEXT = LocalizedText("", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that is wrong with a row.
@@ -110,3 +113,10 @@ def money_faults(field: str, value: Money) -> Iterator[Fault]:
 def label_faults(field: str, value: LocalizedText) -> Iterator[Fault]:
     yield from text_faults(f"{field}.fr", value.fr, MAX_NAME_CHARACTERS)
     yield from text_faults(f"{field}.en", value.en, MAX_NAME_CHARACTERS)
+
+
+def translation_faults(field: str, value: LocalizedText) -> Iterator[Fault]:
+    """Yield the faults of a name that may be said in a language, and need not."""
+    for language, text in (("fr", value.fr), ("en", value.en)):
+        if text:
+            yield from text_faults(f"{field}.{language}", text, MAX_NAME_CHARACTERS)

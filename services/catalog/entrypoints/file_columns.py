@@ -2,7 +2,8 @@
 
 Products  sku, name, category_path (levels joined by `` > ``), unit (piece, gram, millilitre),
           temperature (ambient, chilled, frozen), price_minor, currency; optional: price_quantity
-          (1), volume_ml (0), weight_g (0), barcode, is_weight_variable (false)
+          (1), volume_ml (0), weight_g (0), barcode, is_weight_variable (false), name_fr, name_en
+          (what people read in that language; empty: name)
 Sites     site_id, name, type (store, warehouse, dark_store, drive, pedestrian), latitude,
           longitude (degrees), postcode, time_zone; optional: opening_hours
           (``1-6 08:30-12:30 14:00-20:00; 7 09:00-12:30``, weekdays from Monday = 1), capabilities
@@ -25,7 +26,10 @@ from services.catalog.domain.values import Fault
 type Columns = Mapping[str, str]
 
 PRODUCT_COLUMNS = ("sku", "name", "category_path", "unit", "temperature", "price_minor", "currency")
-PRODUCT_OPTIONS = ("price_quantity", "volume_ml", "weight_g", "barcode", "is_weight_variable")
+PRODUCT_OPTIONS = (
+    *("price_quantity", "volume_ml", "weight_g", "barcode", "is_weight_variable"),
+    *("name_fr", "name_en"),
+)
 SITE_COLUMNS = ("site_id", "name", "type", "latitude", "longitude", "postcode", "time_zone")
 SITE_OPTIONS = ("opening_hours", "capabilities", "priority", "is_active", "country")
 
@@ -63,6 +67,7 @@ def product(row: Columns) -> wire.Product:
         weight_g=_integer(row, "weight_g", 0),
         barcode=row.get("barcode", ""),
         is_weight_variable=_boolean(row, "is_weight_variable", default=False),
+        localized_name=_localized_name(row),
     )
 
 
@@ -87,6 +92,11 @@ def site(row: Columns) -> wire.Site:
         is_active=_boolean(row, "is_active", default=True),
         country=row.get("country", "").strip(),
     )
+
+
+def _localized_name(row: Columns) -> common.LocalizedText | None:
+    fr, en = row.get("name_fr", "").strip(), row.get("name_en", "").strip()
+    return common.LocalizedText(fr=fr, en=en) if fr or en else None
 
 
 def _enum(row: Columns, field: str, names: Any, prefix: str) -> Any:

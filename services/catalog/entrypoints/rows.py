@@ -126,6 +126,7 @@ def _product(index: int, row: wire.Product) -> Row[Product]:
             weight_g=row.weight_g,
             barcode=row.barcode,
             is_weight_variable=row.is_weight_variable,
+            localized_name=_text(row.localized_name),
         ),
     )
 

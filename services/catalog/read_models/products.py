@@ -43,10 +43,7 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
         [tenant for tenant, _ in newest],
         [sku for _, sku in newest],
         [_levels(product.category_path) for _, product in newest.values()],
-        [
-            folded(f"{product.name} {product.sku} {product.barcode}")
-            for _, product in newest.values()
-        ],
+        [_searched(product) for _, product in newest.values()],
         [_encode(product).decode() for _, product in newest.values()],
         [version for version, _ in newest.values()],
     )
@@ -80,6 +77,12 @@ async def page(
         *(tenant, after, _levels(category_prefix), folded(text), list(skus), limit),
     )
     return [_decode(row[0]) for row in rows]
+
+
+def _searched(product: Product) -> str:
+    """Return all that a search may find the product by."""
+    names = {product.name, product.localized_name.fr, product.localized_name.en} - {""}
+    return folded(" ".join((*sorted(names), product.sku, product.barcode)))
 
 
 def folded(text: str) -> str:

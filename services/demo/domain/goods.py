@@ -5,6 +5,7 @@ from itertools import product as combinations
 
 from services.demo.domain.dice import Dice
 from services.demo.domain.vocabulary import BRANDS, SHELVES, Shelf
+from services.demo.domain.vocabulary_english import english
 
 CURRENCY = "EUR"
 PRODUCTS = 5_000
@@ -15,6 +16,12 @@ GRAMS_PER_KG = 1_000
 class Money:
     amount_minor: int
     currency: str = CURRENCY
+
+
+@dataclass(frozen=True, slots=True)
+class LocalizedText:
+    fr: str
+    en: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +39,7 @@ class Product:
     weight_g: int
     barcode: str
     is_weight_variable: bool
+    localized_name: LocalizedText
 
 
 def products(seed: int, count: int = PRODUCTS) -> tuple[Product, ...]:
@@ -44,32 +52,39 @@ def products(seed: int, count: int = PRODUCTS) -> tuple[Product, ...]:
         for each in dice.some(_names(shelf), share)
     ]
     # Shelves differ in size; what one lacks is made up from the others.
-    taken = {name for _, name, _ in named}
-    spare = [(shelf, *each) for shelf in SHELVES for each in _names(shelf) if each[0] not in taken]
+    taken = {name.fr for _, name, _ in named}
+    spare = [
+        (shelf, *each) for shelf in SHELVES for each in _names(shelf) if each[0].fr not in taken
+    ]
     named += dice.some(spare, count - len(named))
     return tuple(
         _product(seed, rank, *each) for rank, each in enumerate(dice.some(named, len(named)))
     )
 
 
-def _names(shelf: Shelf) -> list[tuple[str, int]]:
+def _names(shelf: Shelf) -> list[tuple[LocalizedText, int]]:
     """Return every name that a shelf can hold, with grams or millilitres of a piece."""
     return [
-        (f"{noun} {variant} {brand} {label}".strip(), size)
+        (
+            LocalizedText(
+                f"{noun} {variant} {brand} {label}".strip(), english(noun, variant, brand, label)
+            ),
+            size,
+        )
         for noun, variant, brand, (label, size) in combinations(
             shelf.nouns, shelf.variants, BRANDS, shelf.sizes or (("", 0),)
         )
     ]
 
 
-def _product(seed: int, rank: int, shelf: Shelf, name: str, size: int) -> Product:
-    dice = Dice(seed, "product", name)
+def _product(seed: int, rank: int, shelf: Shelf, name: LocalizedText, size: int) -> Product:
+    dice = Dice(seed, "product", name.fr)
     low, high = shelf.price_minor
     price = dice.between(low, high) // 10 * 10 + 9
     is_loose = not shelf.sizes
     return Product(
         sku=f"FR{rank:05d}",
-        name=name,
+        name=name.fr,
         category_path=shelf.path,
         unit="gram" if is_loose else "piece",
         temperature=shelf.temperature,
@@ -79,6 +94,7 @@ def _product(seed: int, rank: int, shelf: Shelf, name: str, size: int) -> Produc
         weight_g=1 if is_loose else size * dice.between(101, 115) // 100,
         barcode=ean13(rank),
         is_weight_variable=is_loose,
+        localized_name=name,
     )
 
 

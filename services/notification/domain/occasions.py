@@ -33,6 +33,9 @@ class Step:
     label: Text
 
 
+NO_NAME = Text("", "")
+
+
 # Facts.
 
 
@@ -50,12 +53,12 @@ class StepCompleted:
 
 @dataclass(frozen=True, slots=True)
 class LineShorted:
-    """``name`` is empty when the product's name is not known."""
+    """``name`` is empty in both languages when the product's name is not known."""
 
     group_id: str
     sku: str
     picked_quantity: int
-    name: str = ""
+    name: Text = NO_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,8 @@ def _of_step(group_id: str, step: Step) -> Saying | None:
 
 def _shorted(line: LineShorted) -> Text:
     # Who does not know the name still has to be told which item it is.
-    fr, en = (f" : {line.name}", f": {line.name}") if line.name else _by_reference(line.sku)
+    name = line.name
+    fr, en = (f" : {name.fr}", f": {name.en}") if name.fr and name.en else _by_reference(line.sku)
     if line.picked_quantity == 0:
         return Text(
             f"Un article n’est plus disponible{fr} ; il ne vous est pas débité.",

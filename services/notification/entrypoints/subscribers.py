@@ -17,6 +17,7 @@ from services.kernel.entrypoints.listen import listen
 from services.notification.application.queue import Queued, enqueue, text_queued
 from services.notification.domain.message import MESSAGE, Occasion, QueueMessage, Text
 from services.notification.domain.occasions import (
+    NO_NAME,
     Fact,
     LineShorted,
     OrderCancelled,
@@ -112,7 +113,13 @@ async def _prepare_catalog(batch: Sequence[tuple[CatalogEvent, Envelope]], work:
     ]
     await remember(
         [
-            NamedProduct(envelope.tenant, product.sku, product.name, envelope.stream_version)
+            NamedProduct(
+                envelope.tenant,
+                product.sku,
+                product.name,
+                Text(product.localized_name.fr, product.localized_name.en),
+                envelope.stream_version,
+            )
             for product, envelope in products
         ],
         work.sql,
@@ -123,7 +130,9 @@ async def _hear_catalog(event: CatalogEvent, envelope: Envelope, work: Work) -> 
     """Everything is written for the whole batch at once, in ``_prepare_catalog``."""
 
 
-def queued_of(event: OrderEvent, envelope: Envelope, names: Mapping[Product, str]) -> Queued | None:
+def queued_of(
+    event: OrderEvent, envelope: Envelope, names: Mapping[Product, Text]
+) -> Queued | None:
     """Return the message that an event gives occasion to, if any. Same event, same id."""
     case = event.WhichOneof("event")
     fact = _fact(event, envelope.tenant, names)
@@ -146,7 +155,7 @@ def queued_of(event: OrderEvent, envelope: Envelope, names: Mapping[Product, str
 
 
 def _fact(  # noqa: PLR0911 - one case, one answer
-    event: OrderEvent, tenant: str, names: Mapping[Product, str]
+    event: OrderEvent, tenant: str, names: Mapping[Product, Text]
 ) -> Fact | None:
     match event.WhichOneof("event"):
         case "group_step_started":
@@ -157,7 +166,7 @@ def _fact(  # noqa: PLR0911 - one case, one answer
             return StepCompleted(completed.group_id, _step(completed.step))
         case "group_line_shorted":
             shorted = event.group_line_shorted
-            name = names.get((tenant, shorted.sku), "")
+            name = names.get((tenant, shorted.sku), NO_NAME)
             return LineShorted(shorted.group_id, shorted.sku, shorted.picked_quantity, name)
         case "order_refused":
             return OrderRefused()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
+from services.notification.domain.message import Text
 
 type Product = tuple[str, str]
 """Tenant and sku."""
@@ -20,6 +21,7 @@ class NamedProduct:
     tenant: str
     sku: str
     name: str
+    translations: Text
     version: int
 
 
@@ -30,23 +32,35 @@ async def remember(products: Sequence[NamedProduct], sql: Sql) -> None:
         newest[one.tenant, one.sku] = one
     if not newest:
         return
-    rows = [(one.tenant, one.sku, one.name, one.version) for one in newest.values()]
+    rows = [
+        (one.tenant, one.sku, one.name, one.translations.fr, one.translations.en, one.version)
+        for one in newest.values()
+    ]
     await sql.execute(
-        "INSERT INTO product_name AS p (tenant, sku, name, version)"
-        f" SELECT * FROM {unnested('text text text bigint')}"
-        " ON CONFLICT (tenant, sku) DO UPDATE SET name = excluded.name, version = excluded.version"
+        "INSERT INTO product_name AS p (tenant, sku, name, name_fr, name_en, version)"
+        f" SELECT * FROM {unnested('text text text text text bigint')}"
+        " ON CONFLICT (tenant, sku) DO UPDATE SET name = excluded.name,"
+        " name_fr = excluded.name_fr, name_en = excluded.name_en, version = excluded.version"
         " WHERE excluded.version > p.version",
         *packed(rows),
     )
 
 
-async def names_of(products: Collection[Product], sql: Sql) -> Mapping[Product, str]:
-    """Return the names of those that are known, with one query for all."""
+async def names_of(products: Collection[Product], sql: Sql) -> Mapping[Product, Text]:
+    """Return the names of those that are known, with one query for all.
+
+    Where the catalog says nothing in a language, the one name stands.
+    """
     if not products:
         return {}
     rows = await sql.fetch(
-        "SELECT tenant, sku, name FROM product_name"
+        "SELECT tenant, sku, name, name_fr, name_en FROM product_name"
         f" JOIN {unnested('text text')} AS n (tenant, sku) USING (tenant, sku)",
         *packed(sorted(products)),
     )
-    return {(row["tenant"], row["sku"]): row["name"] for row in rows}
+    return {
+        (row["tenant"], row["sku"]): Text(
+            row["name_fr"] or row["name"], row["name_en"] or row["name"]
+        )
+        for row in rows
+    }

@@ -282,6 +282,9 @@ def _line(line: task_queue.ListedLine) -> wire.PickListLine:
         line_id=line.line_id,
         sku=line.sku,
         product_name=line.product_name,
+        product_label=common_pb2.LocalizedText(
+            fr=line.name_fr or line.product_name, en=line.name_en or line.product_name
+        ),
         category_path=line.category_path,
         temperature=temperature,
         temperature_label=labels.TEMPERATURE.get(temperature),

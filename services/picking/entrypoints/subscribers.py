@@ -98,6 +98,8 @@ def _row(product: Product, envelope: Envelope) -> products.ProductRow:
         tenant=envelope.tenant,
         sku=product.sku,
         name=product.name,
+        name_fr=product.localized_name.fr,
+        name_en=product.localized_name.en,
         category_path=tuple(product.category_path),
         temperature=product.temperature,
         unit=product.unit,

@@ -19,6 +19,8 @@ class ProductRow:
     tenant: str
     sku: str
     name: str
+    name_fr: str
+    name_en: str
     category_path: tuple[str, ...]
     temperature: int
     unit: int
@@ -38,15 +40,18 @@ async def remember(products: Sequence[ProductRow], sql: Sql) -> None:
     if not rows:
         return
     await sql.execute(
-        "INSERT INTO product AS p (tenant, sku, name, category_path, temperature, unit, barcode,"
-        " is_weight_variable, version)"
+        "INSERT INTO product AS p (tenant, sku, name, name_fr, name_en, category_path,"
+        " temperature, unit, barcode, is_weight_variable, version)"
         # An array of arrays cannot be unnested by one level, so paths travel as JSON.
-        " SELECT tenant, sku, name, ARRAY(SELECT jsonb_array_elements_text(path::jsonb)),"
-        " temperature, unit, barcode, is_weight_variable, version"
-        " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[],"
-        " $6::smallint[], $7::text[], $8::boolean[], $9::bigint[])"
-        " AS r (tenant, sku, name, path, temperature, unit, barcode, is_weight_variable, version)"
+        " SELECT tenant, sku, name, name_fr, name_en,"
+        " ARRAY(SELECT jsonb_array_elements_text(path::jsonb)), temperature, unit, barcode,"
+        " is_weight_variable, version"
+        " FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],"
+        " $7::smallint[], $8::smallint[], $9::text[], $10::boolean[], $11::bigint[])"
+        " AS r (tenant, sku, name, name_fr, name_en, path, temperature, unit, barcode,"
+        " is_weight_variable, version)"
         " ON CONFLICT (tenant, sku) DO UPDATE SET name = excluded.name,"
+        " name_fr = excluded.name_fr, name_en = excluded.name_en,"
         " category_path = excluded.category_path, temperature = excluded.temperature,"
         " unit = excluded.unit, barcode = excluded.barcode,"
         " is_weight_variable = excluded.is_weight_variable, version = excluded.version"
@@ -54,6 +59,8 @@ async def remember(products: Sequence[ProductRow], sql: Sql) -> None:
         [p.tenant for p in rows],
         [p.sku for p in rows],
         [p.name for p in rows],
+        [p.name_fr for p in rows],
+        [p.name_en for p in rows],
         [json.dumps(p.category_path) for p in rows],
         [p.temperature for p in rows],
         [p.unit for p in rows],

@@ -99,6 +99,8 @@ class ListedLine:
     line_id: str
     sku: str
     product_name: str
+    name_fr: str
+    name_en: str
     category_path: tuple[str, ...]
     temperature: int
     unit: int
@@ -336,7 +338,8 @@ async def of_id(
     if row is None:
         return None
     lines = await sql.fetch(
-        "SELECT l.line_id, l.sku, coalesce(p.name, l.sku), coalesce(p.category_path, '{}'),"
+        "SELECT l.line_id, l.sku, coalesce(p.name, l.sku), coalesce(p.name_fr, ''),"
+        " coalesce(p.name_en, ''), coalesce(p.category_path, '{}'),"
         " coalesce(p.temperature, 0), coalesce(p.unit, 0), coalesce(p.barcode, ''),"
         " coalesce(p.is_weight_variable, false), l.ordered_quantity, l.picked_quantity,"
         " l.short_quantity, l.put_back_quantity, l.short_reason"
@@ -347,7 +350,8 @@ async def of_id(
         task_id,
     )
     return QueuedTask(*row), [
-        ListedLine(line[0], line[1], line[2], tuple(line[3]), *line[4:]) for line in lines
+        ListedLine(line[0], line[1], line[2], line[3], line[4], tuple(line[5]), *line[6:])
+        for line in lines
     ]
 
 

@@ -68,7 +68,7 @@ async def page(
     Args:
         sql: Where to read.
         tenant: Whose.
-        text: Sku begins with it or name holds it; empty means all.
+        text: Sku begins with it, or a name, in any language, holds it; empty means all.
         site_id: Only this site; empty means all.
         after_sku: Last product of the page before.
         now: Which day is today.
@@ -78,7 +78,8 @@ async def page(
         "SELECT DISTINCT a.sku, coalesce(p.name, '') FROM availability a"
         " LEFT JOIN known_product p ON (p.tenant, p.sku) = (a.tenant, a.sku)"
         " WHERE a.tenant = $1 AND a.sku > $2 AND ($3 = '' OR a.site_id = $3)"
-        " AND ($4 = '' OR starts_with(a.sku, $4) OR strpos(lower(p.name), lower($4)) > 0)"
+        " AND ($4 = '' OR starts_with(a.sku, $4) OR EXISTS (SELECT FROM"
+        " unnest(p.name || p.translations) AS name WHERE strpos(lower(name), lower($4)) > 0))"
         " ORDER BY a.sku LIMIT $5",
         *(tenant, after_sku, site_id, text, limit),
     )

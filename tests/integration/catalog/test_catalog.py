@@ -124,6 +124,7 @@ async def test_products_are_found_by_category_and_by_text_without_accents(
                 temperature=common.TEMPERATURE_CLASS_CHILLED,
                 price=common.Money(amount_minor=1, currency="EUR"),
                 price_quantity=1,
+                localized_name=common.LocalizedText(en="Double cream"),
             ),
         ],
     )
@@ -135,6 +136,7 @@ async def test_products_are_found_by_category_and_by_text_without_accents(
 
     assert await found(text="BOEUF hache") == ["P-00002"]
     assert await found(text="50 %") == ["P-X"]
+    assert await found(text="double CREAM") == ["P-X"]
     assert await found(category_prefix=["Crèmerie", "Lait"]) == ["P-00001", "P-00002"]
     assert await found(category_prefix=["Crèmerie"]) == ["P-00001", "P-00002", "P-X"]
     assert await found(category_prefix=["Crème"]) == []

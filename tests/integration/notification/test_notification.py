@@ -216,8 +216,11 @@ async def test_a_message_reaches_mailbox_and_endpoint_once(
         ]
 
 
-async def name(stack: Stack, sku: str, called: str, tenant: str = "demo") -> None:
-    said = ParseDict({"productUpserted": {"product": {"sku": sku, "name": called}}}, CatalogEvent())
+async def name(
+    stack: Stack, sku: str, called: str, tenant: str = "demo", english: str = ""
+) -> None:
+    product = {"sku": sku, "name": called, "localizedName": {"en": english}}
+    said = ParseDict({"productUpserted": {"product": product}}, CatalogEvent())
     await stack.publish(said, f"product-{sku}", tenant=tenant)
     await stack.settle()
 
@@ -234,7 +237,7 @@ async def test_messages_call_products_by_their_newest_name_or_by_their_reference
 ) -> None:
     await shorten(stack, "O1", "356")
     await name(stack, "356", "Pommes")
-    await name(stack, "356", "Pommes Gala")
+    await name(stack, "356", "Pommes Gala", english="Gala apples")
     await name(stack, "357", "Poires", tenant="other")
     await shorten(stack, "O2", "356")
     await shorten(stack, "O3", "357")
@@ -242,6 +245,9 @@ async def test_messages_call_products_by_their_newest_name_or_by_their_reference
         await eventually(partial(_has, notification, 1, order_id))
         (message,) = (await mailbox(notification, order_id)).messages
         assert called in message.text.fr
+        assert (
+            called.replace("réf.", "ref.").replace("Pommes Gala", "Gala apples") in message.text.en
+        )
         recorded = await stack["notification"].database.sql.fetchval(
             "SELECT convert_from(state, 'UTF8') FROM events WHERE originator_id = $1"
             " AND topic = 'message.queued.v1'",

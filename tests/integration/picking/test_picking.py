@@ -131,7 +131,15 @@ async def test_a_task_is_picked_in_walking_order_until_it_completes_itself(
     stack: Stack, picking: PickingGrpc
 ) -> None:
     await sell(stack, "ICE", "desserts", "FROZEN")
-    await sell(stack, "MILK", "dairy", "CHILLED", name="Lait", barcode="3000000000017")
+    await sell(
+        stack,
+        "MILK",
+        "dairy",
+        "CHILLED",
+        name="Lait",
+        barcode="3000000000017",
+        localizedName={"en": "Milk"},
+    )
     await sell(stack, "APPLES", "fruit", "AMBIENT", isWeightVariable=True, unit="UNIT_GRAM")
     task_id = await release(stack)
     await release(stack, milestone="READY")
@@ -175,6 +183,7 @@ async def test_a_task_is_picked_in_walking_order_until_it_completes_itself(
     # Nothing is known of NEW: it is walked with the ambient ones.
     assert [line.sku for line in task.lines] == ["NEW", "APPLES", "MILK", "ICE"]
     milk = task.lines[2]
+    assert (milk.product_label.fr, milk.product_label.en) == ("Lait", "Milk")
     assert (milk.product_name, milk.barcode) == ("Lait", "3000000000017")
     assert (milk.temperature_label.fr, milk.short_reason_label.en) == ("Frais", "Not found")
     assert (milk.ordered_quantity, milk.picked_quantity, milk.short_quantity) == (2, 1, 1)

@@ -335,6 +335,7 @@ async def test_a_watch_tells_what_changes_and_nothing_else(promises: Promises) -
 
 async def test_the_board_shows_products_with_sites_and_how_they_went(promises: Promises) -> None:
     product = Product(sku="tea", name="Thé vert", category_path=["Épicerie"])
+    product.localized_name.en = "Green tea"
     event = CatalogEvent(product_upserted=ProductUpserted(product=product))
     await promises.stack.publish(event, "product-tea")
     await promises.receive("tea", 5, "note-1")
@@ -355,6 +356,7 @@ async def test_the_board_shows_products_with_sites_and_how_they_went(promises: P
     assert tea.rows[0].promise.on_hand == 5
     assert list(tea.rows[0].on_hand_by_day) == [0] * 29 + [5]
     assert [one.sku for one in (await board(text="VERT")).products] == ["tea"]
+    assert [one.sku for one in (await board(text="green T")).products] == ["tea"]
     assert [one.sku for one in (await board(text="ja")).products] == ["jam"]
     assert not (await board(site_id="lyon")).products
 

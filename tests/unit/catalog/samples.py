@@ -30,6 +30,7 @@ MILK = Product(
     weight_g=1030,
     barcode="3017620422003",
     is_weight_variable=False,
+    localized_name=LocalizedText("Lait demi-écrémé 1 l", "Semi-skimmed milk 1 l"),
 )
 
 LYON = Site(

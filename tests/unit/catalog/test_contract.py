@@ -1,5 +1,7 @@
 """What is stored, told and read back says the same."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ from services.catalog.domain.mode import ModePublished
 from services.catalog.domain.product import ProductUpserted
 from services.catalog.domain.sales_zone import SalesZoneUpserted
 from services.catalog.domain.site import SiteUpserted
-from services.catalog.domain.values import Position
+from services.catalog.domain.values import NO_TEXT, Position
 from services.catalog.entrypoints import rows
 from services.catalog.read_models.sites import distance_m
 from services.kernel.domain.errors import Invalid
@@ -54,6 +56,16 @@ def test_public_events_are_as_their_golden_example(event: Any) -> None:
     case = public.WhichOneof("event")
     golden = (ROOT / f"contracts/examples/oms/catalog/v1/{case}.json").read_text()
     assert json_format.Parse(golden, wire.CatalogEvent()) == public
+
+
+def test_a_product_stored_before_it_had_names_by_language_is_read_as_having_none() -> None:
+    golden = json.loads(
+        (ROOT / "tests/contract/golden/catalog/product.upserted.v1.json").read_text()
+    )
+    del golden["product"]["localized_name"]
+    read = CODEC.decode("product.upserted.v1", json.dumps(golden).encode())
+    assert read == ProductUpserted(replace(MILK, localized_name=NO_TEXT))
+    assert not to_wire.product(read.product).HasField("localized_name")
 
 
 def test_the_contract_is_read_back_as_it_was_written() -> None:

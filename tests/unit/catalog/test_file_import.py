@@ -12,17 +12,18 @@ from oms.catalog.v1 import catalog_service_pb2 as wire
 
 from services.catalog.adapters import wire as to_wire
 from services.catalog.domain import product, site
+from services.catalog.domain.values import NO_TEXT, LocalizedText
 from services.catalog.entrypoints import file_import, rows
 from services.catalog.entrypoints.file_import import ImportReport, WrongFile, import_file
 from tests.unit.catalog.samples import LYON, MILK
 
 PRODUCTS = """\
-sku;name;category_path;unit;temperature;price_minor;currency;barcode;is_weight_variable
-MILK;"Lait ; demi-écrémé";Crèmerie > Lait;piece;ambient;99;EUR;3017620422003;non
-PEARS;Poires;Fruits;gram;ambient;299;EUR;;oui
-BAD1;Pommes;Fruits;kilo;ambient;299;EUR;;
-BAD2;Pommes;Fruits;piece;ambient;2,99;EUR;;
-BAD3;Pommes;Fruits;piece;ambient;299;EUR;3017620422004;
+sku;name;category_path;unit;temperature;price_minor;currency;barcode;is_weight_variable;name_en
+MILK;"Lait ; demi-écrémé";Crèmerie > Lait;piece;ambient;99;EUR;3017620422003;non;Semi-skimmed milk
+PEARS;Poires;Fruits;gram;ambient;299;EUR;;oui;
+BAD1;Pommes;Fruits;kilo;ambient;299;EUR;;;
+BAD2;Pommes;Fruits;piece;ambient;2,99;EUR;;;
+BAD3;Pommes;Fruits;piece;ambient;299;EUR;3017620422004;;
 short;row
 """
 
@@ -91,6 +92,8 @@ async def test_good_products_go_in_and_bad_ones_come_back(tmp_path: Path) -> Non
     assert told == [6]
     assert stub.taken["MILK"].name == "Lait ; demi-écrémé"
     assert stub.taken["MILK"].category_path == ("Crèmerie", "Lait")
+    assert stub.taken["MILK"].localized_name == LocalizedText("", "Semi-skimmed milk")
+    assert stub.taken["PEARS"].localized_name == NO_TEXT
     assert stub.taken["PEARS"].is_weight_variable
     assert quarantined(bad) == [
         ("4", "unit", "UNREADABLE"),

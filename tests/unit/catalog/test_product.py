@@ -16,7 +16,7 @@ from services.catalog.domain.product import (
     UpsertProduct,
     faults,
 )
-from services.catalog.domain.values import Money, Unit
+from services.catalog.domain.values import LocalizedText, Money, Unit
 from services.kernel.domain.errors import Rejected
 from tests.support.given import given
 from tests.unit.catalog.samples import MILK
@@ -76,6 +76,13 @@ products = st.builds(
     unit=st.sampled_from(Unit),
     price=st.builds(Money, st.integers(-1, 2), st.just("EUR")),
 )
+
+
+def test_a_name_in_a_language_is_sound_or_not_said() -> None:
+    english = replace(MILK, localized_name=LocalizedText("", "Milk"))
+    given(PRODUCT.decider).when(UpsertProduct(english)).then(ProductUpserted(english))
+    broken = replace(MILK, localized_name=LocalizedText("Lait\n", "x" * 201))
+    assert [fault.field for fault in faults(broken)] == ["localized_name.fr", "localized_name.en"]
 
 
 @pytest.mark.parametrize("space", ["\u00a0", "\u202f", "\u2009"])

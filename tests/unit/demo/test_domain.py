@@ -12,6 +12,7 @@ from services.demo.domain.dice import Dice
 from services.demo.domain.goods import ean13
 from services.demo.domain.network import COLLECT, DARK_STORE, WAREHOUSE
 from services.demo.domain.shopping import Shop
+from services.demo.domain.vocabulary_english import english
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,15 @@ def test_every_name_and_sku_and_barcode_is_its_own(made: Chain) -> None:
     assert {len(product.category_path) for product in made.products} == {3}
     assert {product.temperature for product in made.products} == {"ambient", "chilled", "frozen"}
     assert all(p.is_weight_variable == (p.unit == "gram") for p in made.products)
+
+
+def test_every_product_has_a_name_of_its_own_in_english_too(made: Chain) -> None:
+    named = {product.name: product.localized_name for product in made.products}
+    assert all(name == by_language.fr for name, by_language in named.items())
+    assert len({by_language.en for by_language in named.values()}) == len(named)
+    assert english("Chocolat au lait", "bio", "Val Doré", "1,5 l") == (
+        "Milk chocolate, organic, Val Doré 1.5 l"
+    )
 
 
 def test_every_site_is_in_one_circle_and_its_name_is_its_own(made: Chain) -> None:

@@ -128,6 +128,19 @@ async def test_the_page_says_what_and_where() -> None:
     assert "01/05/2026 à 08:00" in bare.text  # in the chain's own zone
 
 
+async def test_a_product_is_called_as_the_reader_calls_it_or_by_its_one_name() -> None:
+    fakes = fakes_with(an_order(completed=3))
+    known = fakes.replies["ListProducts"]
+    assert isinstance(known, catalog_service.ListProductsResponse)
+    known.products[0].localized_name.en = "Pears"
+    async with gateway(fakes) as http:
+        english = await http.get(PAGE, params={"lang": "en"})
+        french = await http.get(PAGE, params={"lang": "fr"})
+    assert "<span>Pears</span>" in english.text
+    assert "Poires" not in english.text
+    assert "Poires &lt;Conférence&gt;</span>" in french.text
+
+
 async def test_the_newest_messages_are_shown_first_and_older_ones_a_page_further() -> None:
     fakes = fakes_with(an_order(completed=1))
     mailbox = fakes.replies["ListMessages"]

@@ -175,12 +175,14 @@ async def test_what_is_weighed_is_told_with_its_unit() -> None:
     board.products[0].rows[0].promise.on_hand = 1_060_645
     entries.entries[0].on_hand_after = 60_645
     tea = catalog.Product(sku="tea", name="Thé en vrac", unit=common.UNIT_GRAM)
+    tea.localized_name.en = "Loose tea"
     known = catalog_service.ListProductsResponse(products=[tea])
     fakes = Fakes({"GetStockBoard": board, "ListEntries": entries, "ListProducts": known})
     pair = {"site_id": "paris", "sku": "tea", "lang": "fr"}
     async with gateway(fakes) as http:
         page = await http.get(PAGE, params={"lang": "fr"})
         book = await http.get(f"{PAGE}/ledger", params=pair)
+        english = await http.get(PAGE, params={"lang": "en"})
         fakes.replies["ListProducts"] = Overloaded("busy", 100)
         bare = await http.get(PAGE, params={"lang": "en"})
     assert ">1\u202f060,645\u00a0kg<" in page.text
@@ -189,6 +191,8 @@ async def test_what_is_weighed_is_told_with_its_unit() -> None:
     assert "retenu +3\u00a0g" in book.text
     assert "libre -3\u00a0g" in book.text
     assert "Thé en vrac" in book.text
+    assert "Loose tea" in english.text
+    assert "Thé &lt;vert&gt;" in bare.text, "as the ledger knows it"
     assert bare.status_code == 200, "the catalog is away, the stock is not"
     assert ">1,060,645<" in bare.text
 

@@ -58,7 +58,7 @@ def test_a_label_in_one_language_serves_for_both_and_none_for_none() -> None:
     [
         (LineShorted("G", "356", 0), Occasion.SHORTED),
         (LineShorted("G", "356", 2), Occasion.SHORTED),
-        (LineShorted("G", "356", 2, "Pommes Gala"), Occasion.SHORTED),
+        (LineShorted("G", "356", 2, Text("Pommes Gala", "Gala apples")), Occasion.SHORTED),
         (OrderRefused(), Occasion.REFUSED),
         (OrderCancelled(), Occasion.CANCELLED),
         (OrderRefunded(1234, "EUR"), Occasion.REFUNDED),

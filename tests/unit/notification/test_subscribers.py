@@ -82,15 +82,18 @@ def test_what_is_newer_than_this_consumer_is_passed_over() -> None:
     assert queued_of(event({"groupStepCompleted": unknown}), envelope(), {}) is None
 
 
+APPLES = Text("Pommes Gala", "Gala apples")
+
+
 def test_a_line_that_is_short_is_called_by_the_name_its_own_tenant_gives_it() -> None:
     shorted = event({"groupLineShorted": {"orderId": "O-1", "groupId": "O-1.1", "sku": "356"}})
-    named = queued_of(shorted, envelope(), {("demo", "356"): "Pommes Gala"})
-    foreign = queued_of(shorted, envelope(), {("other", "356"): "Pommes Gala"})
+    named = queued_of(shorted, envelope(), {("demo", "356"): APPLES})
+    foreign = queued_of(shorted, envelope(), {("other", "356"): APPLES})
     assert named is not None
     assert foreign is not None
     assert named.message.text == Text(
         "Un article n’est plus disponible : Pommes Gala ; il ne vous est pas débité.",
-        "An item is no longer available: Pommes Gala; you are not charged for it.",
+        "An item is no longer available: Gala apples; you are not charged for it.",
     )
     assert "(réf. 356)" in foreign.message.text.fr
     assert named.message_id == foreign.message_id

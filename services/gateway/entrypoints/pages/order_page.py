@@ -20,6 +20,7 @@ from services.gateway.entrypoints.pages.texts import (
     hours,
     in_language,
     moment,
+    product_name,
     quantity,
 )
 
@@ -177,7 +178,7 @@ def _good(
     """Return a line as the customer reads it; what is weighed counts as one piece."""
     unit = product.unit if product is not None else common.UNIT_PIECE
     return {
-        "name": (product.name if product is not None else "") or line.sku,
+        "name": (product_name(product, reader.language) if product is not None else "") or line.sku,
         "quantity": quantity(line.quantity, unit, reader.language),
         "pieces": line.quantity if unit == common.UNIT_PIECE else 1,
     }

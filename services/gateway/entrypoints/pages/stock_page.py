@@ -11,7 +11,7 @@ from oms.stock_ledger.v1 import stock_ledger_service_pb2 as ledger
 
 from services.gateway.entrypoints.pages.order_page import Reader
 from services.gateway.entrypoints.pages.stock_texts import STOCK_TEXTS, account_name, cause_name
-from services.gateway.entrypoints.pages.texts import level
+from services.gateway.entrypoints.pages.texts import level, product_name
 
 _WIDTH, _HEIGHT = 120, 28
 _CONFIDENCES = {
@@ -39,12 +39,12 @@ def board(
         base: Address of the stock pages of this tenant.
         asked: What was sought: ``q``, ``site_id``.
         reader: Who reads it.
-        known: Says in which unit each product is counted.
+        known: Says what each product is called and in which unit it is counted.
     """
     products = [
         {
             "sku": one.sku,
-            "name": one.name or one.sku,
+            "name": _name(known.get(one.sku), reader) or one.name or one.sku,
             "rows": [_row(row, base, reader, _unit(one.sku, known)) for row in one.rows],
         }
         for one in found.products
@@ -71,6 +71,10 @@ def _stream(base: str, pairs: Sequence[tuple[str, str]]) -> str:
         watched.pop()  # the last ones change unseen until the page is read again
     query = "&".join(watched)
     return f"{base}/stream?{query}" if pairs else ""
+
+
+def _name(product: catalog.Product | None, reader: Reader) -> str:
+    return product_name(product, reader.language) if product is not None else ""
 
 
 def _unit(sku: str, known: Products) -> int:
@@ -152,7 +156,7 @@ def entries(
         "following": following,
         "stream": "" if is_past else _stream(base, [(asked["site_id"], asked["sku"])]),
         "headline": text["ledger_of"].format(sku=asked["sku"], site=asked["site_id"]),
-        "product": product.name if product is not None else "",
+        "product": _name(product, reader),
         "zone": text["zone"].format(zone=reader.zone.key),
         "query": urlencode({name: text for name, text in asked.items() if text}),
     }

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
+from oms.catalog.v1.catalog_events_pb2 import Product
 from oms.common.v1 import common_pb2 as common
 from oms.common.v1.common_pb2 import LocalizedText
 
@@ -175,6 +176,12 @@ def _weights(accepted: str) -> Iterator[tuple[str, float]]:
 def in_language(text: LocalizedText, language: str) -> str:
     """Return the text in the language, or in the other one rather than nothing."""
     return (text.en or text.fr) if language == "en" else (text.fr or text.en)
+
+
+def product_name(product: Product, language: str) -> str:
+    """Return what the product is called in the language; its one name where nothing is said."""
+    told = product.localized_name
+    return (told.en if language == "en" else told.fr) or product.name
 
 
 def amount(minor: int, currency: str, language: str) -> str:

@@ -25,41 +25,41 @@ _sym_db = _symbol_database.Default()
 from oms.common.v1 import common_pb2 as oms_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#oms/catalog/v1/catalog_events.proto\x12\x0eoms.catalog.v1\x1a\x1aoms/common/v1/common.proto\"\xce\x02\n\x0c\x43\x61talogEvent\x12;\n\x10product_upserted\x18\x01 \x01(\x0b\x32\x1f.oms.catalog.v1.ProductUpsertedH\x00\x12\x35\n\rsite_upserted\x18\x02 \x01(\x0b\x32\x1c.oms.catalog.v1.SiteUpsertedH\x00\x12\x46\n\x16\x65xtended_site_upserted\x18\x03 \x01(\x0b\x32$.oms.catalog.v1.ExtendedSiteUpsertedH\x00\x12@\n\x13sales_zone_upserted\x18\x04 \x01(\x0b\x32!.oms.catalog.v1.SalesZoneUpsertedH\x00\x12\x37\n\x0emode_published\x18\x05 \x01(\x0b\x32\x1d.oms.catalog.v1.ModePublishedH\x00\x42\x07\n\x05\x65vent\"\xa3\x02\n\x07Product\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rcategory_path\x18\x03 \x03(\t\x12!\n\x04unit\x18\x04 \x01(\x0e\x32\x13.oms.common.v1.Unit\x12\x34\n\x0btemperature\x18\x05 \x01(\x0e\x32\x1f.oms.common.v1.TemperatureClass\x12#\n\x05price\x18\x06 \x01(\x0b\x32\x14.oms.common.v1.Money\x12\x16\n\x0eprice_quantity\x18\x07 \x01(\x03\x12\x11\n\tvolume_ml\x18\x08 \x01(\x05\x12\x10\n\x08weight_g\x18\t \x01(\x05\x12\x0f\n\x07\x62\x61rcode\x18\n \x01(\t\x12\x1a\n\x12is_weight_variable\x18\x0b \x01(\x08\";\n\x0fProductUpserted\x12(\n\x07product\x18\x01 \x01(\x0b\x32\x17.oms.catalog.v1.Product\"L\n\x0cOpeningHours\x12\x0f\n\x07weekday\x18\x01 \x01(\x05\x12\x14\n\x0copens_minute\x18\x02 \x01(\x05\x12\x15\n\rcloses_minute\x18\x03 \x01(\x05\"\xcf\x01\n\x0eSiteCapability\x12\x0f\n\x07mode_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61n_prepare\x18\x02 \x01(\x08\x12\x15\n\rcan_hand_over\x18\x03 \x01(\x08\x12\x35\n\x0ctemperatures\x18\x04 \x03(\x0e\x32\x1f.oms.common.v1.TemperatureClass\x12.\n\x10preparation_cost\x18\x05 \x01(\x0b\x32\x14.oms.common.v1.Money\x12\x19\n\x11lead_time_minutes\x18\x06 \x01(\x05\"\xbe\x02\n\x04Site\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12&\n\x04type\x18\x03 \x01(\x0e\x32\x18.oms.catalog.v1.SiteType\x12)\n\x08position\x18\x04 \x01(\x0b\x32\x17.oms.common.v1.Position\x12\x10\n\x08postcode\x18\x05 \x01(\t\x12\x11\n\ttime_zone\x18\x06 \x01(\t\x12\x33\n\ropening_hours\x18\x07 \x03(\x0b\x32\x1c.oms.catalog.v1.OpeningHours\x12\x34\n\x0c\x63\x61pabilities\x18\x08 \x03(\x0b\x32\x1e.oms.catalog.v1.SiteCapability\x12\x10\n\x08priority\x18\t \x01(\x05\x12\x11\n\tis_active\x18\n \x01(\x08\x12\x0f\n\x07\x63ountry\x18\x0b \x01(\t\"2\n\x0cSiteUpserted\x12\"\n\x04site\x18\x01 \x01(\x0b\x32\x14.oms.catalog.v1.Site\"g\n\x0c\x45xtendedSite\x12\x18\n\x10\x65xtended_site_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x61nchor_site_id\x18\x03 \x01(\t\x12\x17\n\x0fmember_site_ids\x18\x04 \x03(\t\"K\n\x14\x45xtendedSiteUpserted\x12\x33\n\rextended_site\x18\x01 \x01(\x0b\x32\x1c.oms.catalog.v1.ExtendedSite\"K\n\tSalesZone\x12\x15\n\rsales_zone_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x19\n\x11\x65xtended_site_ids\x18\x03 \x03(\t\"B\n\x11SalesZoneUpserted\x12-\n\nsales_zone\x18\x01 \x01(\x0b\x32\x19.oms.catalog.v1.SalesZone\"\xcd\x01\n\x04Mode\x12\x0f\n\x07mode_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12+\n\x05label\x18\x03 \x01(\x0b\x32\x1c.oms.common.v1.LocalizedText\x12/\n\x0b\x63hoice_kind\x18\x04 \x01(\x0e\x32\x1a.oms.catalog.v1.ChoiceKind\x12\"\n\x05steps\x18\x05 \x03(\x0b\x32\x13.oms.common.v1.Step\x12!\n\x03\x66\x65\x65\x18\x06 \x01(\x0b\x32\x14.oms.common.v1.Money\"3\n\rModePublished\x12\"\n\x04mode\x18\x01 \x01(\x0b\x32\x14.oms.catalog.v1.Mode*\x9c\x01\n\x08SiteType\x12\x19\n\x15SITE_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSITE_TYPE_STORE\x10\x01\x12\x17\n\x13SITE_TYPE_WAREHOUSE\x10\x02\x12\x18\n\x14SITE_TYPE_DARK_STORE\x10\x03\x12\x13\n\x0fSITE_TYPE_DRIVE\x10\x04\x12\x18\n\x14SITE_TYPE_PEDESTRIAN\x10\x05*\\\n\nChoiceKind\x12\x1b\n\x17\x43HOICE_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43HOICE_KIND_SITE\x10\x01\x12\x1b\n\x17\x43HOICE_KIND_DESTINATION\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#oms/catalog/v1/catalog_events.proto\x12\x0eoms.catalog.v1\x1a\x1aoms/common/v1/common.proto\"\xce\x02\n\x0c\x43\x61talogEvent\x12;\n\x10product_upserted\x18\x01 \x01(\x0b\x32\x1f.oms.catalog.v1.ProductUpsertedH\x00\x12\x35\n\rsite_upserted\x18\x02 \x01(\x0b\x32\x1c.oms.catalog.v1.SiteUpsertedH\x00\x12\x46\n\x16\x65xtended_site_upserted\x18\x03 \x01(\x0b\x32$.oms.catalog.v1.ExtendedSiteUpsertedH\x00\x12@\n\x13sales_zone_upserted\x18\x04 \x01(\x0b\x32!.oms.catalog.v1.SalesZoneUpsertedH\x00\x12\x37\n\x0emode_published\x18\x05 \x01(\x0b\x32\x1d.oms.catalog.v1.ModePublishedH\x00\x42\x07\n\x05\x65vent\"\xd9\x02\n\x07Product\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x15\n\rcategory_path\x18\x03 \x03(\t\x12!\n\x04unit\x18\x04 \x01(\x0e\x32\x13.oms.common.v1.Unit\x12\x34\n\x0btemperature\x18\x05 \x01(\x0e\x32\x1f.oms.common.v1.TemperatureClass\x12#\n\x05price\x18\x06 \x01(\x0b\x32\x14.oms.common.v1.Money\x12\x16\n\x0eprice_quantity\x18\x07 \x01(\x03\x12\x11\n\tvolume_ml\x18\x08 \x01(\x05\x12\x10\n\x08weight_g\x18\t \x01(\x05\x12\x0f\n\x07\x62\x61rcode\x18\n \x01(\t\x12\x1a\n\x12is_weight_variable\x18\x0b \x01(\x08\x12\x34\n\x0elocalized_name\x18\x0c \x01(\x0b\x32\x1c.oms.common.v1.LocalizedText\";\n\x0fProductUpserted\x12(\n\x07product\x18\x01 \x01(\x0b\x32\x17.oms.catalog.v1.Product\"L\n\x0cOpeningHours\x12\x0f\n\x07weekday\x18\x01 \x01(\x05\x12\x14\n\x0copens_minute\x18\x02 \x01(\x05\x12\x15\n\rcloses_minute\x18\x03 \x01(\x05\"\xcf\x01\n\x0eSiteCapability\x12\x0f\n\x07mode_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x61n_prepare\x18\x02 \x01(\x08\x12\x15\n\rcan_hand_over\x18\x03 \x01(\x08\x12\x35\n\x0ctemperatures\x18\x04 \x03(\x0e\x32\x1f.oms.common.v1.TemperatureClass\x12.\n\x10preparation_cost\x18\x05 \x01(\x0b\x32\x14.oms.common.v1.Money\x12\x19\n\x11lead_time_minutes\x18\x06 \x01(\x05\"\xbe\x02\n\x04Site\x12\x0f\n\x07site_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12&\n\x04type\x18\x03 \x01(\x0e\x32\x18.oms.catalog.v1.SiteType\x12)\n\x08position\x18\x04 \x01(\x0b\x32\x17.oms.common.v1.Position\x12\x10\n\x08postcode\x18\x05 \x01(\t\x12\x11\n\ttime_zone\x18\x06 \x01(\t\x12\x33\n\ropening_hours\x18\x07 \x03(\x0b\x32\x1c.oms.catalog.v1.OpeningHours\x12\x34\n\x0c\x63\x61pabilities\x18\x08 \x03(\x0b\x32\x1e.oms.catalog.v1.SiteCapability\x12\x10\n\x08priority\x18\t \x01(\x05\x12\x11\n\tis_active\x18\n \x01(\x08\x12\x0f\n\x07\x63ountry\x18\x0b \x01(\t\"2\n\x0cSiteUpserted\x12\"\n\x04site\x18\x01 \x01(\x0b\x32\x14.oms.catalog.v1.Site\"g\n\x0c\x45xtendedSite\x12\x18\n\x10\x65xtended_site_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x16\n\x0e\x61nchor_site_id\x18\x03 \x01(\t\x12\x17\n\x0fmember_site_ids\x18\x04 \x03(\t\"K\n\x14\x45xtendedSiteUpserted\x12\x33\n\rextended_site\x18\x01 \x01(\x0b\x32\x1c.oms.catalog.v1.ExtendedSite\"K\n\tSalesZone\x12\x15\n\rsales_zone_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x19\n\x11\x65xtended_site_ids\x18\x03 \x03(\t\"B\n\x11SalesZoneUpserted\x12-\n\nsales_zone\x18\x01 \x01(\x0b\x32\x19.oms.catalog.v1.SalesZone\"\xcd\x01\n\x04Mode\x12\x0f\n\x07mode_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\x12+\n\x05label\x18\x03 \x01(\x0b\x32\x1c.oms.common.v1.LocalizedText\x12/\n\x0b\x63hoice_kind\x18\x04 \x01(\x0e\x32\x1a.oms.catalog.v1.ChoiceKind\x12\"\n\x05steps\x18\x05 \x03(\x0b\x32\x13.oms.common.v1.Step\x12!\n\x03\x66\x65\x65\x18\x06 \x01(\x0b\x32\x14.oms.common.v1.Money\"3\n\rModePublished\x12\"\n\x04mode\x18\x01 \x01(\x0b\x32\x14.oms.catalog.v1.Mode*\x9c\x01\n\x08SiteType\x12\x19\n\x15SITE_TYPE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSITE_TYPE_STORE\x10\x01\x12\x17\n\x13SITE_TYPE_WAREHOUSE\x10\x02\x12\x18\n\x14SITE_TYPE_DARK_STORE\x10\x03\x12\x13\n\x0fSITE_TYPE_DRIVE\x10\x04\x12\x18\n\x14SITE_TYPE_PEDESTRIAN\x10\x05*\\\n\nChoiceKind\x12\x1b\n\x17\x43HOICE_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10\x43HOICE_KIND_SITE\x10\x01\x12\x1b\n\x17\x43HOICE_KIND_DESTINATION\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oms.catalog.v1.catalog_events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SITETYPE']._serialized_start=2025
-  _globals['_SITETYPE']._serialized_end=2181
-  _globals['_CHOICEKIND']._serialized_start=2183
-  _globals['_CHOICEKIND']._serialized_end=2275
+  _globals['_SITETYPE']._serialized_start=2079
+  _globals['_SITETYPE']._serialized_end=2235
+  _globals['_CHOICEKIND']._serialized_start=2237
+  _globals['_CHOICEKIND']._serialized_end=2329
   _globals['_CATALOGEVENT']._serialized_start=84
   _globals['_CATALOGEVENT']._serialized_end=418
   _globals['_PRODUCT']._serialized_start=421
-  _globals['_PRODUCT']._serialized_end=712
-  _globals['_PRODUCTUPSERTED']._serialized_start=714
-  _globals['_PRODUCTUPSERTED']._serialized_end=773
-  _globals['_OPENINGHOURS']._serialized_start=775
-  _globals['_OPENINGHOURS']._serialized_end=851
-  _globals['_SITECAPABILITY']._serialized_start=854
-  _globals['_SITECAPABILITY']._serialized_end=1061
-  _globals['_SITE']._serialized_start=1064
-  _globals['_SITE']._serialized_end=1382
-  _globals['_SITEUPSERTED']._serialized_start=1384
-  _globals['_SITEUPSERTED']._serialized_end=1434
-  _globals['_EXTENDEDSITE']._serialized_start=1436
-  _globals['_EXTENDEDSITE']._serialized_end=1539
-  _globals['_EXTENDEDSITEUPSERTED']._serialized_start=1541
-  _globals['_EXTENDEDSITEUPSERTED']._serialized_end=1616
-  _globals['_SALESZONE']._serialized_start=1618
-  _globals['_SALESZONE']._serialized_end=1693
-  _globals['_SALESZONEUPSERTED']._serialized_start=1695
-  _globals['_SALESZONEUPSERTED']._serialized_end=1761
-  _globals['_MODE']._serialized_start=1764
-  _globals['_MODE']._serialized_end=1969
-  _globals['_MODEPUBLISHED']._serialized_start=1971
-  _globals['_MODEPUBLISHED']._serialized_end=2022
+  _globals['_PRODUCT']._serialized_end=766
+  _globals['_PRODUCTUPSERTED']._serialized_start=768
+  _globals['_PRODUCTUPSERTED']._serialized_end=827
+  _globals['_OPENINGHOURS']._serialized_start=829
+  _globals['_OPENINGHOURS']._serialized_end=905
+  _globals['_SITECAPABILITY']._serialized_start=908
+  _globals['_SITECAPABILITY']._serialized_end=1115
+  _globals['_SITE']._serialized_start=1118
+  _globals['_SITE']._serialized_end=1436
+  _globals['_SITEUPSERTED']._serialized_start=1438
+  _globals['_SITEUPSERTED']._serialized_end=1488
+  _globals['_EXTENDEDSITE']._serialized_start=1490
+  _globals['_EXTENDEDSITE']._serialized_end=1593
+  _globals['_EXTENDEDSITEUPSERTED']._serialized_start=1595
+  _globals['_EXTENDEDSITEUPSERTED']._serialized_end=1670
+  _globals['_SALESZONE']._serialized_start=1672
+  _globals['_SALESZONE']._serialized_end=1747
+  _globals['_SALESZONEUPSERTED']._serialized_start=1749
+  _globals['_SALESZONEUPSERTED']._serialized_end=1815
+  _globals['_MODE']._serialized_start=1818
+  _globals['_MODE']._serialized_end=2023
+  _globals['_MODEPUBLISHED']._serialized_start=2025
+  _globals['_MODEPUBLISHED']._serialized_end=2076
 # @@protoc_insertion_point(module_scope)

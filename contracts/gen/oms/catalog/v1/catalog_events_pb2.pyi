@@ -123,8 +123,10 @@ class Product(_message.Message):
     WEIGHT_G_FIELD_NUMBER: _builtins.int
     BARCODE_FIELD_NUMBER: _builtins.int
     IS_WEIGHT_VARIABLE_FIELD_NUMBER: _builtins.int
+    LOCALIZED_NAME_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     name: _builtins.str
+    """What it is called where nothing is said in `localized_name`."""
     unit: _common_pb2.Unit.ValueType
     temperature: _common_pb2.TemperatureClass.ValueType
     price_quantity: _builtins.int
@@ -145,6 +147,10 @@ class Product(_message.Message):
     def price(self) -> _common_pb2.Money:
         """Price of `price_quantity` base units, tax included."""
 
+    @_builtins.property
+    def localized_name(self) -> _common_pb2.LocalizedText:
+        """What people read, in their language; a language left empty: `name`."""
+
     def __init__(
         self,
         *,
@@ -159,10 +165,11 @@ class Product(_message.Message):
         weight_g: _builtins.int = ...,
         barcode: _builtins.str = ...,
         is_weight_variable: _builtins.bool = ...,
+        localized_name: _common_pb2.LocalizedText | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["price", b"price"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["localized_name", b"localized_name", "price", b"price"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["barcode", b"barcode", "category_path", b"category_path", "is_weight_variable", b"is_weight_variable", "name", b"name", "price", b"price", "price_quantity", b"price_quantity", "sku", b"sku", "temperature", b"temperature", "unit", b"unit", "volume_ml", b"volume_ml", "weight_g", b"weight_g"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["barcode", b"barcode", "category_path", b"category_path", "is_weight_variable", b"is_weight_variable", "localized_name", b"localized_name", "name", b"name", "price", b"price", "price_quantity", b"price_quantity", "sku", b"sku", "temperature", b"temperature", "unit", b"unit", "volume_ml", b"volume_ml", "weight_g", b"weight_g"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -140,6 +140,7 @@ class PickListLine(_message.Message):
     PUT_BACK_QUANTITY_FIELD_NUMBER: _builtins.int
     SHORT_REASON_FIELD_NUMBER: _builtins.int
     SHORT_REASON_LABEL_FIELD_NUMBER: _builtins.int
+    PRODUCT_LABEL_FIELD_NUMBER: _builtins.int
     line_id: _builtins.str
     sku: _builtins.str
     product_name: _builtins.str
@@ -163,6 +164,10 @@ class PickListLine(_message.Message):
     def temperature_label(self) -> _common_pb2.LocalizedText: ...
     @_builtins.property
     def short_reason_label(self) -> _common_pb2.LocalizedText: ...
+    @_builtins.property
+    def product_label(self) -> _common_pb2.LocalizedText:
+        """What to show a picker, in his language; `product_name` where the catalog has but one name."""
+
     def __init__(
         self,
         *,
@@ -181,10 +186,11 @@ class PickListLine(_message.Message):
         put_back_quantity: _builtins.int = ...,
         short_reason: _picking_events_pb2.ShortReason.ValueType = ...,
         short_reason_label: _common_pb2.LocalizedText | None = ...,
+        product_label: _common_pb2.LocalizedText | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["short_reason_label", b"short_reason_label", "temperature_label", b"temperature_label"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["product_label", b"product_label", "short_reason_label", b"short_reason_label", "temperature_label", b"temperature_label"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["barcode", b"barcode", "category_path", b"category_path", "is_weight_variable", b"is_weight_variable", "line_id", b"line_id", "ordered_quantity", b"ordered_quantity", "picked_quantity", b"picked_quantity", "product_name", b"product_name", "put_back_quantity", b"put_back_quantity", "short_quantity", b"short_quantity", "short_reason", b"short_reason", "short_reason_label", b"short_reason_label", "sku", b"sku", "temperature", b"temperature", "temperature_label", b"temperature_label", "unit", b"unit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["barcode", b"barcode", "category_path", b"category_path", "is_weight_variable", b"is_weight_variable", "line_id", b"line_id", "ordered_quantity", b"ordered_quantity", "picked_quantity", b"picked_quantity", "product_label", b"product_label", "product_name", b"product_name", "put_back_quantity", b"put_back_quantity", "short_quantity", b"short_quantity", "short_reason", b"short_reason", "short_reason_label", b"short_reason_label", "sku", b"sku", "temperature", b"temperature", "temperature_label", b"temperature_label", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

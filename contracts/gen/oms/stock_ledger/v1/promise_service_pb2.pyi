@@ -648,7 +648,7 @@ class GetStockBoardRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """Only products whose sku begins with it, or whose name holds it; at most 64 characters."""
+    """Only products whose sku begins with it, or whose name, in any language, holds it; at most 64 characters."""
     site_id: _builtins.str
     """Only this site."""
     page_size: _builtins.int
