@@ -16,7 +16,9 @@ from oms.stock_ledger.v1 import stock_ledger_service_pb2 as stock
 from oms.stock_ledger.v1.stock_ledger_events_pb2 import StockLine
 
 from tests.bench.bare import bare, fill
+from tests.bench.http import Http
 from tests.bench.result import Result, percentile, tell
+from tests.support.api import an_order
 from tests.support.embedded import Embedded, embedded
 
 SITES, SKUS, LINES, UNITS = 3, 300, 3, 1_000_000
@@ -45,7 +47,10 @@ async def placement(postgres_dsn: str) -> AsyncIterator[Result]:
         ):
             await system.api().load_chain(SITES, SKUS, UNITS)
             await asyncio.sleep(2)
-            doors = {"gRPC": by_grpc(channel, system), "HTTP": by_http(system)}
+            doors = {
+                "gRPC": by_grpc(channel, system),
+                "HTTP": by_http(Http(system.address, system.key)),
+            }
             references: dict[int, tuple[float, list[float]]] = {}
             for transport, place in doors.items():
                 await load(place, 8, WARM_UP)
@@ -144,17 +149,17 @@ def by_grpc(channel: grpc.aio.Channel, system: Embedded, wait_ms: int = _WAIT_MS
     return place
 
 
-def by_http(system: Embedded) -> Place:
+def by_http(http: Http) -> Place:
     """Place by the gateway's door."""
-    api = system.api()
 
     async def place(order_id: str, skus: Sequence[int], site_id: str) -> str:
-        answer = await api.place(
-            order_id,
-            [(f"P{sku}", 1) for sku in skus],
-            choice={"mode_id": "click_and_collect", "site_id": site_id},
+        choice = {"mode_id": "click_and_collect", "site_id": site_id}
+        _, order = await http.post(
+            "/v1/orders",
+            an_order(order_id, [(f"P{sku}", 1) for sku in skus], choice),
+            {"idempotency-key": f"place-{order_id}", "prefer": f"wait={_WAIT_MS // 1_000}"},
         )
-        return str(answer.json().get("status"))
+        return str(order.get("status"))
 
     return place
 

@@ -15,6 +15,7 @@ from oms.order.v1 import order_service_pb2_grpc as orders_rpc
 
 from services.kernel.main.stack.state import StateFile
 from tests.bench.bare import bare, fill
+from tests.bench.http import Http
 from tests.bench.placement import (
     LINES,
     ORDERS,
@@ -86,7 +87,10 @@ async def stack_placement(postgres_dsn: str) -> AsyncIterator[Result]:
         bare(postgres_dsn) as stub,
         grpc.aio.insecure_channel(_address(system)) as channel,
     ):
-        doors = {"gRPC": by_grpc(channel, system), "HTTP": by_http(system)}
+        doors = {
+            "gRPC": by_grpc(channel, system),
+            "HTTP": by_http(Http(system.address, system.key)),
+        }
         references = {
             concurrency: await load(by_update(stub), concurrency, ORDERS[concurrency])
             for concurrency in CONCURRENCIES

@@ -231,22 +231,29 @@ class Api:
         """Place an order of (sku, quantity) lines, by default for collection at any site."""
         return await self.post(
             "/v1/orders",
-            {
-                "order_id": order_id,
-                "customer_id": "C1",
-                "lines": [
-                    {
-                        "line_id": f"L{n}",
-                        "sku": sku,
-                        "quantity": quantity,
-                        "choice": dict(choice or {"mode_id": "click_and_collect"}),
-                    }
-                    for n, (sku, quantity) in enumerate(lines, 1)
-                ],
-            },
+            an_order(order_id, lines, choice),
             key=f"place-{order_id}",
             headers={"Prefer": f"wait={wait_s}"},
         )
+
+
+def an_order(
+    order_id: str, lines: Iterable[tuple[str, int]], choice: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return an order of (sku, quantity) lines, by default for collection at any site."""
+    return {
+        "order_id": order_id,
+        "customer_id": "C1",
+        "lines": [
+            {
+                "line_id": f"L{n}",
+                "sku": sku,
+                "quantity": quantity,
+                "choice": dict(choice or {"mode_id": "click_and_collect"}),
+            }
+            for n, (sku, quantity) in enumerate(lines, 1)
+        ],
+    }
 
 
 def _batches(rows: Sequence[Any]) -> list[Sequence[Any]]:
