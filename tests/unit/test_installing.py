@@ -13,7 +13,7 @@ SCRIPT = ROOT / "requirements/install.py"
 INSTALL = runpy.run_path(str(SCRIPT))
 
 
-HERE, THERE = "https://here.example/simple", "https://there.example/simple"
+HERE, THERE = "https://here.example/all", "https://there.example/all"
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,8 @@ def test_uv_looks_where_pip_is_told_to_look(config: list[str], told: dict[str, s
 
 
 def test_what_uv_is_told_already_wins() -> None:
-    told = {"UV_DEFAULT_INDEX": "https://told.example/simple"}
-    config = "global.index-url='https://packages.example/simple'\n"
+    told = {"UV_DEFAULT_INDEX": "https://told.example/all"}
+    config = "global.index-url='https://packages.example/all'\n"
     assert INSTALL["uv_environment"](config, told) == told
 
 
