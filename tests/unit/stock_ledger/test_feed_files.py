@@ -1,6 +1,7 @@
 """Files of feeds: what is read, what is put aside, that it counts once and goes on where it was."""
 
 import csv
+import fcntl
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -478,3 +479,66 @@ def test_codes_are_pairs(tmp_path: Path) -> None:
         read_codes(written(tmp_path, "one", name="codes.csv"))
     with pytest.raises(WrongFile, match="line 1: opens a quote"):
         read_codes(written(tmp_path, '1,"paris', "2,milk", name="codes.csv"))
+
+
+async def interrupted(path: Path, **options: Any) -> FakeLedger:
+    """Return the ledger that an import was on its way to when it was cut."""
+    ledger = FakeLedger()
+    ledger.cut_after = 2
+    with pytest.raises(Cut):
+        await imported(path, ledger, **options)
+    ledger.cut_after = None
+    return ledger
+
+
+async def test_another_ledger_gets_all_of_a_file_whose_import_was_cut(tmp_path: Path) -> None:
+    """A try on staging, cut; then production: what staging has got is not in its books."""
+    rows = [f"S{n % 50},P{n},1,t-{n}," for n in range(20_000)]
+    path = written(tmp_path, HEADER, *rows)
+    await interrupted(path, target="staging")
+    production = FakeLedger()
+    report = await imported(path, production, target="production")
+    assert (report.skipped, len(production.rows)) == (0, 20_000)
+
+
+async def test_a_line_that_was_put_aside_in_part_is_put_aside_whole(tmp_path: Path) -> None:
+    rows = [f"S{n % 50},P{n},1,t-{n}," for n in range(20_000)]
+    path = written(tmp_path, HEADER, "a b,milk,1,bad,", *rows, "c d,milk,1,bad,")
+    ledger = await interrupted(path)
+    partial = tmp_path / "feed.quarantine.csv.partial"
+    whole = partial.read_bytes()
+    assert whole
+    partial.write_bytes(whole[:-9])
+    assert (await imported(path, ledger)).quarantined == 2
+    assert [row["line"] for row in put_aside(path)] == ["2", "20003"]
+    assert all(row["remedy"] for row in put_aside(path))
+
+
+async def test_a_file_that_grows_while_it_is_read_is_not_posted(tmp_path: Path) -> None:
+    path = written(tmp_path, HEADER, *[f"S{n},milk,1,t-{n}," for n in range(1_500)])
+    ledger = FakeLedger()
+
+    def grow(_done: int, of: int | None) -> None:
+        if of is None:
+            with path.open("a") as file:
+                file.write("paris,milk,1")
+
+    with pytest.raises(WrongFile, match="changed while it was read"):
+        await import_file(path, "till_sale", ledger, Options(tmp_path / "q.csv"), grow)
+    assert not ledger.rows
+
+
+async def test_one_import_of_a_file_at_a_time(tmp_path: Path) -> None:
+    path = written(tmp_path, HEADER, GOOD)
+    with path.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(WrongFile, match="another import"):
+            await imported(path, FakeLedger())
+    assert (await imported(path, FakeLedger())).recorded == 1
+
+
+async def test_a_folder_without_a_place_is_told_of(tmp_path: Path) -> None:
+    path = written(tmp_path, HEADER, "a b,milk,1,bad,")
+    nowhere = Options(tmp_path / "nowhere" / "q.csv")
+    with pytest.raises(WrongFile, match="--quarantine"):
+        await import_file(path, "till_sale", FakeLedger(), nowhere)

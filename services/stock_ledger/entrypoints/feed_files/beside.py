@@ -1,19 +1,55 @@
-"""What an import keeps beside its file: how far it has come, and the rows that were put aside."""
+"""What an import keeps beside its file: how far it has come, and the rows that were put aside.
 
+One import of a file at a time: another one would take what the first has put aside for its own.
+"""
+
+import contextlib
 import csv
+import fcntl
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from services.stock_ledger.entrypoints.feed_files.calls import Problem
+from services.stock_ledger.entrypoints.feed_files.cells import WrongFile
 
 _QUARANTINE_COLUMNS = ("line", "reason", "detail", "remedy")
 
 
+@contextlib.contextmanager
+def alone_with(path: Path) -> Iterator[None]:
+    """Have a file to oneself among imports, and find it afterwards as it was.
+
+    Raises:
+        WrongFile: Another import of it is running.
+    """
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WrongFile("another import of it is running: wait until that is through") from None
+        except OSError:  # where it lies nobody can lock anything
+            pass
+        yield
+
+
+def stamp_of(path: Path) -> tuple[int, int, int]:
+    """Return what changes when somebody writes a file, or puts another in its place."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
-    """How far an import has come, beside the file; gone when it is through."""
+    """How far an import has come, beside the file; gone when it is through.
+
+    Attributes:
+        path: The file.
+        fingerprint: Of the file, of how it is read, and of where it goes: what one ledger has got
+            is not in another's.
+    """
 
     path: Path
     fingerprint: str
@@ -33,8 +69,10 @@ class Place:
 
     def note(self, chunks_done: int) -> None:
         partial = self._file.with_suffix(".import~")
-        partial.write_text(json.dumps({"file": self.fingerprint, "calls": chunks_done}))
-        partial.replace(self._file)
+        # Where nothing can be written an interrupted import begins anew, and counts once as well.
+        with contextlib.suppress(PermissionError, FileNotFoundError):
+            partial.write_text(json.dumps({"file": self.fingerprint, "calls": chunks_done}))
+            partial.replace(self._file)
 
     def forget(self) -> None:
         self._file.unlink(missing_ok=True)
@@ -46,24 +84,40 @@ class Aside:
     def __init__(self, path: Path, *, is_resumed: bool) -> None:
         self._path = path
         self._partial = path.with_name(f"{path.name}.partial")
-        if not is_resumed:
-            self._partial.unlink(missing_ok=True)
+        known = self._whole_rows() if is_resumed else []
+        self._partial.unlink(missing_ok=True)
+        self._append(known)
 
     def write(self, problems: Sequence[Problem]) -> None:
-        if not problems:
+        self._append([[each.line, each.reason, each.detail, each.remedy] for each in problems])
+
+    def _append(self, rows: Sequence[Sequence[Any]]) -> None:
+        if not rows:
             return
-        with self._partial.open("a", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(
-                [each.line, each.reason, each.detail, each.remedy] for each in problems
-            )
+        try:
+            with self._partial.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(row) + "\n" for row in rows)
+        except OSError as error:
+            raise WrongFile(
+                f"{self._path} cannot be written ({error.strerror}): --quarantine names another"
+            ) from None
+
+    def _whole_rows(self) -> list[list[Any]]:
+        """Return what was written whole: whoever wrote the last line may have been killed at it."""
+        if not self._partial.exists():
+            return []
+        rows: list[list[Any]] = []
+        for line in self._partial.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError):
+                rows.append(json.loads(line))
+        return [row for row in rows if isinstance(row, list)]
 
     def close(self) -> int:
         """Move the file to its place, each line once; return how many lines it has."""
         if not self._partial.exists():
             self._path.unlink(missing_ok=True)
             return 0
-        with self._partial.open(encoding="utf-8", newline="") as file:
-            bad = {(int(row[0]), *row[1:]) for row in csv.reader(file)}
+        bad = {tuple(row) for row in self._whole_rows()}
         whole = self._path.with_name(f"{self._path.name}.whole")
         with whole.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)

@@ -67,6 +67,7 @@ async def run(asked: Asked, address: str, key: str, progress: Progress) -> str:
         former=asked.former,
         basis=Basis(asked.is_available, asked.is_picked_included, _time(asked.at)),
         metadata=(("authorization", f"Bearer {key}"),),
+        target=f"{address}\n{key}",  # of which a digest is kept
     )
     async with grpc.aio.insecure_channel(address) as channel:
         if is_interchange(asked.file):

@@ -20,7 +20,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from services.stock_ledger.entrypoints.feed_files.beside import Aside, Place
+from services.stock_ledger.entrypoints.feed_files.beside import Aside, Place, alone_with, stamp_of
 from services.stock_ledger.entrypoints.feed_files.calls import (
     Answer,
     Basis,
@@ -53,7 +53,7 @@ _MOST_REPORTED = 1_000
 _MOST_BYTES = 800_000
 _READ_BYTES = 1 << 20
 # Of how files become rows; a run that another version interrupted starts from the first row.
-_READING = 2
+_READING = 3
 _PASSING = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -96,6 +96,8 @@ class Options:
             again is known by them. Those of ``zone`` and UTC always are.
         basis: For images and counts.
         metadata: Of every call; carries the API key.
+        target: Of which ledger and whose books, in any words: an import that was interrupted goes
+            on only where it began.
     """
 
     quarantine: Path
@@ -105,6 +107,7 @@ class Options:
     former: Sequence[str] = ()
     basis: Basis = field(default_factory=Basis)
     metadata: Sequence[tuple[str, str]] = ()
+    target: str = ""
 
 
 async def import_file(
@@ -125,17 +128,24 @@ async def import_file(
         progress: Told rows done, and of how many.
 
     Raises:
-        WrongFile: The file as a whole cannot be read.
+        WrongFile: The file as a whole cannot be read, or not now.
         grpc.aio.AioRpcError: The service refuses a whole batch, or stays away.
     """
-    kind = KINDS[kind_name]
+    with alone_with(path):
+        return await _import_file(path, KINDS[kind_name], channel, options, progress)
+
+
+async def _import_file(
+    path: Path, kind: Kind, channel: Any, options: Options, progress: Progress
+) -> Report:
+    stamp = stamp_of(path)
     table = open_table(path, kind, options)
     reader = Reader(kind, table.columns, options.basis.at)
     fingerprint = await asyncio.to_thread(_fingerprint, path, kind, options)
     source = f"file-{fingerprint}"
     calls = Calls(channel, kind, source, options.basis)
     with tempfile.TemporaryDirectory(prefix="oms-import-") as folder:
-        run = _Run(calls, options, Place(path, f"{fingerprint}-{_READING}"), progress)
+        run = _Run(calls, options, Place(path, _place_of(fingerprint, options)), progress)
         spill = Spill(Path(folder), _key_of(kind))
         for n, (line, cells) in enumerate(table.rows, start=1):
             try:
@@ -149,6 +159,8 @@ async def import_file(
                 progress(n, None)
                 await run.report_unreadable(_MOST_REPORTED)
         await run.report_unreadable(0)
+        if stamp_of(path) != stamp:  # nothing was sent: half a line may say another quantity
+            raise WrongFile("it changed while it was read: import it again once it is complete")
         await run.send_all(_chunks(spill, kind, calls.most_rows), spill.count)
     return run.finish(spill.count)
 
@@ -209,6 +221,11 @@ def _fingerprint(path: Path, kind: Kind, options: Options) -> str:
         while part := file.read(_READ_BYTES):
             digest.update(part)
     return digest.hexdigest()
+
+
+def _place_of(fingerprint: str, options: Options) -> str:
+    goes_to = f"{options.target}\n{options.quarantine.absolute()}"
+    return f"{fingerprint}-{_READING}-{blake2b(goes_to.encode(), digest_size=8).hexdigest()}"
 
 
 class _Run:
