@@ -27,6 +27,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
+from services.kernel.adapters.bounded_logs import own_log
 from services.kernel.adapters.json_lines import log_json
 from services.kernel.adapters.telemetry import TELEMETRY
 from services.kernel.domain.errors import NotFound
@@ -111,7 +112,7 @@ def up(
     """Run every service, the gateway and PostgreSQL in this process group, until stopped."""
     settings = KernelSettings()
     settings.data_home.mkdir(parents=True, exist_ok=True)
-    log_json("oms", EdgeSettings().log_level, (settings.data_home / "oms.log").open("a"))
+    log_json("oms", EdgeSettings().log_level, own_log(settings.data_home / "oms.log"))
     edge = EdgeSettings()
     TELEMETRY.start("so-oms", edge.otlp_endpoint, edge.otlp_every_s)
     try:

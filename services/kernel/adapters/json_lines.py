@@ -49,9 +49,9 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
-def log_json(service: str, level: str = "INFO", stream: TextIO | None = None) -> None:
-    """Send every log line of this process to ``stream`` (None: standard error) as JSON."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+def log_json(service: str, level: str = "INFO", to: TextIO | logging.Handler | None = None) -> None:
+    """Send every log line of this process there (None: to standard error) as JSON."""
+    handler = to if isinstance(to, logging.Handler) else logging.StreamHandler(to or sys.stderr)
     handler.setFormatter(JsonLines(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # It writes a line per request with the whole address, and an address of a webhook is a secret.

@@ -128,14 +128,14 @@ class Metrics:
         )
         self.relay_lag_events = Gauge(
             "relay_lag_events",
-            "Events recorded and not yet handed to the bus",
+            "Events recorded and not yet handed to the bus; 0 where another process publishes",
             ["service"],
             namespace=_NAMESPACE,
             registry=self.registry,
         )
         self.projection_lag_events = Gauge(
             "projection_lag_events",
-            "Events recorded and not yet in the read models",
+            "Events recorded and not yet in the read models; 0 where another process fills them",
             ["service"],
             namespace=_NAMESPACE,
             registry=self.registry,

@@ -135,6 +135,8 @@ class Tail:
             yield watch
         finally:
             self.is_leading = False
+            for follower in self._followers:
+                follower.note_lag(0)  # what waits is for the next leader to tell
             if watch is not None:
                 watch.cancel()
             connection.remove_termination_listener(self._broken)

@@ -189,6 +189,22 @@ async def test_a_follower_that_does_not_move_holds_up_no_other_and_misses_nothin
         await database.close()
 
 
+async def test_who_leads_no_more_tells_no_lag_any_more(postgres_dsn: str) -> None:
+    dsn = await a_database(postgres_dsn)
+    database = await Database.open(dsn, Limits(pool_size=2))
+    held = Held()
+    tail = Tail(database, dsn, toy.CODEC, [held, Relay()], poll_s=0.05)
+    tail.start()
+    try:
+        for n in range(9):
+            await event_log.append(database.sql, [some_events(f"writer-{n}", 1_000)])
+        await eventually(lambda: held.lag > 0)
+    finally:
+        await tail.stop()
+        await database.close()
+    assert held.lag == 0, "what waits is for the next leader to tell"
+
+
 async def test_a_server_that_is_away_when_the_log_is_to_be_followed_is_told_as_lost(
     postgres_dsn: str,
 ) -> None:

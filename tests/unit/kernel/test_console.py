@@ -30,7 +30,7 @@ def logged() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     text = io.StringIO()
-    log_json("test", stream=text)
+    log_json("test", to=text)
     yield text
     root.handlers[:] = handlers
     root.setLevel(level)

@@ -46,6 +46,14 @@ def test_a_port_that_somebody_has_is_known_before_anything_starts() -> None:
     assert taken_ports(planned, settings.host) == []
 
 
+def test_any_free_port_is_told_by_its_number() -> None:
+    *_, gateway = plan(KernelSettings(grpc_port=0, health_port=0, http_port=0), parse_copies(""))
+    port = gateway.environment["OMS_HTTP_PORT"]
+    assert int(port) > 0
+    assert gateway.process.http == f"http://127.0.0.1:{port}"
+    assert len(set(gateway.environment.values())) == len(gateway.environment)
+
+
 def test_a_keeper_that_ended_is_quoted_by_what_it_said_to_people(tmp_path: Path) -> None:
     log = tmp_path / "keeper.log"
     log.write_text("oms: of another run\n")

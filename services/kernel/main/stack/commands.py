@@ -11,12 +11,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from services.kernel.adapters.bounded_logs import grown, last_lines
 from services.kernel.adapters.json_lines import log_json
 from services.kernel.main.console import (
     EXIT_FAILED,
@@ -172,12 +172,11 @@ def logs(
         known = ", ".join(sorted(path.stem for path in (file.folder / "logs").glob("*.log")))
         complain(f"no log of {name!r}: there are {known or 'none: nothing has run here yet'}")
         raise typer.Exit(EXIT_USAGE)
-    with log.open(errors="replace") as text:
-        for line in deque(text, maxlen=lines):
-            typer.echo(line, nl=False)
+    with log.open("rb") as growing:
+        growing.seek(0, os.SEEK_END)
+        typer.echo("".join(last_lines(log, lines)), nl=False)
         while follow:
-            for line in text:
-                typer.echo(line, nl=False)
+            typer.echo(grown(growing), nl=False)
             time.sleep(_FOLLOW_S)
 
 

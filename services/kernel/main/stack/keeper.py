@@ -7,12 +7,15 @@ it started goes on, and the next ``up`` or ``down`` finds it by what is written 
 
 import asyncio
 import contextlib
+import logging
 import os
 from collections.abc import Sequence
 from typing import Any
 
+from services.kernel.adapters.bounded_logs import cut
 from services.kernel.adapters.broker import Broker, NoBroker
 from services.kernel.adapters.database import Database, Limits
+from services.kernel.application.tasks import end
 from services.kernel.main.buses import declare_feeds
 from services.kernel.main.embedded import api_keys, claim_bus, demo_key, open_databases, sole_owner
 from services.kernel.main.runtime import SERVICES
@@ -33,7 +36,10 @@ from services.kernel.main.stack.state import (
 )
 from services.kernel.settings import BusSettings, EdgeSettings, KernelSettings, StackSettings
 
+_log = logging.getLogger(__name__)
+
 _LOOK_S = 0.5
+_LOOK_AT_LOGS_S = 5.0
 
 
 async def keep(stop: asyncio.Event) -> bool:
@@ -87,6 +93,8 @@ class _Keeper:
             broker = await below.open_broker()
             self._share(dsn, broker)
             await self._prepare()
+            bounding = asyncio.create_task(self._bound_logs())
+            exits.push_async_callback(end, [bounding])
             exits.push_async_callback(self._stop_processes)
             up = asyncio.create_task(self._start_processes())
             stopped = asyncio.create_task(stop.wait())
@@ -194,6 +202,14 @@ class _Keeper:
         for minder in self._minders:
             minder.process.state, minder.process.pid = states.DOWN, None
         self._changed()
+
+    async def _bound_logs(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(cut, self._file.logs())
+            except OSError:  # a full disk may pass, and nobody else would cut them
+                _log.warning("the logs could not be cut", exc_info=True)
+            await asyncio.sleep(_LOOK_AT_LOGS_S)
 
     def _changed(self) -> None:
         self._file.write(self.state)

@@ -60,7 +60,8 @@ def parse_copies(text: str) -> dict[str, int]:
 def plan(settings: KernelSettings, copies: Mapping[str, int]) -> list[Planned]:
     """Return all processes of ours: who answers calls, who works, who opens the door.
 
-    Ports count up from ``OMS_GRPC_PORT`` and ``OMS_HEALTH_PORT``; a port 0 means any that is free.
+    Ports count up from ``OMS_GRPC_PORT`` and ``OMS_HEALTH_PORT``; a port 0, also the gateway's,
+    means any that is free.
     """
     grpc_ports = _Ports(settings.grpc_port)
     health_ports = _Ports(settings.health_port)
@@ -81,11 +82,10 @@ def plan(settings: KernelSettings, copies: Mapping[str, int]) -> list[Planned]:
             health = health_ports.next()
             process = ProcessState(f"{name}.work{suffix}", WORK, health=at(health))
             planned.append(Planned(process, _oms("work", name), _ports(0, health)))
-    health = health_ports.next()
-    door = ProcessState(
-        GATEWAY, GATEWAY, http=f"http://{at(settings.http_port)}", health=at(health)
-    )
-    planned.append(Planned(door, _oms("gateway"), _ports(0, health)))
+    health, http = health_ports.next(), settings.http_port or free_port()
+    door = ProcessState(GATEWAY, GATEWAY, http=f"http://{at(http)}", health=at(health))
+    told = {**_ports(0, health), "OMS_HTTP_PORT": str(http)}
+    planned.append(Planned(door, _oms("gateway"), told))
     return planned
 
 

@@ -96,6 +96,10 @@ class StateFile:
         """Return the log of a process."""
         return self.folder / "logs" / f"{name}.log"
 
+    def logs(self) -> list[Path]:
+        """Return what the processes, the keeper and the broker wrote."""
+        return [*(self.folder / "logs").glob("*.log"), self.folder / "broker/broker.log"]
+
     def write(self, state: StackState) -> None:
         """Replace what is written down."""
         self.folder.mkdir(parents=True, exist_ok=True)
