@@ -11,6 +11,7 @@ from oms.stock_ledger.v1 import promise_service_pb2_grpc as rpc
 
 from services.kernel.application.clock import Clock
 from services.kernel.application.runner import Reader, Runner
+from services.kernel.application.tasks import end
 from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
 from services.kernel.domain.text import is_text
@@ -36,7 +37,9 @@ _MOST_CATEGORIES = 10
 _MOST_TEXT = 128
 _HEARTBEAT_S = 15.0
 _LOOK_S = 1.0
-_LEAST_PAUSE_S = 0.2
+_LEAST_PAUSE_S, _MOST_PAUSE_S = 0.2, 5.0
+_REST = 4  # times as long as a look took
+_MOST_LOOKS = 2  # at once: who watches leaves the database to those who ask and sell
 
 SCOPES = {
     f"/oms.stock_ledger.v1.PromiseService/{method}": scope
@@ -63,6 +66,7 @@ class PromiseGrpc(rpc.PromiseServiceServicer):
         self._runner = runner
         self._reader = reader
         self._clock = clock
+        self._looking = asyncio.Semaphore(_MOST_LOOKS)
 
     @override
     async def PutStockRules(
@@ -194,18 +198,29 @@ class PromiseGrpc(rpc.PromiseServiceServicer):
         told: dict[tuple[str, str], Promise] = {}
         told_at_s = loop.time()
         while True:
-            now = self._clock.now()
-            found = await promises.of_pairs(self._reader.sql, tenant, pairs, channel, now, now)
-            news = [one for one in found if told.get((one.site_id, one.sku)) != one]
-            told |= {(one.site_id, one.sku): one for one in news}
-            if news or loop.time() - told_at_s >= _HEARTBEAT_S:
-                told_at_s = loop.time()
-                yield wire.WatchPromisesResponse(promises=[_promise(one) for one in news])
-            if loop.time() >= until_s:
-                return
-            # A store changes somewhere all the time: not more than so many looks a second each.
-            await asyncio.sleep(_LEAST_PAUSE_S)
-            await self._reader.projected(_LOOK_S)
+            # Begun before the look: what moves while it looks or rests is not missed.
+            moved = asyncio.create_task(self._reader.projected(_LOOK_S))
+            try:
+                began_s = loop.time()
+                async with self._looking:
+                    now = self._clock.now()
+                    found = await promises.of_pairs(
+                        self._reader.sql, tenant, pairs, channel, now, now
+                    )
+                took_s = loop.time() - began_s
+                news = [one for one in found if told.get((one.site_id, one.sku)) != one]
+                told |= {(one.site_id, one.sku): one for one in news}
+                if news or loop.time() - told_at_s >= _HEARTBEAT_S:
+                    told_at_s = loop.time()
+                    yield wire.WatchPromisesResponse(promises=[_promise(one) for one in news])
+                if loop.time() >= until_s:
+                    return
+                # A store changes somewhere all the time: not more than so many looks a second
+                # each, and fewer where looking takes long, because of many pairs or many who watch.
+                await asyncio.sleep(min(max(_LEAST_PAUSE_S, _REST * took_s), _MOST_PAUSE_S))
+                await moved
+            finally:
+                await end([moved])
 
 
 def _pairs(asked: Sequence[wire.PromisePair], most: int) -> list[tuple[str, str]]:
