@@ -3,7 +3,7 @@
 import secrets
 
 from services.demo.adapters.http_client import HttpApi
-from services.demo.adapters.summary_table import render
+from services.demo.adapters.summary_table import as_json, render
 from services.demo.application import campaign, loading
 from services.demo.application.campaign import ORDERS_AT_ONCE, Summary
 from services.demo.application.loading import LoadReport
@@ -11,7 +11,7 @@ from services.demo.application.ports import Progress
 from services.demo.domain.chain import chain
 from services.demo.domain.shopping import Shop
 
-__all__ = ["LoadReport", "Progress", "Summary", "load_chain", "render", "run_orders"]
+__all__ = ["LoadReport", "Progress", "Summary", "as_json", "load_chain", "render", "run_orders"]
 
 _RUN_ID_BYTES = 6
 

@@ -50,6 +50,7 @@ from services.kernel.main.console import (
     bar,
     complain,
     errors,
+    print_line,
     print_rows,
     say,
     steps,
@@ -166,15 +167,22 @@ Ctrl-C stops it; what was acknowledged is on disk."""
 def demo(
     orders: Annotated[int, typer.Option(min=1, max=100_000, help="how many orders")] = 200,
     seed: Annotated[int, typer.Option(help="the same seed, the same chain and orders")] = _SEED,
+    as_json: AsJson = False,
 ) -> None:
-    """Load the demo chain into the running system and carry orders from basket to handover."""
+    """Load the demo chain into the running system and carry orders from basket to handover.
+
+    The first orders of a seed are always the same: those of an earlier run are not placed again,
+    but carried on where they stopped. More of them, or another seed, place new ones.
+    """
     settings = KernelSettings()
     key = key_commands.key_to_call_with(settings)
     address = f"http://{settings.host}:{settings.http_port}"
-    _run(_demo(address, key, seed, orders))
+    if not _run(_demo(address, key, seed, orders, as_json=as_json)):
+        raise typer.Exit(EXIT_FAILED)
 
 
-async def _demo(address: str, key: str, seed: int, orders: int) -> None:
+async def _demo(address: str, key: str, seed: int, orders: int, *, as_json: bool = False) -> bool:
+    """Load, carry and tell; return whether every order came to its end."""
     # The demo is a client like any other: it is found by name, and speaks HTTP only.
     client = importlib.import_module("services.demo.main")
     with bar("loading the demo chain") as progress:
@@ -183,7 +191,11 @@ async def _demo(address: str, key: str, seed: int, orders: int) -> None:
         summary = await client.run_orders(
             address, key, seed, orders, lambda _, done, all_: progress(done, all_)
         )
-    errors.print(client.render(summary))
+    if as_json:
+        print_line(json.dumps(client.as_json(summary)))
+    else:
+        errors.print(client.render(summary))
+    return bool(summary.is_clean)
 
 
 @app.command("import")

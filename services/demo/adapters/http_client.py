@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -80,6 +81,7 @@ class HttpApi:
         loop = asyncio.get_running_loop()
         until = loop.time() + self._retry_within_s
         delay_s = FIRST_DELAY_S
+        is_first = True
         while True:
             wait_s = 0.0
             try:
@@ -88,7 +90,8 @@ class HttpApi:
                 )
                 reply = _reply(response)
                 if not _is_passing(reply):
-                    return reply
+                    # What is replayed to a second try may be the answer that the first one lost.
+                    return reply if is_first else replace(reply, is_replayed=False)
                 problem = reply.problem
                 wait_s = _retry_after_s(response)
             except httpx.TransportError as error:
@@ -96,6 +99,7 @@ class HttpApi:
             wait_s = max(wait_s, delay_s)
             if loop.time() + wait_s > until:
                 raise ApiAway(f"{method} {path}: {problem}")
+            is_first = False
             await asyncio.sleep(wait_s)
             delay_s = min(delay_s * 2, LONGEST_DELAY_S)
 

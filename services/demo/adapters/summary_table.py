@@ -1,6 +1,8 @@
 """A run's summary as tables for a terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -8,12 +10,15 @@ from rich.table import Table
 from services.demo.application.campaign import Summary
 
 _CENTS = 100
+_SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
 def render(summary: Summary) -> RenderableType:
     """Return tables: how orders ended, where groups were prepared, what it cost, how long."""
     totals = _table("Orders", "count")
-    totals.add_row("placed", f"{summary.orders}")
+    totals.add_row("placed", f"{summary.placed}")
+    if earlier := summary.orders - summary.placed:
+        totals.add_row("placed in an earlier run", f"{earlier}")
     _count(totals, summary.by_status)
     _count(totals, summary.by_mode, "mode ")
     _count(totals, summary.refused_by_reason, "refused: ")
@@ -28,12 +33,20 @@ def render(summary: Summary) -> RenderableType:
     money.add_row("cost of carrying out", _euros(summary.cost_minor))
     per_group = summary.cost_minor // summary.groups if summary.groups else 0
     money.add_row("cost per group", _euros(per_group))
-    times = _table("Times", "p50", "p95", "p99")
+    times = _table("Times", *_SHARES)
     times.add_row("placed to accepted", *_quantiles(summary.accepted_s))
     times.add_row("placed to done", *_quantiles(summary.completed_s))
-    rate = summary.orders / summary.took_s if summary.took_s else 0.0
-    times.add_row("whole run", f"{summary.took_s:.1f} s", f"{rate:.1f} orders/s", "")
+    rate = f"{summary.placed / summary.took_s:.1f} orders/s" if summary.placed else ""
+    times.add_row("whole run", f"{summary.took_s:.1f} s", rate, "")
     return Group(totals, sources, money, times, *(f"stuck: {each}" for each in summary.stuck))
+
+
+def as_json(summary: Summary) -> Mapping[str, Any]:
+    """Return the summary as data; of the times, what people are shown."""
+    told = asdict(summary)
+    for name in ("accepted_s", "completed_s"):
+        told[name] = dict(zip(_SHARES, _at(_SHARES.values(), told[name]), strict=True))
+    return told
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -54,7 +67,10 @@ def _euros(minor: int) -> str:
 
 
 def _quantiles(ascending: Sequence[float]) -> tuple[str, ...]:
-    if not ascending:
-        return ("-", "-", "-")
+    found = _at(_SHARES.values(), ascending)
+    return tuple("-" if one is None else f"{one * 1000:.0f} ms" for one in found)
+
+
+def _at(shares: Iterable[float], ascending: Sequence[float]) -> list[float | None]:
     last = len(ascending) - 1
-    return tuple(f"{ascending[round(last * share)] * 1000:.0f} ms" for share in (0.5, 0.95, 0.99))
+    return [ascending[round(last * share)] if ascending else None for share in shares]

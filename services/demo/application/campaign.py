@@ -18,6 +18,8 @@ class Summary:
     """What became of the orders of a run; times in seconds, amounts in cents.
 
     Attributes:
+        orders: All of them, those of earlier runs included.
+        placed: Orders that this run placed.
         by_status: Orders by how they ended.
         by_mode: Orders by the mode of their first line.
         by_source_type: Groups by the type of site that prepared them.
@@ -31,6 +33,7 @@ class Summary:
     """
 
     orders: int = 0
+    placed: int = 0
     groups: int = 0
     lines: int = 0
     short_lines: int = 0
@@ -76,7 +79,9 @@ async def run(
                 story = await Journey(api, wanted, run_id).play()
             except ApiAway as away:
                 reason = f"API_AWAY: {away}"
-                story = Story(wanted.order_id, wanted.mode_id, len(wanted.lines), STUCK, reason)
+                story = Story(
+                    wanted.order_id, wanted.mode_id, len(wanted.lines), STUCK, reason=reason
+                )
             stories.append(story)
             progress("orders", len(stories), count)
 
@@ -92,6 +97,7 @@ def summary(shop: Shop, stories: list[Story], took_s: float) -> Summary:
     types = {site.site_id: site.type for site in shop.chain.network.sites}
     told = Summary(orders=len(stories), took_s=took_s)
     for story in stories:
+        told.placed += story.is_ours
         told.by_status[story.status] += 1
         told.by_mode[story.mode_id] += 1
         if story.status == REFUSED:

@@ -33,6 +33,7 @@ class Story:
 
     Attributes:
         status: ``completed``, ``cancelled``, ``refused`` or ``stuck``.
+        is_ours: Whether this run placed it.
         reason: Registry reason of a refusal, or what it is stuck on.
         accepted_s: From placement to acceptance; absent when it was placed in another run.
         completed_s: From placement to the end; likewise.
@@ -44,6 +45,7 @@ class Story:
     mode_id: str
     line_count: int
     status: str = STUCK
+    is_ours: bool = True
     reason: str = ""
     accepted_s: float | None = None
     completed_s: float | None = None
@@ -79,11 +81,11 @@ class Journey:
         loop = asyncio.get_running_loop()
         began = loop.time()
         reply = await self._place()
+        is_ours = self._story.is_ours = not reply.is_replayed
         if not reply.is_ok:
             self._story.status = REFUSED if reply.status in (BAD_REQUEST, CONFLICT) else STUCK
             self._story.reason = reply.reason
             return self._story
-        is_ours = not reply.is_replayed
         if is_ours and reply.body["status"] != "placed":
             self._story.accepted_s = loop.time() - began
         order = await self._follow(is_ours=is_ours, began=began)

@@ -18,7 +18,7 @@ class Reply:
     Attributes:
         status: HTTP status.
         body: Decoded JSON.
-        is_replayed: True when the same request had been answered before.
+        is_replayed: True when the same request had been answered before this one was first made.
     """
 
     status: int

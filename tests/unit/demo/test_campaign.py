@@ -2,12 +2,13 @@
 
 import asyncio
 import io
+import re
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from services.demo.adapters.summary_table import render
+from services.demo.adapters.summary_table import as_json, render
 from services.demo.application import campaign, journey, loading
 from services.demo.application.ports import Reply
 from services.demo.domain import shopping
@@ -54,6 +55,13 @@ async def test_a_run_that_was_cut_off_is_carried_on(shop: Shop) -> None:
     third = await campaign.run(api, shop, 30, "run-3", quiet)
     assert third.by_status == {"completed": 30}
     assert third.accepted_s == [], "nothing was placed anew"
+    assert (third.orders, third.placed) == (30, 0)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(render(third))
+    shown = console.export_text()
+    assert re.search(r"placed in an earlier run\W+30\b", shown)
+    assert "orders/s" not in shown
+    assert as_json(third)["accepted_s"] == {"p50": None, "p95": None, "p99": None}
 
 
 async def test_a_refused_order_says_why(shop: Shop) -> None:
