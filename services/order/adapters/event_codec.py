@@ -1,7 +1,7 @@
 """Stored names of the order service's events and of the messages of its process."""
 
 from services.kernel.adapters.event_codec import EventCodec
-from services.order.domain import basket, fulfilment_process, order
+from services.order.domain import basket, fulfilment_process, order_events
 
 CODEC = EventCodec(
     {
@@ -11,20 +11,20 @@ CODEC = EventCodec(
         "basket.line_removed.v1": basket.BasketLineRemoved,
         "basket.choice_made.v1": basket.BasketChoiceMade,
         "basket.checked_out.v1": basket.BasketCheckedOut,
-        "order.placed.v1": order.OrderPlaced,
-        "order.accepted.v1": order.OrderAccepted,
-        "order.refused.v1": order.OrderRefused,
-        "order.step_started.v1": order.StepStarted,
-        "order.step_completed.v1": order.StepCompleted,
-        "order.line_shorted.v1": order.LineShorted,
-        "order.line_weighed.v1": order.LineWeighed,
-        "order.payment_captured.v1": order.PaymentCaptured,
-        "order.group_completed.v1": order.GroupCompleted,
-        "order.cancelled.v1": order.OrderCancelled,
-        "order.completed.v1": order.OrderCompleted,
-        "order.refunded.v1": order.OrderRefunded,
-        "order.groups_replaced.v1": order.GroupsReplaced,
-        "order.groups_kept.v1": order.GroupsKept,
+        "order.placed.v1": order_events.OrderPlaced,
+        "order.accepted.v1": order_events.OrderAccepted,
+        "order.refused.v1": order_events.OrderRefused,
+        "order.step_started.v1": order_events.StepStarted,
+        "order.step_completed.v1": order_events.StepCompleted,
+        "order.line_shorted.v1": order_events.LineShorted,
+        "order.line_weighed.v1": order_events.LineWeighed,
+        "order.payment_captured.v1": order_events.PaymentCaptured,
+        "order.group_completed.v1": order_events.GroupCompleted,
+        "order.cancelled.v1": order_events.OrderCancelled,
+        "order.completed.v1": order_events.OrderCompleted,
+        "order.refunded.v1": order_events.OrderRefunded,
+        "order.groups_replaced.v1": order_events.GroupsReplaced,
+        "order.groups_kept.v1": order_events.GroupsKept,
         "fulfilment.replanned.v1": fulfilment_process.Replanned,
         "fulfilment.moved.v1": fulfilment_process.Moved,
         "fulfilment.planned.v1": fulfilment_process.Planned,

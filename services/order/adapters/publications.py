@@ -9,22 +9,22 @@ from oms.common.v1 import common_pb2 as common
 from oms.order.v1 import order_events_pb2 as wire
 
 from services.kernel.domain.messages import Recorded, category_of
-from services.order.domain import mode, order
+from services.order.domain import mode, order_events
 
 
 def publish(recorded: Recorded[Any]) -> wire.OrderEvent | None:
     """Return the public event, or nothing for what happens to a basket or within the process."""
     if category_of(recorded.stream) != "order":
         return None
-    event: order.Event = recorded.event
+    event: order_events.Event = recorded.event
     return _public(recorded.key, event)
 
 
-def _public(order_id: str, event: order.Event) -> wire.OrderEvent | None:  # noqa: C901, PLR0911, PLR0912 - one per kind
+def _public(order_id: str, event: order_events.Event) -> wire.OrderEvent | None:  # noqa: C901, PLR0911, PLR0912 - one per kind
     match event:
-        case order.OrderPlaced():
+        case order_events.OrderPlaced():
             return wire.OrderEvent(order_placed=_placed(order_id, event))
-        case order.OrderAccepted():
+        case order_events.OrderAccepted():
             return wire.OrderEvent(
                 order_accepted=wire.OrderAccepted(
                     order_id=order_id,
@@ -33,7 +33,7 @@ def _public(order_id: str, event: order.Event) -> wire.OrderEvent | None:  # noq
                     plan_revision=event.plan_revision,
                 )
             )
-        case order.OrderRefused():
+        case order_events.OrderRefused():
             return wire.OrderEvent(
                 order_refused=wire.OrderRefused(
                     order_id=order_id,
@@ -44,7 +44,7 @@ def _public(order_id: str, event: order.Event) -> wire.OrderEvent | None:  # noq
                     ],
                 )
             )
-        case order.StepStarted():
+        case order_events.StepStarted():
             return wire.OrderEvent(
                 group_step_started=wire.GroupStepStarted(
                     order_id=order_id,
@@ -53,7 +53,7 @@ def _public(order_id: str, event: order.Event) -> wire.OrderEvent | None:  # noq
                     step=_step(event.step),
                 )
             )
-        case order.StepCompleted():
+        case order_events.StepCompleted():
             return wire.OrderEvent(
                 group_step_completed=wire.GroupStepCompleted(
                     order_id=order_id,
@@ -62,7 +62,7 @@ def _public(order_id: str, event: order.Event) -> wire.OrderEvent | None:  # noq
                     step=_step(event.step),
                 )
             )
-        case order.LineShorted():
+        case order_events.LineShorted():
             return wire.OrderEvent(
                 group_line_shorted=wire.GroupLineShorted(
                     order_id=order_id,
@@ -74,9 +74,9 @@ def _public(order_id: str, event: order.Event) -> wire.OrderEvent | None:  # noq
                     reason=event.reason,
                 )
             )
-        case order.PaymentCaptured():
+        case order_events.PaymentCaptured():
             return wire.OrderEvent(payment_captured=_captured(order_id, event))
-        case order.GroupCompleted():
+        case order_events.GroupCompleted():
             return wire.OrderEvent(
                 group_completed=wire.GroupCompleted(
                     order_id=order_id,
@@ -87,15 +87,15 @@ def _public(order_id: str, event: order.Event) -> wire.OrderEvent | None:  # noq
                     currency=event.currency,
                 )
             )
-        case order.OrderCancelled():
+        case order_events.OrderCancelled():
             return wire.OrderEvent(
                 order_cancelled=wire.OrderCancelled(
                     order_id=order_id, reason=event.reason, reservation_id=event.reservation_id
                 )
             )
-        case order.OrderCompleted():
+        case order_events.OrderCompleted():
             return wire.OrderEvent(order_completed=wire.OrderCompleted(order_id=order_id))
-        case order.OrderRefunded():
+        case order_events.OrderRefunded():
             return wire.OrderEvent(
                 order_refunded=wire.OrderRefunded(
                     order_id=order_id,
@@ -103,9 +103,9 @@ def _public(order_id: str, event: order.Event) -> wire.OrderEvent | None:  # noq
                     amount=common.Money(amount_minor=event.amount_minor, currency=event.currency),
                 )
             )
-        case order.LineWeighed():
+        case order_events.LineWeighed():
             return None  # what is told of the group from then on has the weight
-        case order.GroupsReplaced():
+        case order_events.GroupsReplaced():
             return wire.OrderEvent(
                 groups_replaced=wire.GroupsReplaced(
                     order_id=order_id,
@@ -114,7 +114,7 @@ def _public(order_id: str, event: order.Event) -> wire.OrderEvent | None:  # noq
                     groups=[_group(group) for group in event.groups],
                 )
             )
-        case order.GroupsKept():
+        case order_events.GroupsKept():
             return wire.OrderEvent(
                 groups_kept=wire.GroupsKept(
                     order_id=order_id,
@@ -128,7 +128,7 @@ def _public(order_id: str, event: order.Event) -> wire.OrderEvent | None:  # noq
             assert_never(event)
 
 
-def _placed(order_id: str, event: order.OrderPlaced) -> wire.OrderPlaced:
+def _placed(order_id: str, event: order_events.OrderPlaced) -> wire.OrderPlaced:
     choices = [_choice(choice) for choice in event.choices]
     return wire.OrderPlaced(
         order_id=order_id,
@@ -151,7 +151,7 @@ def _placed(order_id: str, event: order.OrderPlaced) -> wire.OrderPlaced:
     )
 
 
-def _captured(order_id: str, event: order.PaymentCaptured) -> wire.PaymentCaptured:
+def _captured(order_id: str, event: order_events.PaymentCaptured) -> wire.PaymentCaptured:
     fee = common.Money(amount_minor=event.fee_minor, currency=event.currency)
     return wire.PaymentCaptured(
         order_id=order_id,
@@ -180,7 +180,7 @@ def _destination(where: mode.Destination | None) -> common.Destination | None:
     return common.Destination(postcode=where.postcode, country=where.country, position=position)
 
 
-def _group(group: order.Group) -> wire.Group:
+def _group(group: order_events.Group) -> wire.Group:
     return wire.Group(
         group_id=group.group_id,
         mode_id=group.mode_id,
@@ -195,7 +195,7 @@ def _group(group: order.Group) -> wire.Group:
     )
 
 
-def _delivered(line: order.DeliveredLine) -> wire.DeliveredLine:
+def _delivered(line: order_events.DeliveredLine) -> wire.DeliveredLine:
     return wire.DeliveredLine(
         line_id=line.line_id, sku=line.sku, quantity=line.quantity, net_minor=line.net_minor
     )

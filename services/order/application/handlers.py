@@ -17,12 +17,15 @@ from services.order.application.catalog_facts import CatalogFacts
 from services.order.domain import basket as baskets
 from services.order.domain import fulfilment_process as process
 from services.order.domain import order as orders
+from services.order.domain import order_commands, order_events, order_state
 from services.order.domain.mode import Choice
 from services.order.domain.pricing import Discount
 from services.order.domain.quote import Quote, RequestedLine, offered_mode, quote
 
 BASKET: Kind[baskets.Command, baskets.Basket, baskets.Event] = Kind("basket", baskets.BASKET)
-ORDER: Kind[orders.Command, orders.Order, orders.Event] = Kind("order", orders.ORDER)
+ORDER: Kind[order_commands.Command, order_state.Order, order_events.Event] = Kind(
+    "order", orders.ORDER
+)
 FULFILMENT: ProcessKind[process.Message, process.Fulfilment, process.Command] = ProcessKind(
     "fulfilment", process.FULFILMENT
 )
@@ -116,12 +119,12 @@ class OrderHandlers:
 
         return await self._runner.execute(cause, use_case)
 
-    async def place(self, cause: Cause, asked: Placement) -> Versioned[orders.Order]:
+    async def place(self, cause: Cause, asked: Placement) -> Versioned[order_state.Order]:
         """Place an order, durably, and return it; placing it again returns it as it stands."""
         fingerprint = asked.fingerprint
         may_guess, has_guessed = True, False
 
-        async def use_case(work: Work) -> Versioned[orders.Order]:
+        async def use_case(work: Work) -> Versioned[order_state.Order]:
             nonlocal may_guess, has_guessed
             has_guessed, may_guess = may_guess, False
             if has_guessed:
@@ -129,7 +132,7 @@ class OrderHandlers:
                 # guess is wrong the append is refused, and this runs again on what is there.
                 work.expect_new(ORDER, asked.order_id)
             known = await work.state(ORDER, asked.order_id)
-            if known.state.status is not orders.Status.NEW:
+            if known.state.status is not order_state.Status.NEW:
                 orders.check_content(known.state, fingerprint)
                 return known
             customer_id, lines = asked.customer_id, asked.lines
@@ -141,7 +144,7 @@ class OrderHandlers:
             priced = await self.quote(cause.tenant, lines, asked.discounts)
             _check_total(priced, asked)
             placed = _placed(asked, priced, customer_id, fingerprint, work.now)
-            await work.handle(ORDER, asked.order_id, orders.PlaceOrder(placed))
+            await work.handle(ORDER, asked.order_id, order_commands.PlaceOrder(placed))
             return await work.state(ORDER, asked.order_id)
 
         try:
@@ -154,16 +157,16 @@ class OrderHandlers:
 
     async def cancel(
         self, cause: Cause, order_id: str, reason: str, expected_version: int = 0
-    ) -> Versioned[orders.Order]:
+    ) -> Versioned[order_state.Order]:
         """Cancel an order and return it; the order says whether it is still possible."""
 
-        async def use_case(work: Work) -> Versioned[orders.Order]:
+        async def use_case(work: Work) -> Versioned[order_state.Order]:
             held = await work.state(FULFILMENT_STATE, order_id)
-            command = orders.CancelOrder(reason, held.state.reservation_id)
+            command = order_commands.CancelOrder(reason, held.state.reservation_id)
             try:
                 events = await work.handle(ORDER, order_id, command)
             except Rejected as refused:
-                if refused.reason is orders.Refusal.ORDER_UNKNOWN:
+                if refused.reason is order_commands.Refusal.ORDER_UNKNOWN:
                     raise NotFound("order", order_id) from refused
                 raise
             order = await work.state(ORDER, order_id)
@@ -174,10 +177,10 @@ class OrderHandlers:
 
         return await self._runner.execute(cause, use_case)
 
-    async def standing(self, cause: Cause, order_id: str) -> Versioned[orders.Order]:
+    async def standing(self, cause: Cause, order_id: str) -> Versioned[order_state.Order]:
         """Return an order as this process knows it; possibly behind another process's writes."""
 
-        async def use_case(work: Work) -> Versioned[orders.Order]:
+        async def use_case(work: Work) -> Versioned[order_state.Order]:
             return await work.state(ORDER, order_id)
 
         return await self._runner.execute(cause, use_case)
@@ -212,7 +215,7 @@ def sender(order_id: str) -> Send[process.Command]:
         except Rejected as refused:
             # The stock ledger lost the reservation of an order whose goods were picked meanwhile:
             # they are in the tote, so there is nothing to cancel.
-            if refused.reason is not orders.Refusal.CUTOFF_PASSED:
+            if refused.reason is not order_commands.Refusal.CUTOFF_PASSED:
                 raise
 
     return send
@@ -239,8 +242,8 @@ async def _on_basket(
 
 def _placed(
     asked: Placement, priced: Quote, customer_id: str, fingerprint: str, now: datetime
-) -> orders.OrderPlaced:
-    return orders.OrderPlaced(
+) -> order_events.OrderPlaced:
+    return order_events.OrderPlaced(
         customer_id,
         priced.currency,
         priced.lines,

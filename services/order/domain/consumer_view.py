@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import assert_never
 
 from services.order.domain.mode import Step, StepType, Visibility
-from services.order.domain.order import (
+from services.order.domain.order_events import (
     Event,
     GroupCompleted,
     GroupsKept,

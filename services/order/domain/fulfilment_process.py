@@ -18,15 +18,14 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 from services.kernel.domain.process import Process
-from services.order.domain.order import (
+from services.order.domain.order_commands import (
     AcceptOrder,
-    Alternative,
     CancelOrder,
-    Group,
     Refusal,
     RefuseOrder,
     ReplaceGroups,
 )
+from services.order.domain.order_events import Alternative, Group
 
 # Messages. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from services.kernel.domain.errors import Invalid, Rejected
 from services.order.domain.mode import Choice, ChoiceKind, Mode, Temperature
-from services.order.domain.order import Line
+from services.order.domain.order_events import Line
 from services.order.domain.pricing import AppliedDiscount, Discount, gross_minor, split_discounts
 
 NO_CHOICE = -1

@@ -9,7 +9,7 @@ from oms.order.v1 import order_events_pb2 as events
 from oms.order.v1 import order_service_pb2 as wire
 
 from services.kernel.application.work import Versioned
-from services.order.domain import mode, order
+from services.order.domain import mode, order_events, order_state
 from services.order.domain.basket import Basket
 from services.order.domain.consumer_view import Fact, Told
 from services.order.domain.mode import Temperature
@@ -19,12 +19,12 @@ from services.order.read_models.order_summary import OrderSummary
 from services.order.read_models.order_timeline import Entry
 
 _STATUSES = {
-    order.Status.NEW: wire.ORDER_STATUS_UNSPECIFIED,
-    order.Status.PLACED: wire.ORDER_STATUS_PLACED,
-    order.Status.ACCEPTED: wire.ORDER_STATUS_ACCEPTED,
-    order.Status.REFUSED: wire.ORDER_STATUS_REFUSED,
-    order.Status.CANCELLED: wire.ORDER_STATUS_CANCELLED,
-    order.Status.COMPLETED: wire.ORDER_STATUS_COMPLETED,
+    order_state.Status.NEW: wire.ORDER_STATUS_UNSPECIFIED,
+    order_state.Status.PLACED: wire.ORDER_STATUS_PLACED,
+    order_state.Status.ACCEPTED: wire.ORDER_STATUS_ACCEPTED,
+    order_state.Status.REFUSED: wire.ORDER_STATUS_REFUSED,
+    order_state.Status.CANCELLED: wire.ORDER_STATUS_CANCELLED,
+    order_state.Status.COMPLETED: wire.ORDER_STATUS_COMPLETED,
 }
 _STEP_STATES = {
     StepState.PENDING: wire.STEP_STATE_PENDING,
@@ -44,7 +44,7 @@ def status_name(status: "wire.OrderStatus.ValueType") -> str:
     return wire.OrderStatus.Name(status).removeprefix("ORDER_STATUS_").lower()
 
 
-def status_shown(status: order.Status) -> "wire.OrderStatus.ValueType":
+def status_shown(status: order_state.Status) -> "wire.OrderStatus.ValueType":
     return _STATUSES[status]
 
 
@@ -100,7 +100,7 @@ def prices_shown(quote: Quote) -> wire.Prices:
     )
 
 
-def standing_shown(order_id: str, known: Versioned[order.Order]) -> wire.PlaceOrderResponse:
+def standing_shown(order_id: str, known: Versioned[order_state.Order]) -> wire.PlaceOrderResponse:
     return wire.PlaceOrderResponse(
         order_id=order_id,
         status=_STATUSES[known.state.status],
@@ -209,12 +209,12 @@ def entry_shown(entry: Entry) -> wire.TimelineEntry:
     shown.actor = entry.actor
     shown.causation_id = entry.causation_id
     match entry.fact.event:
-        case order.StepStarted(_, group, step):
+        case order_events.StepStarted(_, group, step):
             shown.groups.append(_group(group))
             shown.visibility = _visibility(step)
-        case order.StepCompleted(_, _, step):
+        case order_events.StepCompleted(_, _, step):
             shown.visibility = _visibility(step)
-        case order.OrderAccepted(groups) | order.GroupsReplaced(groups=groups):
+        case order_events.OrderAccepted(groups) | order_events.GroupsReplaced(groups=groups):
             shown.groups.extend(_group(group) for group in groups)
         case _:
             pass
@@ -229,44 +229,44 @@ def told_shown(told: Told) -> wire.TimelineEntry:
 def _entry(fact: Fact | Told) -> wire.TimelineEntry:  # noqa: C901, PLR0912 - one per kind
     shown = wire.TimelineEntry(version=fact.version, at=_timestamp(fact.at))
     match fact.event:
-        case order.OrderPlaced() as event:
+        case order_events.OrderPlaced() as event:
             shown.kind = wire.TIMELINE_KIND_ORDER_PLACED
             shown.amount.CopyFrom(_money(event.total_minor, event.currency))
-        case order.OrderAccepted():
+        case order_events.OrderAccepted():
             shown.kind = wire.TIMELINE_KIND_ORDER_ACCEPTED
-        case order.OrderRefused(reason):
+        case order_events.OrderRefused(reason):
             shown.kind, shown.reason = wire.TIMELINE_KIND_ORDER_REFUSED, reason
-        case order.StepStarted(_, group, step):
+        case order_events.StepStarted(_, group, step):
             shown.kind, shown.group_id = wire.TIMELINE_KIND_STEP_STARTED, group.group_id
             _put_step(shown, step)
-        case order.StepCompleted(_, group_id, step):
+        case order_events.StepCompleted(_, group_id, step):
             shown.kind, shown.group_id = wire.TIMELINE_KIND_STEP_COMPLETED, group_id
             _put_step(shown, step)
-        case order.LineShorted() as event:
+        case order_events.LineShorted() as event:
             shown.kind, shown.group_id = wire.TIMELINE_KIND_LINE_SHORTED, event.group_id
             shown.line_id, shown.sku, shown.reason = event.line_id, event.sku, event.reason
             shown.ordered_quantity = event.ordered_quantity
             shown.picked_quantity = event.picked_quantity
-        case order.LineWeighed() as event:
+        case order_events.LineWeighed() as event:
             shown.kind, shown.group_id = wire.TIMELINE_KIND_LINE_WEIGHED, event.group_id
             shown.line_id, shown.sku = event.line_id, event.sku
             shown.ordered_quantity = event.ordered_quantity
             shown.picked_quantity = event.picked_quantity
-        case order.PaymentCaptured() as event:
+        case order_events.PaymentCaptured() as event:
             shown.kind, shown.group_id = wire.TIMELINE_KIND_PAYMENT_CAPTURED, event.group_id
             shown.amount.CopyFrom(_money(event.amount_minor + event.fee_minor, event.currency))
-        case order.GroupCompleted(_, group_id):
+        case order_events.GroupCompleted(_, group_id):
             shown.kind, shown.group_id = wire.TIMELINE_KIND_GROUP_COMPLETED, group_id
-        case order.OrderCancelled(reason):
+        case order_events.OrderCancelled(reason):
             shown.kind, shown.reason = wire.TIMELINE_KIND_ORDER_CANCELLED, reason
-        case order.OrderCompleted():
+        case order_events.OrderCompleted():
             shown.kind = wire.TIMELINE_KIND_ORDER_COMPLETED
-        case order.OrderRefunded() as event:
+        case order_events.OrderRefunded() as event:
             shown.kind, shown.return_id = wire.TIMELINE_KIND_ORDER_REFUNDED, event.return_id
             shown.amount.CopyFrom(_money(event.amount_minor, event.currency))
-        case order.GroupsReplaced():
+        case order_events.GroupsReplaced():
             shown.kind = wire.TIMELINE_KIND_GROUPS_REPLACED
-        case order.GroupsKept():
+        case order_events.GroupsKept():
             shown.kind = wire.TIMELINE_KIND_GROUPS_KEPT
         case _:
             assert_never(fact.event)
@@ -302,11 +302,11 @@ def _fee(one: mode.Mode) -> wire.ModeFee:
     return wire.ModeFee(mode_id=one.mode_id, mode_version=one.version, fee_minor=one.fee_minor)
 
 
-def _alternative(one: order.Alternative) -> events.Alternative:
+def _alternative(one: order_events.Alternative) -> events.Alternative:
     return events.Alternative(site_id=one.site_id, sku=one.sku, available=one.available)
 
 
-def _group(group: order.Group) -> events.Group:
+def _group(group: order_events.Group) -> events.Group:
     return events.Group(
         group_id=group.group_id,
         mode_id=group.mode_id,

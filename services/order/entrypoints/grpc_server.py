@@ -16,7 +16,7 @@ from services.kernel.entrypoints.calls import caller, cause
 from services.order.application.handlers import OrderHandlers, lines_of
 from services.order.domain import basket as baskets
 from services.order.domain.consumer_view import consumer_view
-from services.order.domain.order import Order, Status
+from services.order.domain.order_state import Order, Status
 from services.order.entrypoints import answers, requests
 from services.order.read_models import basket_view, order_summary, order_timeline
 from services.order.read_models.order_detail import detail_of

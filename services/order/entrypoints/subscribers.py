@@ -32,16 +32,14 @@ from services.order.domain.mode import (
     Temperature,
     Visibility,
 )
-from services.order.domain.order import (
-    Alternative,
+from services.order.domain.order_commands import (
     Command,
-    Group,
-    GroupLine,
     NoteShort,
     ReachedLine,
     ReachMilestone,
     RefundOrder,
 )
+from services.order.domain.order_events import Alternative, Group, GroupLine
 
 GROUP = "order"
 

@@ -11,18 +11,16 @@ from enum import Enum, auto
 
 from services.order.domain.consumer_view import Fact
 from services.order.domain.mode import Choice, Milestone, Step
-from services.order.domain.order import (
-    ORDER,
-    GroupProgress,
+from services.order.domain.order import ORDER
+from services.order.domain.order_events import (
     Line,
     LineWeighed,
-    Order,
     OrderPlaced,
     PaymentCaptured,
-    Status,
     StepCompleted,
     StepStarted,
 )
+from services.order.domain.order_state import GroupProgress, Order, Status
 
 _WITH_CUSTOMER = (Milestone.HANDED_OVER, Milestone.DELIVERED)
 

@@ -14,7 +14,7 @@ from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded, category_of
 from services.kernel.read_models.read_model import ReadModel
-from services.order.domain import order
+from services.order.domain import order_events
 
 PLACED, ACCEPTED, REFUSED = "placed", "accepted", "refused"
 CANCELLED, COMPLETED = "cancelled", "completed"
@@ -47,7 +47,7 @@ class _Change:
     order_id: str
     updated_at: datetime
     version: int
-    placed: order.OrderPlaced | None = None
+    placed: order_events.OrderPlaced | None = None
     status: str | None = None
     reason: str | None = None
     captured_minor: int | None = None
@@ -71,21 +71,21 @@ async def project(batch: Sequence[Recorded[Any]], sql: Sql) -> None:
     await _update([c for c in changes.values() if c.placed is None], sql)
 
 
-def _note(change: _Change, event: order.Event) -> None:
+def _note(change: _Change, event: order_events.Event) -> None:
     match event:
-        case order.OrderPlaced():
+        case order_events.OrderPlaced():
             change.placed, change.status = event, PLACED
-        case order.OrderAccepted():
+        case order_events.OrderAccepted():
             change.status = ACCEPTED
-        case order.OrderRefused(reason):
+        case order_events.OrderRefused(reason):
             change.status, change.reason = REFUSED, reason
-        case order.OrderCancelled(reason):
+        case order_events.OrderCancelled(reason):
             change.status, change.reason = CANCELLED, reason
-        case order.OrderCompleted():
+        case order_events.OrderCompleted():
             change.status = COMPLETED
-        case order.PaymentCaptured():
+        case order_events.PaymentCaptured():
             change.captured_minor = event.captured_total_minor
-        case order.OrderRefunded():
+        case order_events.OrderRefunded():
             change.refunded_minor = event.refunded_total_minor
         case _:
             pass  # steps and shorts change only version and time

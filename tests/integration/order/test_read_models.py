@@ -11,7 +11,9 @@ from services.kernel.domain.messages import Cause, Recorded
 from services.order.adapters.event_codec import CODEC
 from services.order.domain import basket
 from services.order.domain.mode import Choice
-from services.order.domain.order import ORDER, Event, NoteShort, RefundOrder
+from services.order.domain.order import ORDER
+from services.order.domain.order_commands import NoteShort, RefundOrder
+from services.order.domain.order_events import Event
 from services.order.read_models import basket_view, order_summary, order_timeline
 from services.order.read_models.order_detail import detail_of
 from tests.support.stack import TENANT, Stack, running

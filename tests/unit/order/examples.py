@@ -12,7 +12,7 @@ from services.order.domain.mode import (
     Temperature,
     Visibility,
 )
-from services.order.domain.order import Group, GroupLine, Line, OrderPlaced
+from services.order.domain.order_events import Group, GroupLine, Line, OrderPlaced
 from services.order.domain.pricing import AppliedDiscount
 
 NOON = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from services.order.domain.consumer_view import Fact, consumer_view
 from services.order.domain.mode import Visibility
-from services.order.domain.order import (
-    ORDER,
+from services.order.domain.order import ORDER
+from services.order.domain.order_events import (
     Event,
     LineShorted,
     OrderCancelled,

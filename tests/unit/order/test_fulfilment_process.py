@@ -25,28 +25,30 @@ from services.order.domain.fulfilment_process import (
     Replanned,
 )
 from services.order.domain.mode import Milestone
-from services.order.domain.order import (
-    ORDER,
+from services.order.domain.order import ORDER
+from services.order.domain.order_commands import (
     AcceptOrder,
     CancelOrder,
-    Event,
-    GroupCompleted,
-    GroupsKept,
-    Order,
-    OrderAccepted,
-    OrderCancelled,
-    OrderCompleted,
-    OrderPlaced,
-    OrderRefused,
     PlaceOrder,
     ReachedLine,
     ReachMilestone,
     Refusal,
     RefuseOrder,
     ReplaceGroups,
+)
+from services.order.domain.order_commands import Command as OrderCommand
+from services.order.domain.order_events import (
+    Event,
+    GroupCompleted,
+    GroupsKept,
+    OrderAccepted,
+    OrderCancelled,
+    OrderCompleted,
+    OrderPlaced,
+    OrderRefused,
     StepStarted,
 )
-from services.order.domain.order import Command as OrderCommand
+from services.order.domain.order_state import Order
 from tests.unit.order.examples import COLLECTED, DELIVERED, PLACED
 
 GROUPS = (COLLECTED, DELIVERED)

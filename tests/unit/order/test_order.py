@@ -8,12 +8,22 @@ from hypothesis import strategies as st
 
 from services.kernel.domain.errors import Rejected
 from services.order.domain.mode import Milestone
-from services.order.domain.order import (
-    ORDER,
+from services.order.domain.order import ORDER
+from services.order.domain.order_commands import (
     AcceptOrder,
-    Alternative,
     CancelOrder,
     Command,
+    NoteShort,
+    PlaceOrder,
+    ReachedLine,
+    ReachMilestone,
+    RefundOrder,
+    Refusal,
+    RefuseOrder,
+    ReplaceGroups,
+)
+from services.order.domain.order_events import (
+    Alternative,
     DeliveredLine,
     Event,
     GroupCompleted,
@@ -22,25 +32,16 @@ from services.order.domain.order import (
     GroupsReplaced,
     LineShorted,
     LineWeighed,
-    NoteShort,
-    Order,
     OrderAccepted,
     OrderCancelled,
     OrderCompleted,
     OrderRefunded,
     OrderRefused,
     PaymentCaptured,
-    PlaceOrder,
-    ReachedLine,
-    ReachMilestone,
-    RefundOrder,
-    Refusal,
-    RefuseOrder,
-    ReplaceGroups,
-    Status,
     StepCompleted,
     StepStarted,
 )
+from services.order.domain.order_state import Order, Status
 from tests.support.given import given
 from tests.unit.order.examples import (
     ARRIVAL,
