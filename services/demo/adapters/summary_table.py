@@ -1,7 +1,7 @@
 """A run's summary as tables for a terminal."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -43,7 +43,7 @@ def render(summary: Summary) -> RenderableType:
 
 def as_json(summary: Summary) -> Mapping[str, Any]:
     """Return the summary as data; of the times, what people are shown."""
-    told = asdict(summary)
+    told = {one.name: getattr(summary, one.name) for one in fields(summary)}
     for name in ("accepted_s", "completed_s"):
         told[name] = dict(zip(_SHARES, _at(_SHARES.values(), told[name]), strict=True))
     return told

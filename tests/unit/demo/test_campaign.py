@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import re
 from typing import Any
 
@@ -61,7 +62,10 @@ async def test_a_run_that_was_cut_off_is_carried_on(shop: Shop) -> None:
     shown = console.export_text()
     assert re.search(r"placed in an earlier run\W+30\b", shown)
     assert "orders/s" not in shown
-    assert as_json(third)["accepted_s"] == {"p50": None, "p95": None, "p99": None}
+    data = json.loads(json.dumps(as_json(third)))
+    assert data["accepted_s"] == {"p50": None, "p95": None, "p99": None}
+    assert data["by_status"] == {"completed": 30}
+    assert as_json(summary)["completed_s"].keys() == {"p50", "p95", "p99"}
 
 
 async def test_a_refused_order_says_why(shop: Shop) -> None:
