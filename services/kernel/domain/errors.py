@@ -1,7 +1,9 @@
 """The business saying no, and nothing else by design."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+
+type Alternative = Mapping[str, str | int]
 
 
 class Rejected(Exception):
@@ -14,7 +16,7 @@ class Rejected(Exception):
     """
 
     def __init__(
-        self, reason: StrEnum, detail: str, alternatives: Sequence[Mapping[str, str]] = ()
+        self, reason: StrEnum, detail: str, alternatives: Sequence[Alternative] = ()
     ) -> None:
         super().__init__(f"{reason.value}: {detail}")
         self.reason = reason
@@ -35,9 +37,16 @@ class Invalid(ValueError):
 
 
 class NotFound(LookupError):
-    """Nothing has this id, or nothing that this caller may see."""
+    """Nothing has this id, or nothing that this caller may see.
 
-    def __init__(self, what: str, identifier: str) -> None:
-        super().__init__(f"no {what} with id {identifier!r}")
+    Attributes:
+        what: Kind of thing.
+        identifier: Its id, as it was asked for.
+    """
+
+    def __init__(self, what: str, identifier: str, known: Iterable[str] = ()) -> None:
+        there_are = ", ".join(known)
+        more = f": there are {there_are}" if there_are else ""
+        super().__init__(f"no {what} with id {identifier!r}{more}")
         self.what = what
         self.identifier = identifier

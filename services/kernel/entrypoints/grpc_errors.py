@@ -18,21 +18,20 @@ Every status carries a ``google.rpc.ErrorInfo`` with a stable reason and the cor
 """
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 from google.rpc import error_details_pb2 as rpc_details
 from google.rpc.status_pb2 import Status
 
 from services.kernel.application.authenticator import Denied, Unauthenticated
 from services.kernel.application.guesses import GuessedTooOften
 from services.kernel.application.runner import ConcurrentAppend, Overloaded, QueueFull
-from services.kernel.domain.errors import Invalid, NotFound, Rejected
+from services.kernel.domain.errors import Alternative, Invalid, NotFound, Rejected
 
 DOMAIN = "so-oms"
 STATUS_DETAILS = "grpc-status-details-bin"
@@ -244,7 +243,7 @@ class Problem:
     reason: str
     detail: str
     violations: tuple[tuple[str, str], ...]
-    alternatives: tuple[Mapping[str, str], ...]
+    alternatives: tuple[Alternative, ...]
     retry_after_ms: int | None
     http_status: int
     correlation_id: str = ""
@@ -282,7 +281,7 @@ def problem_of(error: grpc.aio.AioRpcError) -> Problem:
         return _foreign_problem(code, detail)
     reason, correlation_id, retry_after_ms = code.name, "", None
     violations: tuple[tuple[str, str], ...] = ()
-    alternatives: tuple[Mapping[str, str], ...] = ()
+    alternatives: tuple[Alternative, ...] = ()
     info, bad_request = rpc_details.ErrorInfo(), rpc_details.BadRequest()
     retry, holder = rpc_details.RetryInfo(), Struct()
     for packed in status.details:
@@ -316,11 +315,16 @@ def _status_in(error: grpc.aio.AioRpcError) -> Status | None:
     return None
 
 
-def _alternatives_in(holder: Struct) -> tuple[Mapping[str, str], ...]:
+def _alternatives_in(holder: Struct) -> tuple[Alternative, ...]:
     return tuple(
-        {name: one.string_value for name, one in entry.struct_value.fields.items()}
+        {name: _text_or_number(one) for name, one in entry.struct_value.fields.items()}
         for entry in holder.fields["alternatives"].list_value.values
     )
+
+
+def _text_or_number(value: Value) -> str | int:
+    is_number = value.WhichOneof("kind") == "number_value"
+    return int(value.number_value) if is_number else value.string_value
 
 
 def _foreign_problem(code: grpc.StatusCode, detail: str) -> Problem:

@@ -96,7 +96,7 @@ def topic_named(name: str) -> str:
     for service in SERVICES:
         if name in (service, topic_of(service)):
             return topic_of(service)
-    raise NotFound(f"feed (there are {', '.join(SERVICES)})", name)
+    raise NotFound("feed", name, SERVICES)
 
 
 def read_model_named(name: str) -> tuple[str, ReadModel]:
@@ -111,9 +111,7 @@ def read_model_named(name: str) -> tuple[str, ReadModel]:
         for model in declared(service).read_models
     }
     if name not in known:
-        raise NotFound(
-            f"feed or read model (there are {', '.join(SERVICES)}, {', '.join(known)})", name
-        )
+        raise NotFound("feed or read model", name, (*SERVICES, *known))
     return known[name]
 
 

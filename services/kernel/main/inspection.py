@@ -190,7 +190,7 @@ async def rebuild_read_model(inspection: Inspection, name: str, progress: Progre
                 return await rebuild(
                     inspection.databases.owner_dsns[service], host.service.codec, model, progress
                 )
-    raise NotFound(f"read model (there are {', '.join(known)})", name)
+    raise NotFound("read model", name, known)
 
 
 async def parked_messages(inspection: Inspection, limit: int) -> list[ParkedMessage]:

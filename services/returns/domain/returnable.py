@@ -256,7 +256,7 @@ def _claim_line(
         raise Rejected(
             Refusal.QUANTITY_NOT_RETURNABLE,
             f"line {line_id}: {quantity} wanted, {left} delivered and in no other case",
-            [{"line_id": line_id, "returnable_quantity": str(left)}],
+            [{"line_id": line_id, "returnable_quantity": left}],
         )
     claimed: list[ClaimedPart] = []
     for part in in_time:

@@ -1,10 +1,11 @@
 """What the use cases need and do not make themselves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
 from services.kernel.application.work import Sql
+from services.kernel.domain.errors import Alternative
 from services.stock_ledger.domain.entry import Buckets
 from services.stock_ledger.domain.reservation import Line
 
@@ -12,7 +13,7 @@ from services.stock_ledger.domain.reservation import Line
 class Alternatives(Protocol):
     async def __call__(
         self, sql: Sql, tenant: str, wanted: Sequence[Line]
-    ) -> Sequence[Mapping[str, str]]:
+    ) -> Sequence[Alternative]:
         """Return other sites that have what these lines lack: site_id, sku, available."""
 
 

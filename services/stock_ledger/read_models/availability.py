@@ -13,6 +13,7 @@ from typing import Any
 
 from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
+from services.kernel.domain.errors import Alternative
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
 from services.stock_ledger.domain.entry import EntryPosted
@@ -178,7 +179,7 @@ def _covers(site_id: str, basket: Mapping[str, int], free: Mapping[str, int]) ->
     return Coverage(site_id, len(basket) - len(missing), missing)
 
 
-async def alternatives(sql: Sql, tenant: str, wanted: Sequence[Line]) -> list[Mapping[str, str]]:
+async def alternatives(sql: Sql, tenant: str, wanted: Sequence[Line]) -> list[Alternative]:
     """Return other sites that have what these lines want, most free first."""
     rows = await sql.fetch(
         "SELECT a.site_id, a.sku, a.free FROM availability a"
@@ -188,4 +189,4 @@ async def alternatives(sql: Sql, tenant: str, wanted: Sequence[Line]) -> list[Ma
         *(tenant, [line.site_id for line in wanted], [line.sku for line in wanted]),
         *([line.quantity for line in wanted], _MOST_ALTERNATIVES),
     )
-    return [{"site_id": row[0], "sku": row[1], "available": str(row[2])} for row in rows]
+    return [{"site_id": row[0], "sku": row[1], "available": row[2]} for row in rows]

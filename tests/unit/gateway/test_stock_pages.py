@@ -247,8 +247,11 @@ async def test_an_orders_address_does_not_open_the_stock_nor_the_other_way_round
 async def test_the_demo_tenants_stock_is_found_without_a_link() -> None:
     async with gateway(Fakes({}), demo_tenant="demo") as http:
         answer = await http.get("/stock", params={"lang": "en"}, follow_redirects=False)
-    assert answer.status_code == 303
+        assert answer.status_code == 303
+        sought = {"site_id": "paris", "q": "thé vert", "lang": "fr", "x": "y"}
+        narrowed = await http.get("/stock", params=sought, follow_redirects=False)
     assert answer.headers["location"] == f"{PAGE}?lang=en"
+    assert narrowed.headers["location"] == f"{PAGE}?lang=fr&q=th%C3%A9+vert&site_id=paris"
 
 
 async def test_what_the_service_refuses_or_cannot_answer_is_said() -> None:

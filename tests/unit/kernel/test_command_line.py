@@ -41,7 +41,7 @@ def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["keys", "issue", "shop", "--scope", "orders:read", "--days", "0"], "--days"),
         (["parked", "show"], "Usage: "),
         (["tail"], "name a feed"),
-        (["tail", "nothing"], "no feed (there are catalog, order"),
+        (["tail", "nothing"], "no feed with id 'nothing': there are catalog, order"),
         (["tail", "order"], "nothing has run in"),
         (["tail", "order", "--since", "yesterday"], "'yesterday' is no time"),
         (["tail", "order", "--event", "LinePicked"], "no event LinePicked there"),

@@ -10,7 +10,7 @@ import pytest
 
 from services.kernel.application.authenticator import Denied, Unauthenticated
 from services.kernel.application.runner import ConcurrentAppend, Overloaded, QueueFull
-from services.kernel.domain.errors import Invalid, NotFound, Rejected
+from services.kernel.domain.errors import Alternative, Invalid, NotFound, Rejected
 from services.kernel.entrypoints.grpc_errors import (
     STATUS_DETAILS,
     Failure,
@@ -86,7 +86,7 @@ def test_every_row(error: Exception, code: grpc.StatusCode, reason: str, http_st
 
 
 def test_a_refusal_offers_its_alternatives() -> None:
-    offers = [{"site_id": "S2", "units": "3"}, {"site_id": "S3", "units": "9"}]
+    offers: list[Alternative] = [{"site_id": "S2", "units": 3}, {"site_id": "S3", "units": 2**40}]
     problem = received(failure_of(Rejected(Reason.OUT_OF_STOCK, "none left", offers), "c-1"))
     assert list(problem.alternatives) == offers
     assert problem.detail == "none left"

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request, Response
@@ -76,7 +77,9 @@ class StockSite:
         if not self._demo_tenant:
             return self._notice(request, "not_found", _NOT_FOUND)
         token = self._links.stock_pages(self._demo_tenant).token
-        return RedirectResponse(f"/stock/{token}?lang={self._reader(request).language}", 303)
+        sought = {name: text for name, text in _given(request, "q", "site_id").items() if text}
+        query = urlencode({"lang": self._reader(request).language, **sought})
+        return RedirectResponse(f"/stock/{token}?{query}", 303)
 
     async def board(self, request: Request, token: str) -> Response:
         """Show products with their sites."""
