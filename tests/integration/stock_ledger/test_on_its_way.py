@@ -12,11 +12,8 @@ from oms.stock_ledger.v1.stock_ledger_service_pb2 import MovementRow
 
 from services.kernel.entrypoints.calls import CALLER, Caller
 from services.stock_ledger.application.handlers import Reservations
-from services.stock_ledger.entrypoints.feed_files.importing import (
-    Options,
-    Report,
-    import_file,
-)
+from services.stock_ledger.entrypoints.feed_files.importing import Report, import_file
+from services.stock_ledger.entrypoints.feed_files.options import Options
 from services.stock_ledger.entrypoints.feed_server import StockFeedGrpc
 from services.stock_ledger.entrypoints.promise_server import PromiseGrpc
 from services.stock_ledger.read_models.availability import alternatives

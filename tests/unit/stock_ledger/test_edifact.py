@@ -17,7 +17,8 @@ from oms.catalog.v1.catalog_service_pb2 import ListSitesRequest, ListSitesRespon
 
 from services.stock_ledger.entrypoints.feed_files.cells import WrongFile
 from services.stock_ledger.entrypoints.feed_files.command import Stopped, site_zones
-from services.stock_ledger.entrypoints.feed_files.importing import Options, Report, import_file
+from services.stock_ledger.entrypoints.feed_files.importing import Report, import_file
+from services.stock_ledger.entrypoints.feed_files.options import Options
 from tests.support.fake_ledger import FakeLedger
 
 GLN, GTIN = "5456789000024", "5412345000105"

@@ -19,7 +19,8 @@ from services.stock_ledger.entrypoints.feed_files.calls import Basis
 from services.stock_ledger.entrypoints.feed_files.cells import WrongFile
 from services.stock_ledger.entrypoints.feed_files.columns import KINDS
 from services.stock_ledger.entrypoints.feed_files.command import read_codes
-from services.stock_ledger.entrypoints.feed_files.importing import Options, Report, import_file
+from services.stock_ledger.entrypoints.feed_files.importing import Report, import_file
+from services.stock_ledger.entrypoints.feed_files.options import Options
 from tests.support.fake_ledger import Cut, FakeLedger
 
 arrow = pytest.importorskip("pyarrow")

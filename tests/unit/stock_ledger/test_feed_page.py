@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from services.stock_ledger.entrypoints.feed_files.columns import KINDS
-from services.stock_ledger.entrypoints.feed_files.importing import Options, import_file
+from services.stock_ledger.entrypoints.feed_files.importing import import_file
+from services.stock_ledger.entrypoints.feed_files.options import Options
 from tests.support.fake_ledger import FakeLedger
 
 PAGE = (Path(__file__).parents[3] / "docs/feed-files.md").read_text()

@@ -15,7 +15,8 @@ from services.stock_ledger.entrypoints.feed_files.calls import Basis
 from services.stock_ledger.entrypoints.feed_files.cells import Fault, WrongFile
 from services.stock_ledger.entrypoints.feed_files.columns import KINDS
 from services.stock_ledger.entrypoints.feed_files.edifact import is_interchange
-from services.stock_ledger.entrypoints.feed_files.importing import Options, Progress, import_file
+from services.stock_ledger.entrypoints.feed_files.importing import Progress, import_file
+from services.stock_ledger.entrypoints.feed_files.options import Options
 from services.stock_ledger.entrypoints.feed_files.tables import CsvLine
 
 __all__ = ["Asked", "PutAside", "Stopped", "WrongFile", "run"]

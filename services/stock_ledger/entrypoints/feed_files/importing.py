@@ -9,11 +9,10 @@ file. Memory does not grow with the file.
 import asyncio
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ import grpc.aio
 from services.stock_ledger.entrypoints.feed_files.beside import Aside, Place, alone_with, stamp_of
 from services.stock_ledger.entrypoints.feed_files.calls import (
     Answer,
-    Basis,
     Calls,
     Problem,
     length_of,
@@ -33,6 +31,7 @@ from services.stock_ledger.entrypoints.feed_files.cells import BadCell, Fault, W
 from services.stock_ledger.entrypoints.feed_files.columns import KINDS, Kind, Reader, Row
 from services.stock_ledger.entrypoints.feed_files.edifact import is_interchange, read_interchange
 from services.stock_ledger.entrypoints.feed_files.edifact_times import zone_of, zones_of
+from services.stock_ledger.entrypoints.feed_files.options import Options, fingerprint_of, place_of
 from services.stock_ledger.entrypoints.feed_files.spill import Spill
 from services.stock_ledger.entrypoints.feed_files.tables import (
     PARQUET,
@@ -51,9 +50,6 @@ UNREADABLE = "UNREADABLE"
 _IN_FLIGHT = 2
 _MOST_REPORTED = 1_000
 _MOST_BYTES = 800_000
-_READ_BYTES = 1 << 20
-# Of how files become rows; a run that another version interrupted starts from the first row.
-_READING = 3
 _PASSING = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -81,33 +77,6 @@ class Report:
     duplicates: int
     quarantined: int
     skipped: int
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to read and send a file.
-
-    Attributes:
-        quarantine: Where bad rows are written; absent afterwards when there are none.
-        codes: GLN to site and GTIN to sku, for EDIFACT; what is not in it stands for itself.
-        zone: Of the times in EDIFACT that are said without one.
-        zones: The same by site, where it is known; it goes before ``zone``.
-        former: Zones that such times may have been read in before: what was imported then and comes
-            again is known by them. Those of ``zone`` and UTC always are.
-        basis: For images and counts.
-        metadata: Of every call; carries the API key.
-        target: Of which ledger and whose books, in any words: an import that was interrupted goes
-            on only where it began.
-    """
-
-    quarantine: Path
-    codes: Mapping[str, str] = field(default_factory=dict[str, str])
-    zone: str = "UTC"
-    zones: Mapping[str, str] = field(default_factory=dict[str, str])
-    former: Sequence[str] = ()
-    basis: Basis = field(default_factory=Basis)
-    metadata: Sequence[tuple[str, str]] = ()
-    target: str = ""
 
 
 async def import_file(
@@ -141,11 +110,11 @@ async def _import_file(
     stamp = stamp_of(path)
     table = open_table(path, kind, options)
     reader = Reader(kind, table.columns, options.basis.at)
-    fingerprint = await asyncio.to_thread(_fingerprint, path, kind, options)
+    fingerprint = await asyncio.to_thread(fingerprint_of, path, kind, options)
     source = f"file-{fingerprint}"
     calls = Calls(channel, kind, source, options.basis)
     with tempfile.TemporaryDirectory(prefix="oms-import-") as folder:
-        run = _Run(calls, options, Place(path, _place_of(fingerprint, options)), progress)
+        run = _Run(calls, options, Place(path, place_of(fingerprint, options)), progress)
         spill = Spill(Path(folder), _key_of(kind))
         for n, (line, cells) in enumerate(table.rows, start=1):
             try:
@@ -206,26 +175,6 @@ def _chunks(spill: Spill, kind: Kind, most: int) -> Iterator[tuple[list[Row], bo
             yield named[start : start + step], start > 0
     if chunk:
         yield chunk, False
-
-
-def _fingerprint(path: Path, kind: Kind, options: Options) -> str:
-    digest = blake2b(kind.name.encode(), digest_size=16)
-    digest.update(repr((sorted(options.codes.items()), options.basis)).encode())
-    if options.zone != "UTC":
-        digest.update(repr(options.zone).encode())
-    if options.zones:
-        digest.update(repr(sorted(options.zones.items())).encode())
-    if options.former:
-        digest.update(repr(sorted(options.former)).encode())
-    with path.open("rb") as file:
-        while part := file.read(_READ_BYTES):
-            digest.update(part)
-    return digest.hexdigest()
-
-
-def _place_of(fingerprint: str, options: Options) -> str:
-    goes_to = f"{options.target}\n{options.quarantine.absolute()}"
-    return f"{fingerprint}-{_READING}-{blake2b(goes_to.encode(), digest_size=8).hexdigest()}"
 
 
 class _Run:
