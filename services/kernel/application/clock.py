@@ -1,4 +1,4 @@
-"""The only source of now."""
+"""The only source of now. That of services is adapters/store_clock.py."""
 
 from datetime import UTC, datetime
 from typing import Protocol

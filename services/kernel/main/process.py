@@ -14,8 +14,8 @@ from typing import Any
 from services.kernel.adapters import database as databases
 from services.kernel.adapters.database import APPLICATION_ROLE, Database, Limits
 from services.kernel.adapters.installation_secrets import installation_secrets
+from services.kernel.adapters.store_clock import StoreClock
 from services.kernel.adapters.telemetry import METRICS, TELEMETRY
-from services.kernel.application.clock import SystemClock
 from services.kernel.entrypoints.grpc_guard import Limits as CallLimits
 from services.kernel.entrypoints.grpc_guard import ServiceToken
 from services.kernel.entrypoints.grpc_server import grpc_server
@@ -185,6 +185,8 @@ async def _opened(
         dsn, Limits(settings.pool_size, settings.acquire_s, settings.statement_s)
     )
     bus = chosen_bus(bus_settings, (name,))
+    clock = StoreClock()
+    await clock.start(database.sql)
     host = ServiceHost(
         builder(name),
         database,
@@ -192,7 +194,7 @@ async def _opened(
         dsn,
         settings,
         bus,
-        SystemClock(),
+        clock,
         {name: f"{settings.host}:{settings.grpc_port}"},
         is_sole_writer=False,
     )
@@ -202,6 +204,7 @@ async def _opened(
     try:
         yield opened
     finally:
+        await clock.stop()
         await host.stop()
         await endpoint.stop()
 

@@ -9,7 +9,8 @@ from services.kernel.adapters import database as databases
 from services.kernel.adapters.database import Database, Limits, is_outage
 from services.kernel.adapters.local_bus import LocalBus
 from services.kernel.adapters.migrations import migrate
-from services.kernel.application.clock import Clock, SystemClock
+from services.kernel.adapters.store_clock import StoreClock
+from services.kernel.application.clock import Clock
 from services.kernel.application.tasks import end
 from services.kernel.main.buses import ServiceBus
 from services.kernel.main.host import ServiceHost
@@ -61,7 +62,7 @@ class Runtime:
         settings: Limits and addresses.
         app_dsns: DSN of each service to run, by name.
         builders: How each is made; ``builder`` in production.
-        clock: The only source of now.
+        clock: The only source of now; the database server's, unless a test brings another.
         bus: Carries the feeds; without one, the local bus.
         is_sole_writer: Whether no other process works on these databases.
     """
@@ -79,7 +80,8 @@ class Runtime:
         self._settings = settings
         self._app_dsns = app_dsns
         self._builders = builders or {name: builder(name) for name in app_dsns}
-        self._clock = clock or SystemClock()
+        self._store_clock = StoreClock()
+        self._clock = clock or self._store_clock
         self.bus = bus or LocalBus()
         self._is_sole_writer = is_sole_writer
         self.hosts: dict[str, ServiceHost] = {}
@@ -98,6 +100,8 @@ class Runtime:
         )
         for name, dsn in self._app_dsns.items():
             database = await Database.open(dsn, limits)
+            if not self.hosts and self._clock is self._store_clock:
+                await self._store_clock.start(database.sql)
             self.hosts[name] = ServiceHost(
                 self._builders[name],
                 database,
@@ -158,6 +162,7 @@ class Runtime:
             await host.note_published()
         await self.bus.stop()
         await self._note_watermarks()
+        await self._store_clock.stop()
         for host in self.hosts.values():
             await host.stop()
 

@@ -14,12 +14,16 @@ from oms.sourcing.v1.sourcing_events_pb2 import PlanDecided, SourcingEvent
 from oms.stock_ledger.v1 import stock_ledger_service_pb2 as wire
 from oms.stock_ledger.v1.stock_ledger_events_pb2 import StockLine
 
+from services.kernel.application.clock import SystemClock
 from services.kernel.domain.errors import Invalid, NotFound, Rejected
 from services.kernel.entrypoints.calls import CALLER, Caller
 from services.stock_ledger.application.handlers import Reservations
+from services.stock_ledger.application.recording import record
+from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.stock_item import Receive, stock_key
 from services.stock_ledger.read_models.availability import alternatives
 from tests.integration.stock_ledger.test_stock_ledger import NOTHING, Clock, Ledger
-from tests.support.stack import TENANT, eventually, running
+from tests.support.stack import TENANT, a_cause, eventually, running
 
 pytestmark = pytest.mark.stack
 MOST_HOLDS = 3
@@ -483,3 +487,24 @@ async def test_a_later_plan_that_was_confirmed_in_the_accepted_ones_stead_is_giv
         await ledger.stack.settle()
     assert await ledger.level("milk", "lyon") == (4, 0, 0, 0)
     assert await ledger.wrong() == []
+
+
+async def test_a_hold_outlives_a_clock_of_ours_that_jumps_ahead(
+    postgres_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the database's clock that says when a hold is over."""
+    async with running(postgres_dsn, ["stock_ledger"]) as stack:
+        host = stack["stock_ledger"]
+        promises = Reservations(timedelta(minutes=5), alternatives)
+        rows = [(stock_key("paris", "milk"), Receive(5, "n-1", SystemClock().now()))]
+        await host.runner.execute(a_cause("receive"), lambda work: record(work, rows))
+        held = [Line("paris", "milk", 2)]
+        await host.runner.execute(
+            a_cause("reserve"), lambda work: promises.reserve(work, "R-1", held, None)
+        )
+        jumped = SystemClock().now() + timedelta(minutes=10)
+        monkeypatch.setattr(SystemClock, "now", lambda _: jumped)
+        await asyncio.sleep(0.5)
+        await stack.settle()
+        found = await host.database.sql.fetch("SELECT topic FROM events ORDER BY 1")
+        assert "reservation.expired.v1" not in {row[0] for row in found}
