@@ -16,7 +16,9 @@ _THRESHOLDS = (10_000, 20, 50)
 def calm_collector() -> None:
     """Keep what is alive now out of every later round, and make rounds rare.
 
-    Call it when a process is up: what it has by then lives as long as it does.
+    Call it when a process is up: what it has by then lives as long as it does. A process that is
+    still loading need not collect at all: this is also where collecting begins.
     """
+    gc.enable()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)

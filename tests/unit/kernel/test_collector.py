@@ -1,6 +1,8 @@
 """What a process has when it is up is left out of the collector's rounds, in all kinds of them."""
 
 import gc
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -30,3 +32,21 @@ def test_every_command_runs_with_it() -> None:
         return gc.get_threshold()[0]
 
     assert command_line._run(thresholds()) >= 10_000
+
+
+_LOAD = """
+import gc
+def rounds(): return sum(generation["collections"] for generation in gc.get_stats())
+before = rounds()
+import services.kernel.__main__
+print(rounds() - before, gc.isenabled(), gc.get_threshold()[0])
+"""
+
+
+def test_no_round_holds_up_the_loading_of_what_never_is_garbage() -> None:
+    command = [sys.executable, "-c", _LOAD]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - ours
+    rounds, is_enabled, threshold = told.stdout.split()
+    assert int(rounds) < 10
+    assert is_enabled == "True"
+    assert int(threshold) >= 10_000
