@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 _KERNEL = "tests/integration/kernel"
 _CONSUMER = "services/kernel/adapters/consumer.py"
+_EFFECT = "services/kernel/adapters/effect.py"
 # Where the function that appends is defined last: an earlier definition is nobody's.
 _STORE = "services/kernel/migrations/0003_packed_columns.sql"
 
@@ -86,13 +87,14 @@ MUTANTS = (
         (
             Edit(
                 _CONSUMER,
-                "                    with METRICS.consume_seconds.labels(self.group).time():\n",
-                "                    await self._advance(\n"
-                "                        self._home.database.sql, partition, batch[-1].position,"
-                " bus_offset\n"
-                "                    )\n"
-                "                    self._stored[partition] = batch[-1].position\n"
-                "                    with METRICS.consume_seconds.labels(self.group).time():\n",
+                "                with METRICS.consume_seconds.labels(self.group).time():\n"
+                "                    await self._effect.of_batch(fresh)\n",
+                "                await self.watermarks.advance(\n"
+                "                    self._database.sql, part.partition, batch[-1].position, -1\n"
+                "                )\n"
+                "                self.watermarks.stored[part.partition] = batch[-1].position\n"
+                "                with METRICS.consume_seconds.labels(self.group).time():\n"
+                "                    await self._effect.of_batch(fresh)\n",
             ),
         ),
         f"{_KERNEL}/test_consumer_unit.py::test_an_owner_that_dies_within_a_batch_loses_none_of_it",
@@ -151,18 +153,20 @@ MUTANTS = (
         "a second owner's rows are committed before anybody sees that they were written already",
         (
             Edit(
-                _CONSUMER,
-                "            await self._advance(sql, partition, last.position, bus_offset)\n"
-                "        if waiting:\n",
-                "            await sql.fetchval('SELECT 1')\n        if waiting:\n",
+                _EFFECT,
+                "        await self._watermarks.advance("
+                "sql, part.partition, position, part.bus_offset)\n",
+                "",
             ),
             Edit(
-                _CONSUMER,
-                "        await sql.commit()\n        return (answer",
-                "        await sql.commit()\n        if partition is not None:\n"
-                "            await self._advance(\n"
-                "                self._home.database.sql, partition, last.position, bus_offset\n"
-                "            )\n        return (answer",
+                _EFFECT,
+                "        await self._parking.put_behind(sql, waiting)\n"
+                "        return await _write(work, sql)\n",
+                "        kept = await _write(work, sql)\n"
+                "        await self._watermarks.advance(\n"
+                "            self._home.database.sql, part.partition, position, part.bus_offset\n"
+                "        )\n"
+                "        return kept\n",
             ),
         ),
         f"{_KERNEL}/test_consumer_unit.py::test_a_second_owner_of_a_partition_changes_nothing_twice",
@@ -187,7 +191,7 @@ MUTANTS = (
         "a message heard again is a new command: everything that follows from it happens again",
         (
             Edit(
-                _CONSUMER,
+                _EFFECT,
                 "        command_id=derive(envelope.event_id, group),\n",
                 '        command_id=__import__("uuid").uuid4().hex,\n',
             ),

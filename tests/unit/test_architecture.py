@@ -47,7 +47,6 @@ _LONG = {
     "sourcing/domain/options.py": "one algorithm, from a line to its options",
     "sourcing/domain/cover.py": "one search: its bound, its covers, its budget",
     "sourcing/domain/sourcing_decision.py": "one aggregate",
-    "kernel/adapters/consumer.py": "one batch: its watermark, its effect, what goes wrong",
     "kernel/adapters/unit_of_work.py": "one port: all that a use case may do until the commit",
     "kernel/adapters/kafka_bus.py": "one adapter: both directions share topics and connections",
     "kernel/entrypoints/grpc_guard.py": "one wrapper, in the order in which a call passes it",

@@ -36,7 +36,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
 
 from services.kernel.adapters import kafka_records as records
-from services.kernel.adapters.consumer import Consumer, Parked, Part
+from services.kernel.adapters.consumer import Consumer
 from services.kernel.adapters.database import is_outage
 from services.kernel.adapters.kafka_forgiving import forgive
 from services.kernel.adapters.kafka_options import (
@@ -47,7 +47,9 @@ from services.kernel.adapters.kafka_options import (
 )
 from services.kernel.adapters.kafka_topic_ids import topic_ids
 from services.kernel.adapters.kafka_topics import ensure_topics, parked_topic_of
+from services.kernel.adapters.parking import Parked
 from services.kernel.adapters.telemetry import METRICS
+from services.kernel.adapters.watermarks import Part
 from services.kernel.application.feeds import MOST_VALUE_BYTES, Envelope
 from services.kernel.application.pace import Pace
 from services.kernel.application.tasks import end, heed_cancellation
@@ -366,7 +368,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
     ) -> int:
         """Become the owner of a partition; return the offset up to which it was read, or -1."""
         offset = await self._consumer.assign(place.partition)
-        if topic_id and not await self._consumer.is_of(place.partition, topic_id):
+        if topic_id and not await self._consumer.watermarks.is_of(place.partition, topic_id):
             _log.error(
                 "%s: %s was made anew. Reading it from its beginning; what nobody had read of the"
                 " old one is only in the event store",
@@ -382,7 +384,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                 " beginning; what nobody had read of the old one is only in the event store",
                 *(self._group, place, ends, offset),
             )
-            await self._consumer.forget_offset(place.partition)
+            await self._consumer.watermarks.forget_offset(place.partition)
             return -1
         if 0 <= offset < begins - 1:
             _log.error(
@@ -468,7 +470,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                         if await self._is_current(place, part)
                     }
                 )
-                await self._consumer.note_watermarks()
+                await self._consumer.watermarks.note()
             except Exception:
                 _log.exception("%s goes back to what it has handled", self._group)
                 self._read_again()
@@ -550,7 +552,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
 
     def _readable(self, partition: int, part: Sequence[records.Record]) -> Part | None:
         """Return what is new on a partition; None if one of its records cannot be read."""
-        mark = self._consumer.watermark(partition)
+        mark = self._consumer.watermarks[partition]
         run: list[Envelope] = []
         passed_over = 0
         for record in part:
@@ -572,7 +574,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
         """Tell the broker and the database how far this is: whoever is next begins there."""
         await self.commit()
         try:
-            await self._consumer.note_watermarks(at_once=True)
+            await self._consumer.watermarks.note(at_once=True)
         except Exception:
             _log.exception("%s could not note how far it is", self._group)
 
@@ -593,7 +595,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
     async def _consume(self, partition: int, part: Sequence[records.Record]) -> None:
         """Give one partition's records their effect; those that cannot be read are parked."""
         consumer = self._consumer
-        mark = consumer.watermark(partition)
+        mark = consumer.watermarks[partition]
         run: list[Envelope] = []
         offset = -1
         for record in part:
@@ -602,10 +604,11 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                 records.check_step(envelope.position, mark)
             except records.Unreadable as reason:
                 if run:
-                    await consumer.consume(partition, run, offset)
+                    await consumer.consume(Part(partition, run, offset))
                     run = []
+                stand_in = records.stand_in(consumer.topic, record)
                 await consumer.park_unreadable(
-                    partition, records.stand_in(consumer.topic, record), str(reason), record.offset
+                    Part(partition, [stand_in], record.offset), str(reason)
                 )
             else:
                 # A relay may repeat itself within one batch.
@@ -614,7 +617,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                     mark = envelope.position
             offset = record.offset
         if run:
-            await consumer.consume(partition, run, offset)
+            await consumer.consume(Part(partition, run, offset))
 
     async def _redrive(self) -> None:
         while True:
@@ -622,7 +625,7 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
             await self._ready.wait()
             async with self._turn:
                 try:
-                    await self._consumer.note_watermarks()
+                    await self._consumer.watermarks.note()
                     await self._consumer.redrive()
                 except Exception:
                     _log.exception("%s could not redrive", self._group)
@@ -630,9 +633,9 @@ class _Reader(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is un
                     await self.commit()
             self._note_lag()
             try:
-                if parked := await self._consumer.untold(_TELL_MESSAGES):
+                if parked := await self._consumer.parking.untold(_TELL_MESSAGES):
                     await self._tell(self._consumer.group, parked)
-                    await self._consumer.told(parked)
+                    await self._consumer.parking.told(parked)
             except Exception as error:
                 if not is_outage(error):
                     _log.warning("%s could not tell what it parked", self._group, exc_info=True)

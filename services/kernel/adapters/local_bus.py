@@ -9,6 +9,7 @@ from typing import Any
 
 from services.kernel.adapters.backlog import Backlog
 from services.kernel.adapters.consumer import Consumer
+from services.kernel.adapters.watermarks import Part
 from services.kernel.application.feeds import Envelope
 from services.kernel.application.pace import Pace
 from services.kernel.application.tasks import end
@@ -66,7 +67,7 @@ class LocalBus:
                 backlog.clear()
 
     async def start_position(self, topic: str, published_to: int) -> int:
-        marks = [consumer.watermark(LOCAL_PARTITION) for consumer, _ in self._queues[topic]]
+        marks = [consumer.watermarks[LOCAL_PARTITION] for consumer, _ in self._queues[topic]]
         return min(marks, default=published_to)
 
     def is_heard(self, topic: str) -> bool:
@@ -75,7 +76,7 @@ class LocalBus:
     async def publish(self, topic: str, envelopes: Sequence[Envelope]) -> None:
         for consumer, backlog in self._queues[topic]:
             if not backlog and consumer not in self._busy and not consumer.is_interested(envelopes):
-                consumer.pass_over(LOCAL_PARTITION, envelopes[-1].position)
+                consumer.watermarks.pass_over(LOCAL_PARTITION, envelopes[-1].position)
             else:
                 await backlog.put(envelopes)
 
@@ -100,13 +101,12 @@ class LocalBus:
                 batch = backlog.take(_BATCH_MESSAGES)
                 self._busy.add(consumer)
             for start in range(0, len(batch), _BATCH_MESSAGES):
-                await _surely(
-                    consumer, consumer.consume, LOCAL_PARTITION, batch[start:][:_BATCH_MESSAGES]
-                )
+                part = Part(LOCAL_PARTITION, batch[start:][:_BATCH_MESSAGES])
+                await _surely(consumer, consumer.consume, part)
             if batch:
                 pace.ended()
             self._busy.discard(consumer)
-            await _surely(consumer, consumer.note_watermarks)
+            await _surely(consumer, consumer.watermarks.note)
             await _surely(consumer, consumer.redrive)
 
 

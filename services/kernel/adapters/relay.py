@@ -12,8 +12,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from services.kernel.adapters.consumer import encode_envelope, reason_of
 from services.kernel.adapters.database import Database
+from services.kernel.adapters.parking import encode_envelope, reason_of
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.application.bus import Bus
 from services.kernel.application.feeds import MOST_VALUE_BYTES, Envelope

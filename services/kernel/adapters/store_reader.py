@@ -6,9 +6,9 @@ from typing import Any
 import asyncpg
 from google.protobuf.message import Message
 
-from services.kernel.adapters.consumer import reason_of
 from services.kernel.adapters.event_codec import EventCodec
 from services.kernel.adapters.event_log import LOG_COLUMNS, decode_rows
+from services.kernel.adapters.parking import reason_of
 from services.kernel.adapters.relay import public_form
 from services.kernel.application.feeds import Envelope
 from services.kernel.application.reading import Page, Period, Place

@@ -5,9 +5,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from services.kernel.adapters.consumer import Home, reason_of
 from services.kernel.adapters.database import is_outage
-from services.kernel.adapters.unit_of_work import UnitOfWork
+from services.kernel.adapters.home import Home
+from services.kernel.adapters.parking import reason_of
 from services.kernel.application.runner import ConcurrentAppend
 from services.kernel.application.tasks import end
 from services.kernel.application.work import Work
@@ -121,13 +121,10 @@ class Timers:
             home.locks.hold(self._contended),
             home.database.connection() as connection,
         ):
-            now = home.clock.now()
-            work = UnitOfWork(
-                connection, home.codec, home.cache, now, is_sole_writer=home.is_sole_writer
-            )
+            work = home.work(connection)
             try:
                 async with connection.transaction():
-                    rows = await self._take(connection, now, limit)
+                    rows = await self._take(connection, work.now, limit)
                     self._taken = [row["timer_id"] for row in rows]
                     self._has_left_some = False
                     for n, row in enumerate(rows):

@@ -8,12 +8,13 @@ from datetime import datetime
 
 from services.kernel.adapters.appender import Appender, AppenderLimits
 from services.kernel.adapters.closed_books import EVERY_EVENTS, BookCloser
-from services.kernel.adapters.consumer import Consumer, Home
+from services.kernel.adapters.consumer import Consumer
 from services.kernel.adapters.database import Database
 from services.kernel.adapters.doorbell import LOG, READ_MODELS, Doorbell
 from services.kernel.adapters.durability import Barrier
 from services.kernel.adapters.event_log import NewEvent
 from services.kernel.adapters.following import Follower
+from services.kernel.adapters.home import Home
 from services.kernel.adapters.ownership import LockedOwnership
 from services.kernel.adapters.projector import Projector
 from services.kernel.adapters.reader import PostgresReader

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from dataclasses import dataclass
 from typing import Any
 
-from services.kernel.adapters.consumer import HOLD_PARKED, decode_envelope
 from services.kernel.adapters.database import Database, Limits
 from services.kernel.adapters.local_bus import LocalBus
 from services.kernel.adapters.log_verification import unfinished, verify_log
+from services.kernel.adapters.parking import HOLD_PARKED, decode_envelope
 from services.kernel.adapters.rebuild import Progress, compare, rebuild
 from services.kernel.adapters.relay import RELAY
 from services.kernel.application.clock import SystemClock

@@ -172,4 +172,4 @@ class Runtime:
             async with asyncio.timeout(_NOTING_S):
                 for host in self.hosts.values():
                     for consumer in host.consumers:
-                        await consumer.note_watermarks(at_once=True)
+                        await consumer.watermarks.note(at_once=True)

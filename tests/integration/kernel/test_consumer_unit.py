@@ -14,9 +14,10 @@ import pytest
 from oms.common.v1.common_pb2 import Money
 from oms.order.v1.order_events_pb2 import OrderEvent, PaymentCaptured
 
-from services.kernel.adapters.consumer import Consumer, Part
+from services.kernel.adapters.consumer import Consumer
 from services.kernel.adapters.database import with_database
 from services.kernel.adapters.local_bus import LOCAL_PARTITION
+from services.kernel.adapters.watermarks import Part
 from services.kernel.application.feeds import Envelope
 from services.kernel.application.work import Work
 from services.kernel.domain.ids import derive
@@ -156,13 +157,13 @@ async def test_an_owner_that_dies_within_a_batch_loses_none_of_it(
     dying.dies_at = 3
     async with processes.one_more(dying) as consumer:
         with pytest.raises(Died):
-            await consumer.consume(LOCAL_PARTITION, a_batch(1, 2, 3, 4))
+            await consumer.consume(Part(LOCAL_PARTITION, a_batch(1, 2, 3, 4)))
     assert await processes.heard() == []
     assert await processes.events() == 0
     assert await processes.watermark() == 0
     async with processes.one_more(kind()) as consumer:
-        assert consumer.watermark(LOCAL_PARTITION) == 0
-        await consumer.consume(LOCAL_PARTITION, a_batch(1, 2, 3, 4))
+        assert consumer.watermarks[LOCAL_PARTITION] == 0
+        await consumer.consume(Part(LOCAL_PARTITION, a_batch(1, 2, 3, 4)))
     if kind is not Records:
         assert await processes.heard() == [1, 2, 3, 4]
     if kind is not Rows:
@@ -176,9 +177,9 @@ async def test_a_second_owner_of_a_partition_changes_nothing_twice(
 ) -> None:
     """Two believe that a partition is theirs: rows, events and watermark come or go together."""
     async with processes.one_more(kind()) as first, processes.one_more(kind()) as second:
-        await first.consume(LOCAL_PARTITION, a_batch(1, 2, 3))
-        await second.consume(LOCAL_PARTITION, a_batch(1, 2, 3, 4))
-        await first.consume(LOCAL_PARTITION, a_batch(4, 5))
+        await first.consume(Part(LOCAL_PARTITION, a_batch(1, 2, 3)))
+        await second.consume(Part(LOCAL_PARTITION, a_batch(1, 2, 3, 4)))
+        await first.consume(Part(LOCAL_PARTITION, a_batch(4, 5)))
     if kind is not Records:
         assert await processes.heard() == [1, 2, 3, 4, 5]
     if kind is not Rows:
@@ -191,11 +192,11 @@ async def test_what_is_heard_again_from_before_the_watermark_has_the_same_ids(
 ) -> None:
     """A reaction's command id follows from the message, so that the log knows it again."""
     async with processes.one_more(Records()) as consumer:
-        await consumer.consume(LOCAL_PARTITION, a_batch(1, 2, 3))
+        await consumer.consume(Part(LOCAL_PARTITION, a_batch(1, 2, 3)))
     before = await processes.sql("SELECT event_id FROM events ORDER BY notification_id")
     await processes.sql("UPDATE watermarks SET position = 0")
     async with processes.one_more(Records()) as consumer:
-        await consumer.consume(LOCAL_PARTITION, a_batch(1, 2, 3))
+        await consumer.consume(Part(LOCAL_PARTITION, a_batch(1, 2, 3)))
     assert await processes.sql("SELECT event_id FROM events ORDER BY notification_id") == before
     assert await processes.watermark() == 3
 
@@ -234,7 +235,7 @@ async def test_a_second_owner_of_one_of_several_partitions_changes_nothing_twice
     async with processes.one_more(kind()) as first, processes.one_more(kind()) as second:
         for consumer in (first, second):
             await consumer.assign(1)
-        await second.consume(1, a_batch(2, 5))
+        await second.consume(Part(1, a_batch(2, 5)))
         await first.consume_together(the_parts(p0=(1, 4), p1=(2, 5, 8)))
     marks = "SELECT position FROM watermarks ORDER BY partition"
     assert await processes.sql(marks) == [(4,), (8,)]
@@ -268,7 +269,7 @@ async def test_a_stream_that_was_driven_again_in_vain_is_tried_once(processes: P
     """Those that wait behind were asked for, too; they do not ask for ever."""
     failing = Fails()
     async with processes.one_more(failing) as consumer:
-        await consumer.consume(LOCAL_PARTITION, a_batch(3, 6, 9))
+        await consumer.consume(Part(LOCAL_PARTITION, a_batch(3, 6, 9)))
         before = failing.calls
         await processes.sql("UPDATE parked SET redrive = true")
         await eventually(lambda: failing.calls > before)
@@ -293,14 +294,14 @@ async def test_what_is_parked_while_another_process_drives_its_stream_is_driven_
     """It found somebody before it, who was gone a moment later; nobody would ask for it."""
     failing = Fails()
     async with processes.one_more(failing) as driving:
-        await driving.consume(LOCAL_PARTITION, a_batch(3, 6))
+        await driving.consume(Part(LOCAL_PARTITION, a_batch(3, 6)))
         async with processes.one_more(Fails()) as owner:
             owner._next_redrive = float("inf")  # it is the other's turn
             failing.is_mended = True
             failing.may_go_on.clear()
             await processes.sql("UPDATE parked SET redrive = true")
             await failing.is_at_sixth.wait()
-            await owner.consume(LOCAL_PARTITION, a_batch(9))
+            await owner.consume(Part(LOCAL_PARTITION, a_batch(9)))
             failing.may_go_on.set()
 
             async def is_free() -> bool:
@@ -314,10 +315,10 @@ async def test_what_came_after_the_wish_to_drive_a_long_stream_is_driven_too(
     processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """More wait than one round takes, and those behind were not there when it was asked for."""
-    monkeypatch.setattr("services.kernel.adapters.consumer._REDRIVE_MESSAGES", 2)
+    monkeypatch.setattr("services.kernel.adapters.parking._REDRIVE_MESSAGES", 2)
     failing = Fails()
     async with processes.one_more(failing) as consumer:
-        await consumer.consume(LOCAL_PARTITION, a_batch(3, 6, 9, 12, 15))
+        await consumer.consume(Part(LOCAL_PARTITION, a_batch(3, 6, 9, 12, 15)))
         failing.is_mended = True
         await processes.sql("UPDATE parked SET redrive = true WHERE position <= 6")
 
@@ -342,7 +343,7 @@ async def test_a_reason_that_no_table_can_hold_parks_its_message_all_the_same(
 ) -> None:
     async with processes.one_more(Quotes()) as consumer:
         async with asyncio.timeout(10):
-            await consumer.consume(LOCAL_PARTITION, a_batch(1, 3, 5))
+            await consumer.consume(Part(LOCAL_PARTITION, a_batch(1, 3, 5)))
         ((reason,),) = await processes.sql("SELECT reason FROM parked")
     assert str(reason) == "ValueError: no such product: 'a\\x00b\\ud800'"
     assert await processes.events() == 2
@@ -378,7 +379,7 @@ async def test_a_batch_that_is_too_much_for_a_busy_server_is_taken_in_parts(
     """It looks like a server that is away; waiting for it would never end."""
     async with processes.one_more(TooMuch()) as consumer:
         async with asyncio.timeout(30):
-            await consumer.consume(LOCAL_PARTITION, a_batch(1, 2, 3, 4, 5, 6, 7))
+            await consumer.consume(Part(LOCAL_PARTITION, a_batch(1, 2, 3, 4, 5, 6, 7)))
     assert await processes.events() == 7
     assert await processes.watermark() == 7
 
@@ -405,7 +406,7 @@ async def test_a_message_that_alone_takes_longer_than_a_statement_may_is_parked(
     slow = Slow()
     async with processes.one_more(slow, statement_s=0.4) as consumer:
         async with asyncio.timeout(60):
-            await consumer.consume(LOCAL_PARTITION, a_batch(1, 2, 3, 4, 5, 6))
+            await consumer.consume(Part(LOCAL_PARTITION, a_batch(1, 2, 3, 4, 5, 6)))
         assert await processes.watermark() == 6
         assert await processes.events() == 4  # 3 and what waits behind it are not among them
         rows = await processes.sql("SELECT reason, attempts FROM parked ORDER BY position")
@@ -440,7 +441,7 @@ async def test_a_message_is_not_parked_while_nobody_can_write_to_the_log(
         locked = await asyncpg.connect(processes.dsn)
         try:
             await locked.execute("SELECT pg_advisory_lock(7235001)")
-            consuming = asyncio.create_task(consumer.consume(LOCAL_PARTITION, a_batch(1)))
+            consuming = asyncio.create_task(consumer.consume(Part(LOCAL_PARTITION, a_batch(1))))
             await asyncio.sleep(8)
             assert not consuming.done()
         finally:

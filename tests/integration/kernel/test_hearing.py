@@ -128,7 +128,7 @@ async def test_what_came_to_nothing_is_noted_at_a_stop(postgres_dsn: str) -> Non
         for statement in toy.TABLES.split(";"):
             await execute(dsn, statement)
         for consumer in stack["sourcing"].consumers:
-            consumer._next_note = float("inf")
+            consumer.watermarks._next_note = float("inf")
         await say(stack, 1, IGNORED)
         await stack.settle()
         assert (await execute(dsn, "SELECT position FROM watermarks"))[0][0] == 1

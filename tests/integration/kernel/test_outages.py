@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from services.kernel.adapters.consumer import Consumer
 from services.kernel.adapters.database import Database, Limits
 from services.kernel.adapters.local_bus import LocalBus
+from services.kernel.adapters.watermarks import Part, Watermarks
 from services.kernel.application.feeds import Envelope
 from services.kernel.application.runner import Overloaded
 from tests.support.stack import a_database, eventually, execute
@@ -47,23 +48,19 @@ class _Stumbling(Consumer):
         self.is_urgent = True
         self.failures = 2
         self.heard: list[int] = []
+        self.watermarks = Watermarks("toy", "toy", cast("Database", None), note_every_s=1.0)
 
     async def assign(self, partition: int) -> int:
         return -1
 
-    async def consume(
-        self, partition: int, envelopes: Sequence[Envelope], bus_offset: int = -1
-    ) -> None:
+    async def consume(self, part: Part) -> None:
         if self.failures:
             self.failures -= 1
             raise Overloaded("while a message was parked", 100)
-        self.heard += [envelope.position for envelope in envelopes]
+        self.heard += [envelope.position for envelope in part.envelopes]
 
     def is_interested(self, envelopes: Sequence[Envelope]) -> bool:
         return True
-
-    async def note_watermarks(self, *, at_once: bool = False) -> None:
-        return
 
     async def redrive(self) -> None:
         return
