@@ -127,7 +127,7 @@ MUTANTS = (
         "offsets are committed before the handler, and a new group begins at the end",
         (
             Edit(
-                "services/kernel/adapters/kafka_bus.py",
+                "services/kernel/adapters/kafka_group.py",
                 "            **subscriber_arguments("
                 "options, self._group, is_urgent=consumer.is_urgent),\n",
                 "            group_id=self._group,\n            batch=True,\n",

@@ -48,7 +48,7 @@ _LONG = {
     "sourcing/domain/cover.py": "one search: its bound, its covers, its budget",
     "sourcing/domain/sourcing_decision.py": "one aggregate",
     "kernel/adapters/unit_of_work.py": "one port: all that a use case may do until the commit",
-    "kernel/adapters/kafka_bus.py": "one adapter: both directions share topics and connections",
+    "kernel/adapters/kafka_group.py": "one member of a group: what it read, did and told",
     "kernel/entrypoints/grpc_guard.py": "one wrapper, in the order in which a call passes it",
     "kernel/entrypoints/grpc_errors.py": "one table, there and back",
     "kernel/__main__.py": "one function per command",
