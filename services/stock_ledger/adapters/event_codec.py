@@ -19,6 +19,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationMoveRefused,
     ReservationRefused,
     ReservationReleased,
+    ReservationRestored,
 )
 from services.stock_ledger.domain.stock_item import StockItem
 from services.stock_ledger.domain.stock_rule import RuleSet, RuleWithdrawn
@@ -47,6 +48,7 @@ def event_codec() -> EventCodec:
             "reservation.extended.v1": ReservationExtended,
             "reservation.moved.v1": ReservationMoved,
             "reservation.move_refused.v1": ReservationMoveRefused,
+            "reservation.restored.v1": ReservationRestored,
             "holder.counted.v1": HoldCounted,
             "holder.uncounted.v1": HoldUncounted,
             "reservation.closed.v1": ReservationClosed,

@@ -28,6 +28,7 @@ from services.stock_ledger.domain.reservation import (
     ReservationMoveRefused,
     ReservationRefused,
     ReservationReleased,
+    ReservationRestored,
 )
 from services.stock_ledger.domain.stock_item import site_and_sku
 from services.stock_ledger.domain.stock_rule import RuleSet, RuleWithdrawn
@@ -56,7 +57,7 @@ def publish(recorded: Recorded[Event]) -> feed.StockLedgerEvent | None:
             return feed.StockLedgerEvent(stock_changed=_stock_changed(recorded, event))
         case DiscrepancyOpened() | DiscrepancyClosed():
             return _discrepancy(recorded, event)
-        case ReservationClosed() | ReservationExtended():
+        case ReservationClosed() | ReservationExtended() | ReservationRestored():
             return None
         case ExpiryNoted() | HoldCounted() | HoldUncounted():
             return None

@@ -1,14 +1,14 @@
 """Having in one place what was promised in another: both sides in one unit, or nothing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.kernel.application.work import Versioned, Work
 from services.kernel.domain.errors import NotFound, Rejected
 from services.stock_ledger.application.discrepancies import note
 from services.stock_ledger.application.giving_back import surely
-from services.stock_ledger.application.ports import Alternatives
-from services.stock_ledger.application.shortages import out_of_stock, shortages_of
+from services.stock_ledger.application.ports import Alternatives, PickedFor, nowhere_picked
+from services.stock_ledger.application.shortages import missing_of, out_of_stock, shortages_of
 from services.stock_ledger.domain import stock_item as stock
 from services.stock_ledger.domain.reservation import (
     RESERVATION,
@@ -18,6 +18,7 @@ from services.stock_ledger.domain.reservation import (
     RefuseMove,
     Reservation,
     ReservationMoved,
+    Restore,
     Status,
     by_place,
     summed,
@@ -32,10 +33,12 @@ class Kept:
     Attributes:
         lines: All of it.
         awaited: Of this, what is to be picked yet.
+        begun: Finds where something was picked or has left for an order.
     """
 
     lines: Sequence[Line] = ()
     awaited: Sequence[Line] = ()
+    begun: PickedFor = nowhere_picked
 
 
 NOTHING_KEPT = Kept()
@@ -199,6 +202,35 @@ async def give_up(
     left = await _allocated_of(work, order_id, known, summed(lines), kept)
     if left:  # else it ended, and gave everything back, or all of it was picked
         await carry_over(work, order_id, Move(f"kept-{plan_revision}", left, (), work.now))
+    if known.status is Status.CONFIRMED and plan_revision > known.restored:
+        await _restore(work, order_id, plan_revision, kept)
+
+
+async def _restore(work: Work, order_id: str, plan_revision: int, kept: Kept) -> None:
+    """Promise again what the order keeps and somebody is still to pick, as far as it is there.
+
+    The plan may have been held wholly elsewhere: then nothing was left where the order stays. What
+    lacks is found by the picker, or shorted.
+    """
+    awaited = summed(kept.awaited)
+    await work.load(STOCK, [stock_key(line.site_id, line.sku) for line in awaited])
+    lacking = await missing_of(work, order_id, awaited)
+    if not lacking:
+        return
+    # Where something of it was picked or has left by now, nobody knows how much is still awaited.
+    places = [(line.site_id, line.sku) for line in lacking]
+    begun = await kept.begun(work.sql, work.cause.tenant, order_id, places)
+    wanted = by_place(awaited)
+    back, in_all = [], {}
+    for line in lacking:
+        place, key = (line.site_id, line.sku), stock_key(line.site_id, line.sku)
+        there = min(line.quantity, (await work.state(STOCK, key)).state.buckets.free)
+        if place not in begun and there > 0:
+            back.append(replace(line, quantity=there))
+            in_all[key] = wanted[place] - line.quantity + there
+    if await work.handle(RESERVATION, order_id, Restore(plan_revision, tuple(back))):
+        for key, quantity in in_all.items():
+            await work.handle(STOCK, key, stock.Allocate(order_id, quantity, work.now))
 
 
 async def leave(work: Work, order_id: str, group_id: str, lines: Sequence[Line]) -> None:

@@ -1,6 +1,7 @@
 """What the use cases need and do not make themselves."""
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import Protocol
 
@@ -26,3 +27,20 @@ class PastBalances(Protocol):
         Each of a stock key, the version up to which entries count (what was known), and the time
         up to which they occurred (what was true).
         """
+
+
+class PickedFor(Protocol):
+    async def __call__(
+        self, sql: Sql, tenant: str, order_id: str, places: Sequence[tuple[str, str]]
+    ) -> AbstractSet[tuple[str, str]]:
+        """Return at which of these sites which product was picked or handed over for an order."""
+
+
+async def nowhere_picked(
+    sql: Sql,  # noqa: ARG001 - as the port has it
+    tenant: str,  # noqa: ARG001
+    order_id: str,  # noqa: ARG001
+    places: Sequence[tuple[str, str]],  # noqa: ARG001
+) -> AbstractSet[tuple[str, str]]:
+    """Return nothing: where it is known that nobody has picked."""
+    return frozenset()

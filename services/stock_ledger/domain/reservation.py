@@ -131,6 +131,15 @@ class ReservationMoveRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class ReservationRestored:
+    """What an order has apart from a plan that it declined is promised again: these lines."""
+
+    order_id: str
+    plan_revision: int
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReservationClosed:
     reason: str
 
@@ -146,6 +155,7 @@ type Event = (
     | ReservationExtended
     | ReservationMoved
     | ReservationMoveRefused
+    | ReservationRestored
     | ReservationClosed
 )
 
@@ -226,6 +236,14 @@ class RefuseMove:
 
 
 @dataclass(frozen=True, slots=True)
+class Restore:
+    """Promise these lines as well: the order keeps groups apart from a plan that it declined."""
+
+    plan_revision: int
+    lines: tuple[Line, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Withdraw:
     """What was promised may not be there: a hold ends, whoever has an allocation is told.
 
@@ -255,6 +273,7 @@ type Command = (
     | Extend
     | Move
     | RefuseMove
+    | Restore
     | Withdraw
     | Close
 )
@@ -296,6 +315,7 @@ class Reservation:
         moves: Every change of place, oldest first.
         extensions: The newest, oldest first, by which a repeat is known.
         declined: The newest plan of an order that it does not hold for.
+        restored: The newest plan that the order declined, and kept groups apart from.
     """
 
     status: Status = Status.NEW
@@ -310,6 +330,7 @@ class Reservation:
     moves: tuple[ReservationMoved, ...] = ()
     extensions: tuple[ReservationExtended, ...] = ()
     declined: int = 0
+    restored: int = 0
 
     @property
     def is_no_orders(self) -> bool:
@@ -338,7 +359,7 @@ class Reservation:
         )
 
 
-def decide(command: Command, reservation: Reservation) -> Sequence[Event]:  # noqa: C901, PLR0911 - one per kind
+def decide(command: Command, reservation: Reservation) -> Sequence[Event]:  # noqa: C901, PLR0911, PLR0912 - one per kind
     match command:
         case Look():
             return []
@@ -357,6 +378,11 @@ def decide(command: Command, reservation: Reservation) -> Sequence[Event]:  # no
             if plan_revision <= reservation.plan_revision:
                 return []
             return [ReservationMoveRefused(reservation.order_id, plan_revision, shortages)]
+        case Restore(plan_revision, lines):
+            is_news = plan_revision > reservation.restored
+            if not (is_news and lines and reservation.status is Status.CONFIRMED):
+                return []
+            return [ReservationRestored(reservation.order_id, plan_revision, lines)]
         case Confirm():
             return _confirm(command, reservation)
         case Release() | Expire() | Withdraw() | Close():
@@ -551,7 +577,7 @@ def _confirm(command: Confirm, reservation: Reservation) -> Sequence[Event]:
             assert_never(reservation.status)
 
 
-def evolve(reservation: Reservation, event: Event) -> Reservation:  # noqa: C901, PLR0911 - one per event
+def evolve(reservation: Reservation, event: Event) -> Reservation:  # noqa: C901, PLR0911, PLR0912 - one per event
     match event:
         case ReservationHeld(order_id, plan_revision, lines, expires_at, lacking, holder_id):
             asked = summed([*lines, *lacking]) if lacking else lines
@@ -585,6 +611,9 @@ def evolve(reservation: Reservation, event: Event) -> Reservation:  # noqa: C901
                 moves=(*reservation.moves, event),
                 plan_revision=max(plan_revision, reservation.plan_revision),
             )
+        case ReservationRestored(_, plan_revision, lines):
+            together = summed([*reservation.lines, *lines])
+            return replace(reservation, lines=together, restored=plan_revision)
         case ReservationConfirmed():
             return replace(reservation, status=Status.CONFIRMED)
         case ReservationReleased():

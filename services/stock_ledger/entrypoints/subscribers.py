@@ -52,6 +52,7 @@ from services.stock_ledger.domain.stock_item import (
     stock_key,
 )
 from services.stock_ledger.entrypoints.catalog_subscriber import hear_catalog, prepare_catalog
+from services.stock_ledger.read_models.entries import picked_for
 
 GROUP = "stock_ledger"
 
@@ -204,7 +205,7 @@ class OrderSubscriber:
 def _kept(told: GroupsKept) -> Kept:
     picked = set(told.picked_group_ids)
     awaited = [group for group in told.kept if group.group_id not in picked]
-    return Kept(_lines_of(told.kept), _lines_of(awaited))
+    return Kept(_lines_of(told.kept), _lines_of(awaited), picked_for)
 
 
 class GoodsSubscriber:

@@ -1,6 +1,6 @@
 """The ledger, page by page: every entry of one product at one site.
 
-Answers    ListEntries
+Answers    ListEntries; where something was picked for an order
 Fed by     the entries; written once, never changed
 """
 
@@ -13,10 +13,12 @@ from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
-from services.stock_ledger.domain.entry import EntryPosted
+from services.stock_ledger.domain.entry import Cause, EntryPosted
 from services.stock_ledger.domain.stock_item import site_and_sku
 
 _ENTRY = "text text text int text text text text text timestamptz timestamptz bigint bigint"
+
+_PICKED = [Cause.PICK.value, Cause.HANDOVER.value, Cause.SHIPMENT.value]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +94,17 @@ async def page(
         *(tenant, site_id, sku, before_version, limit, known_at),
     )
     return [EntryRow(*row) for row in rows]
+
+
+async def picked_for(
+    sql: Sql, tenant: str, order_id: str, places: Sequence[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Return at which of these sites which product was picked or handed over for an order."""
+    rows = await sql.fetch(
+        "SELECT DISTINCT site_id, sku FROM stock_entry JOIN unnest($3::text[], $4::text[])"
+        " AS u (site_id, sku) USING (site_id, sku) WHERE tenant = $1 AND reservation_id = $2"
+        " AND cause = ANY($5)",
+        *(tenant, order_id, [site_id for site_id, _ in places], [sku for _, sku in places]),
+        _PICKED,
+    )
+    return {(row[0], row[1]) for row in rows}

@@ -55,7 +55,8 @@ class ReservationRow:
     lacking: Sequence[Line]
 
 
-# All but ReservationEndangered and PlanDeclined, which change nothing that is shown.
+# All but ReservationEndangered, PlanDeclined and ReservationRestored, which change nothing that is
+# shown: what is promised is in the entries.
 type _Shown = (
     ReservationHeld
     | ReservationRefused

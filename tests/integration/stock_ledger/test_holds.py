@@ -420,6 +420,56 @@ async def test_what_is_to_be_picked_yet_keeps_its_allocation_where_a_declined_pl
     assert await ledger.wrong() == []
 
 
+@pytest.mark.parametrize("picked_late", [False, True])
+@pytest.mark.parametrize("there", [5, 1, 0])
+async def test_what_is_to_be_picked_where_a_declined_plan_had_nothing_is_promised_again(
+    ledger: Holds, there: int, *, picked_late: bool
+) -> None:
+    """Everything was held elsewhere; one group was picked already, so the order keeps both."""
+    await ledger.receive("milk", 9)
+    await ledger.receive("bread", 2 + there)
+    for sku in ("milk", "bread"):
+        await ledger.receive(sku, 5, "lyon")
+    await ledger.plan("O-1", ("milk", 2), ("bread", 2))
+    await ledger.stack.settle()
+    row = wire.MovementRow(site_id="paris", sku="milk", quantity=8, source_id="t-1")
+    sold = wire.RecordTillSalesRequest(request_id="t", rows=[row])
+    await ledger.grpc.RecordTillSales(sold, NOTHING)
+    if there < 5:
+        row = wire.MovementRow(site_id="paris", sku="bread", quantity=2, source_id="t-2")
+        sold = wire.RecordTillSalesRequest(request_id="t-2", rows=[row])
+        await ledger.grpc.RecordTillSales(sold, NOTHING)
+    elsewhere = [_group("O-1.2.1", "lyon", 2), _group("O-1.2.2", "lyon", 2, "bread")]
+    plan = PlanDecided(order_id="O-1", revision=2, groups=elsewhere)
+    await ledger.stack.publish(SourcingEvent(plan_decided=plan), "decision-O-1")
+    await ledger.stack.settle()
+    await ledger.accepted("O-1")
+    await ledger.picked("O-1", "milk", 2)
+    if picked_late:  # before what the order keeps is heard, somebody has begun
+        await ledger.picked("O-1", "bread", 1)
+    await ledger.stack.settle()
+    before = await ledger.level("bread")
+    kept = GroupsKept(
+        order_id="O-1",
+        plan_revision=2,
+        declined=elsewhere,
+        kept=[_group("O-1.1", "paris", 2), _group("O-1.2", "paris", 2, "bread")],
+        picked_group_ids=["O-1.1"],
+    )
+    for _ in range(2):
+        await ledger.order("O-1", groups_kept=kept)
+        await ledger.stack.settle()
+    assert await ledger.level("bread", "lyon") == (5, 0, 0, 0)
+    if picked_late:
+        assert await ledger.level("bread") == before
+    else:
+        again = min(there, 2)
+        assert await ledger.level("bread") == (before[0] - again, 0, again, 0)
+        await ledger.cancelled("O-1")
+        assert await ledger.level("bread") == (before[0], 0, 0, 0)
+    assert await ledger.wrong() == []
+
+
 async def test_weighed_goods_may_leave_before_their_pick_is_heard(ledger: Holds) -> None:
     """Of what was promised 1,500, and 1,540 were picked: nothing is parked, and nothing is left."""
     await ledger.receive("ham", 5_000)

@@ -23,6 +23,7 @@ PRIVATE = {
     "inbound.expected.v1",
     "reservation.closed.v1",
     "reservation.extended.v1",
+    "reservation.restored.v1",
     "rule.set.v1",
     "rule.withdrawn.v1",
 }

@@ -33,6 +33,8 @@ from services.stock_ledger.domain.reservation import (
     ReservationMoveRefused,
     ReservationRefused,
     ReservationReleased,
+    ReservationRestored,
+    Restore,
     Status,
     Withdraw,
 )
@@ -298,3 +300,20 @@ def test_a_reservation_moves_so_often_and_no_more() -> None:
     given(RULE, HELD, *moves).when(Move("lighter-O-1.1", LEFT, (), NOON)).then(
         ReservationMoved("O-1", 1, "lighter-O-1.1", LEFT, ())
     )
+
+
+def test_what_an_order_keeps_is_promised_again_once_while_it_is_confirmed() -> None:
+    more = (Line("lyon", "tea", 1),)
+    restore, restored = Restore(2, more), ReservationRestored("O-1", 2, more)
+    confirmed = given(RULE, HELD, ReservationConfirmed("O-1"))
+    confirmed.when(restore).then(restored)
+    confirmed.when(Restore(2, ())).then_nothing()
+    again = given(RULE, HELD, ReservationConfirmed("O-1"), restored)
+    again.when(restore).then_nothing()
+    again.when(Restore(3, more)).then(ReservationRestored("O-1", 3, more))
+    given(RULE, HELD).when(restore).then_nothing()
+    given(RULE, HELD, ReservationConfirmed("O-1"), ReservationClosed("cancelled")).when(
+        restore
+    ).then_nothing()
+    state = RULE.fold([HELD, ReservationConfirmed("O-1"), restored, restored])
+    assert Line("lyon", "tea", 2) in state.lines
