@@ -39,7 +39,6 @@ _LONG = {
     "order/domain/basket.py": "one aggregate",
     "stock_ledger/domain/stock_item.py": "one aggregate",
     "stock_ledger/domain/reservation.py": "one aggregate",
-    "picking/domain/pick_task.py": "one aggregate",
     "delivery/domain/handover.py": "one aggregate",
     "returns/domain/returnable.py": "one aggregate",
     "sourcing/entrypoints/subscribers.py": "one function per event that is heard",

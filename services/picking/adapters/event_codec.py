@@ -1,7 +1,7 @@
 """Stored names of the events of picking."""
 
 from services.kernel.adapters.event_codec import EventCodec
-from services.picking.domain.pick_task import (
+from services.picking.domain.pick_task_events import (
     LinePicked,
     LinePutBack,
     LineShorted,

@@ -5,7 +5,7 @@ from typing import assert_never
 from oms.picking.v1 import picking_events_pb2 as wire
 
 from services.kernel.domain.messages import Recorded
-from services.picking.domain.pick_task import (
+from services.picking.domain.pick_task_events import (
     Event,
     LinePicked,
     LinePutBack,

@@ -8,16 +8,9 @@ from services.kernel.application.work import Versioned, Work
 from services.kernel.domain.errors import NotFound
 from services.kernel.domain.messages import Cause
 from services.picking.application.ports import TasksToClaim, WeightVariableSkus
-from services.picking.domain.pick_task import (
-    PICK_TASK,
-    ClaimTask,
-    Command,
-    Phase,
-    Pick,
-    PickTask,
-    RecordLines,
-    Short,
-)
+from services.picking.domain.pick_task import PICK_TASK
+from services.picking.domain.pick_task_commands import ClaimTask, Command, Pick, RecordLines, Short
+from services.picking.domain.pick_task_state import Phase, PickTask
 
 CANDIDATES = 64
 """Open tasks that one ClaimNext looks at."""

@@ -16,18 +16,17 @@ from services.kernel.domain.ids import identifier
 from services.kernel.domain.messages import stream_id
 from services.kernel.entrypoints.calls import caller, cause
 from services.picking.application.handlers import PickingHandlers
-from services.picking.domain.pick_task import (
-    PICK_TASK,
+from services.picking.domain.pick_task import PICK_TASK
+from services.picking.domain.pick_task_commands import (
     ClaimTask,
-    Phase,
     Pick,
-    PickTask,
     PutBack,
     ReassignTask,
     Short,
-    ShortReason,
     UnclaimTask,
 )
+from services.picking.domain.pick_task_events import ShortReason
+from services.picking.domain.pick_task_state import Phase, PickTask
 from services.picking.entrypoints import labels
 from services.picking.read_models import task_queue
 

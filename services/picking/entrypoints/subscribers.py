@@ -10,7 +10,9 @@ from oms.order.v1.order_events_pb2 import GroupStepStarted, OrderEvent
 from services.kernel.application.feeds import Envelope, Subscription
 from services.kernel.application.work import Work
 from services.kernel.entrypoints.listen import listen
-from services.picking.domain.pick_task import PICK_TASK, CancelTask, ReleaseTask, TaskLine
+from services.picking.domain.pick_task import PICK_TASK
+from services.picking.domain.pick_task_commands import CancelTask, ReleaseTask
+from services.picking.domain.pick_task_events import TaskLine
 from services.picking.read_models import products, tasks_of_orders
 
 

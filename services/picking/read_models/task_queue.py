@@ -14,7 +14,7 @@ from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
-from services.picking.domain.pick_task import (
+from services.picking.domain.pick_task_events import (
     Event,
     LinePicked,
     LinePutBack,

@@ -20,12 +20,8 @@ from services.kernel.main.agreement import agreements
 from services.order.application.catalog_facts import CatalogFacts
 from services.order.application.handlers import OrderHandlers
 from services.order.entrypoints.grpc_server import OrderGrpc
-from services.picking.domain.pick_task import (
-    PICK_TASK,
-    ClaimTask,
-    Pick,
-    RecordLines,
-)
+from services.picking.domain.pick_task import PICK_TASK
+from services.picking.domain.pick_task_commands import ClaimTask, Pick, RecordLines
 from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.domain.stock_item import STOCK, Receive, SellAtTill, stock_key
 from tests.support.stack import TENANT, Stack, a_cause, running

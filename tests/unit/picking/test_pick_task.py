@@ -6,34 +6,35 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from services.kernel.domain.errors import NotFound, Rejected
-from services.picking.domain.pick_task import (
-    PICK_TASK_DECIDER,
+from services.picking.domain.pick_task import PICK_TASK_DECIDER
+from services.picking.domain.pick_task_commands import (
     CancelTask,
     ClaimTask,
     Command,
-    CompletedLine,
-    Event,
-    LinePicked,
-    LinePutBack,
-    LineShorted,
-    Phase,
     Pick,
-    PickCompleted,
-    PickTask,
     PutBack,
     ReassignTask,
     RecordLines,
     Refusal,
     ReleaseTask,
     Short,
+    UnclaimTask,
+)
+from services.picking.domain.pick_task_events import (
+    CompletedLine,
+    Event,
+    LinePicked,
+    LinePutBack,
+    LineShorted,
+    PickCompleted,
     ShortReason,
     TaskCancelled,
     TaskClaimed,
     TaskLine,
     TaskReleased,
     TaskUnclaimed,
-    UnclaimTask,
 )
+from services.picking.domain.pick_task_state import Phase, PickTask
 from tests.support.given import given
 
 MILK, APPLES = TaskLine("1", "MILK", 2), TaskLine("2", "APPLES", 1_500)
