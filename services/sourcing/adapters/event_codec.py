@@ -1,7 +1,7 @@
 """Stored names of sourcing's events."""
 
 from services.kernel.adapters.event_codec import EventCodec
-from services.sourcing.domain.sourcing_decision import (
+from services.sourcing.domain.decision_events import (
     DecisionClosed,
     DecisionRequested,
     PlanDecided,

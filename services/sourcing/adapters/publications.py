@@ -7,15 +7,15 @@ from oms.order.v1.order_events_pb2 import Alternative, Group
 from oms.sourcing.v1.sourcing_events_pb2 import PlanDecided, PlanRejected, SourcingEvent
 
 from services.kernel.domain.messages import Recorded
-from services.sourcing.domain import sourcing_decision as domain
+from services.sourcing.domain import decision_events
 from services.sourcing.domain.wishes import PlannedGroup
 
 
-def publish(recorded: Recorded[domain.Event]) -> SourcingEvent | None:
+def publish(recorded: Recorded[decision_events.Event]) -> SourcingEvent | None:
     """Return the public event, or None for what stays private."""
     event = recorded.event
     match event:
-        case domain.PlanDecided():
+        case decision_events.PlanDecided():
             return SourcingEvent(
                 plan_decided=PlanDecided(
                     order_id=event.order_id,
@@ -27,7 +27,7 @@ def publish(recorded: Recorded[domain.Event]) -> SourcingEvent | None:
                     replaces=map(_group, event.replaces),
                 )
             )
-        case domain.PlanRejected():
+        case decision_events.PlanRejected():
             return SourcingEvent(
                 plan_rejected=PlanRejected(
                     order_id=event.order_id,
@@ -42,11 +42,11 @@ def publish(recorded: Recorded[domain.Event]) -> SourcingEvent | None:
                 )
             )
         case (
-            domain.DecisionRequested()
-            | domain.PlanSuperseded()
-            | domain.DecisionClosed()
-            | domain.PlanFollowed()
-            | domain.PlanDeclined()
+            decision_events.DecisionRequested()
+            | decision_events.PlanSuperseded()
+            | decision_events.DecisionClosed()
+            | decision_events.PlanFollowed()
+            | decision_events.PlanDeclined()
         ):
             return None
         case _:

@@ -6,22 +6,18 @@ from dataclasses import dataclass, replace
 from services.kernel.application.work import Work
 from services.kernel.domain.ids import derive
 from services.sourcing.application.spoken_for import SpokenFor
-from services.sourcing.domain.policy import Policy
-from services.sourcing.domain.sourcing_decision import (
-    ACCEPTED,
-    DECISION,
-    Cause,
+from services.sourcing.domain.decision_commands import (
     CloseDecision,
-    Correction,
-    Event,
     FollowOrder,
-    PlanDecided,
     Replan,
     ReplanGroups,
     RequestPlan,
     StandBack,
     View,
 )
+from services.sourcing.domain.decision_events import ACCEPTED, Cause, Correction, Event, PlanDecided
+from services.sourcing.domain.policy import Policy
+from services.sourcing.domain.sourcing_decision import DECISION
 from services.sourcing.domain.wishes import Line
 
 

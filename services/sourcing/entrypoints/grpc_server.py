@@ -16,10 +16,10 @@ from services.kernel.application.runner import Reader
 from services.kernel.domain.errors import Invalid, NotFound
 from services.kernel.domain.ids import identifier
 from services.kernel.entrypoints.calls import caller
+from services.sourcing.domain.decision_events import PlanDecided, PlanRejected
 from services.sourcing.domain.plan import ALGORITHM, Offer, offers, plan
 from services.sourcing.domain.policy import Policy
 from services.sourcing.domain.replay import differences, is_comparable
-from services.sourcing.domain.sourcing_decision import PlanDecided, PlanRejected
 from services.sourcing.domain.wishes import (
     Alternative,
     Cost,

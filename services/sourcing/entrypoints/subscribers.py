@@ -20,8 +20,10 @@ from services.kernel.application.feeds import Envelope, Subscription
 from services.kernel.application.work import Work
 from services.kernel.entrypoints.listen import listen
 from services.sourcing.application.handlers import Decisions
+from services.sourcing.domain.decision_commands import View
+from services.sourcing.domain.decision_events import Cause, Correction
 from services.sourcing.domain.network import Network, NetworkFacts
-from services.sourcing.domain.sourcing_decision import DECISION, Cause, Correction, View
+from services.sourcing.domain.sourcing_decision import DECISION
 from services.sourcing.domain.wishes import Product
 from services.sourcing.entrypoints import translation
 from services.sourcing.read_models.network_view import NetworkView, PartRow, keep_parts

@@ -14,11 +14,7 @@ from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
-from services.sourcing.domain.sourcing_decision import (
-    DecisionRequested,
-    PlanDecided,
-    PlanRejected,
-)
+from services.sourcing.domain.decision_events import DecisionRequested, PlanDecided, PlanRejected
 
 _encode = msgspec.json.Encoder().encode
 _decided = msgspec.json.Decoder(PlanDecided).decode

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 
 from services.kernel.application.work import Sql
 from services.kernel.read_models.remark import Remark
+from services.sourcing.domain.decision_events import PlanDecided, PlanRejected
 from services.sourcing.domain.network import Network
 from services.sourcing.domain.policy import Policy
 from services.sourcing.domain.replay import differences, is_comparable, seen_again
-from services.sourcing.domain.sourcing_decision import PlanDecided, PlanRejected
 from services.sourcing.domain.wishes import Outcome, Request
 from services.sourcing.read_models import receipts
 from services.sourcing.read_models.network_view import facts_of

@@ -8,22 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from services.kernel.domain.errors import Rejected
-from services.sourcing.domain.policy import Policy
-from services.sourcing.domain.sourcing_decision import (
-    MAX_REVISIONS,
-    SOURCING_DECISION,
-    Cause,
+from services.sourcing.domain.decision_commands import (
     CloseDecision,
     Command,
-    Correction,
-    DecisionClosed,
-    Event,
     FollowOrder,
-    PlanDecided,
-    PlanDeclined,
-    PlanFollowed,
-    PlanRejected,
-    PlanSuperseded,
     Replan,
     ReplanGroups,
     RequestPlan,
@@ -31,6 +19,20 @@ from services.sourcing.domain.sourcing_decision import (
     StandBack,
     View,
 )
+from services.sourcing.domain.decision_events import (
+    Cause,
+    Correction,
+    DecisionClosed,
+    Event,
+    PlanDecided,
+    PlanDeclined,
+    PlanFollowed,
+    PlanRejected,
+    PlanSuperseded,
+)
+from services.sourcing.domain.decision_planning import MAX_REVISIONS
+from services.sourcing.domain.policy import Policy
+from services.sourcing.domain.sourcing_decision import SOURCING_DECISION
 from services.sourcing.domain.wishes import Line, Refusal
 from tests.support.given import given
 from tests.unit.sourcing.networks import MONDAY, a_network, a_site, collect
