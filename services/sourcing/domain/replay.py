@@ -10,8 +10,9 @@ from dataclasses import replace
 from services.sourcing.domain.decision_events import PlanDecided, PlanRejected
 from services.sourcing.domain.decision_planning import MAX_REVISIONS
 from services.sourcing.domain.network import Network
-from services.sourcing.domain.plan import ALGORITHM, plan, refuse
+from services.sourcing.domain.plan import plan, refuse
 from services.sourcing.domain.policy import Policy
+from services.sourcing.domain.receipt import ALGORITHM
 from services.sourcing.domain.wishes import (
     Outcome,
     Planned,

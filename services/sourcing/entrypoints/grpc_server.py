@@ -17,8 +17,10 @@ from services.kernel.domain.errors import Invalid, NotFound
 from services.kernel.domain.ids import identifier
 from services.kernel.entrypoints.calls import caller
 from services.sourcing.domain.decision_events import PlanDecided, PlanRejected
-from services.sourcing.domain.plan import ALGORITHM, Offer, offers, plan
+from services.sourcing.domain.offers import Offer, offers
+from services.sourcing.domain.plan import plan
 from services.sourcing.domain.policy import Policy
+from services.sourcing.domain.receipt import ALGORITHM
 from services.sourcing.domain.replay import differences, is_comparable
 from services.sourcing.domain.wishes import (
     Alternative,

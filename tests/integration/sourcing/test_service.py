@@ -19,8 +19,8 @@ from services.kernel.read_models.remark import Remark
 from services.sourcing.application.handlers import Decisions
 from services.sourcing.application.spoken_for import SpokenFor
 from services.sourcing.domain.decision_events import PlanDecided, PlanRejected
-from services.sourcing.domain.plan import ALGORITHM
 from services.sourcing.domain.policy import Policy
+from services.sourcing.domain.receipt import ALGORITHM
 from services.sourcing.domain.sourcing_decision import DECISION
 from services.sourcing.entrypoints.grpc_server import SourcingGrpc
 from services.sourcing.entrypoints.subscribers import Subscribers

@@ -8,8 +8,9 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from services.sourcing.domain import cover as cover_module
-from services.sourcing.domain.cover import Cover, Demand, NoCover, Option, cheapest_cover
+from services.sourcing.domain import cover_search
+from services.sourcing.domain.cover import Cover, NoCover, cheapest_cover
+from services.sourcing.domain.demands import Demand, Option
 
 SITES = ("a", "b", "c", "d")
 
@@ -194,7 +195,7 @@ def test_a_search_that_may_go_no_deeper_claims_nothing_of_what_lies_there(
     instance: Instance,
 ) -> None:
     covers = every_cover(instance, 6)
-    with patch.object(cover_module, "_DEEPEST", 1):
+    with patch.object(cover_search, "_DEEPEST", 1):
         cover = solve(instance, 0, 6)
     match cover:
         case Cover():

@@ -10,10 +10,12 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from services.sourcing.domain.costs import MICRO
 from services.sourcing.domain.network import ExtendedSite, Network, NetworkFacts
-from services.sourcing.domain.options import MICRO
-from services.sourcing.domain.plan import ALGORITHM, offers, plan
+from services.sourcing.domain.offers import offers
+from services.sourcing.domain.plan import plan
 from services.sourcing.domain.policy import Policy
+from services.sourcing.domain.receipt import ALGORITHM
 from services.sourcing.domain.replay import seen_again
 from services.sourcing.domain.wishes import (
     Choice,
