@@ -41,7 +41,6 @@ _LONG = {
     "stock_ledger/domain/stock_item.py",
     "stock_ledger/domain/reservation.py",
     "delivery/domain/handover.py",
-    "returns/domain/returnable.py",
     "sourcing/entrypoints/subscribers.py",
     "kernel/adapters/unit_of_work.py",
     "kernel/entrypoints/grpc_guard.py",

@@ -7,7 +7,7 @@ from services.returns.domain.return_case import (
     CaseWithdrawn,
     RefundValidated,
 )
-from services.returns.domain.returnable import (
+from services.returns.domain.returnable_events import (
     Captured,
     GroupDelivered,
     Refunded,

@@ -20,13 +20,9 @@ from services.returns.domain.return_case import (
     ValidateRefund,
     WithdrawCase,
 )
-from services.returns.domain.returnable import (
-    RETURNABLE,
-    ClaimedPart,
-    ClaimUnits,
-    RecordRefund,
-    ReleaseUnits,
-)
+from services.returns.domain.returnable import RETURNABLE
+from services.returns.domain.returnable_commands import ClaimUnits, RecordRefund, ReleaseUnits
+from services.returns.domain.returnable_events import ClaimedPart
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,9 @@ from oms.order.v1.order_events_pb2 import GroupCompleted, OrderEvent
 from services.kernel.application.feeds import Envelope, Subscription
 from services.kernel.application.work import Work
 from services.kernel.entrypoints.listen import listen
-from services.returns.domain.returnable import (
-    RETURNABLE,
-    Command,
-    DeliveredPart,
-    RecordCapture,
-    RecordDelivery,
-)
+from services.returns.domain.returnable import RETURNABLE
+from services.returns.domain.returnable_commands import Command, RecordCapture, RecordDelivery
+from services.returns.domain.returnable_events import DeliveredPart
 
 
 def subscriptions() -> tuple[Subscription, ...]:

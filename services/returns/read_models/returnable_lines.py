@@ -13,8 +13,8 @@ from typing import Any, assert_never
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded, category_of
 from services.kernel.read_models.read_model import ReadModel
-from services.returns.domain.returnable import (
-    RETURNABLE,
+from services.returns.domain.returnable import RETURNABLE
+from services.returns.domain.returnable_events import (
     Captured,
     ClaimedPart,
     GroupDelivered,

@@ -18,7 +18,7 @@ from services.kernel.entrypoints.calls import CALLER, Caller
 from services.returns.adapters.event_codec import CODEC
 from services.returns.application.handlers import Policy, ReturnsHandlers
 from services.returns.domain.return_case import Refusal as CaseRefusal
-from services.returns.domain.returnable import Refusal
+from services.returns.domain.returnable_commands import Refusal
 from services.returns.entrypoints.grpc_server import ReturnsGrpc
 from tests.support.stack import Stack, running
 

@@ -11,7 +11,7 @@ from oms.returns.v1.returns_events_pb2 import ReturnsEvent
 from services.kernel.domain.messages import Cause, Recorded
 from services.returns.adapters.event_codec import CODEC
 from services.returns.adapters.publications import publish
-from services.returns.domain.returnable import Captured
+from services.returns.domain.returnable_events import Captured
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests/contract/golden/returns"

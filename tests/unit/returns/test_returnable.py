@@ -8,22 +8,24 @@ from hypothesis import strategies as st
 
 from services.kernel.domain.errors import Rejected
 from services.returns.domain.refund import refund_of
-from services.returns.domain.returnable import (
-    RETURNABLE,
-    Captured,
-    ClaimedPart,
+from services.returns.domain.returnable import RETURNABLE
+from services.returns.domain.returnable_commands import (
     ClaimUnits,
     Command,
-    DeliveredPart,
-    Event,
-    GroupDelivered,
     RecordCapture,
     RecordDelivery,
     RecordRefund,
-    Refunded,
     Refusal,
-    ReleasedPart,
     ReleaseUnits,
+)
+from services.returns.domain.returnable_events import (
+    Captured,
+    ClaimedPart,
+    DeliveredPart,
+    Event,
+    GroupDelivered,
+    Refunded,
+    ReleasedPart,
     UnitsClaimed,
     UnitsReleased,
 )
