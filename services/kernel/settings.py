@@ -183,6 +183,7 @@ class EdgeSettings(BaseSettings):
     stream_timeout_s: float = Field(default=300.0, gt=0, le=86_400)
     concurrent_calls: int = Field(default=256, ge=1, le=100_000)
     concurrent_streams: int = Field(default=512, ge=1, le=100_000)
+    streams_of_one: int = Field(default=320, ge=1, le=100_000)
     request_bytes: int = Field(default=1 << 20, ge=1 << 10, le=64 << 20)
     response_bytes: int = Field(default=4 << 20, ge=1 << 10, le=64 << 20)
     metadata_bytes: int = Field(default=16 << 10, ge=1 << 10, le=1 << 20)
@@ -217,6 +218,7 @@ _LIMITS = (
     "stream_timeout_s",
     "concurrent_calls",
     "concurrent_streams",
+    "streams_of_one",
     "request_bytes",
     "response_bytes",
     "metadata_bytes",

@@ -10,6 +10,7 @@ import asyncio
 import hmac
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -61,6 +62,7 @@ class Limits:
         stream_timeout_s: The same two, for calls that answer with a stream.
         concurrent_calls: Calls at once, all services together; more are RESOURCE_EXHAUSTED.
         concurrent_streams: Streams at once; counted apart, because they are long and idle.
+        streams_of_one: The same for one key, so that others have room; the gateway takes 300.
         request_bytes: Largest request message.
         response_bytes: Largest response message.
         metadata_bytes: Largest metadata of a request.
@@ -77,6 +79,7 @@ class Limits:
     stream_timeout_s: float = 300.0
     concurrent_calls: int = 256
     concurrent_streams: int = 512
+    streams_of_one: int = 320
     request_bytes: int = 1 << 20
     response_bytes: int = 4 << 20
     metadata_bytes: int = 16 << 10
@@ -127,6 +130,7 @@ class Guard:
         self._service_token = service_token
         self._calls = 0
         self._streams: set[asyncio.Task[Any]] = set()
+        self._streams_of: Counter[tuple[str, str]] = Counter()
         self._is_draining = False
 
     def end_streams(self) -> None:
@@ -204,9 +208,14 @@ class Guard:
         async def serve(request: Any, context: Context) -> None:
             task = asyncio.current_task()
             assert task is not None  # noqa: S101 - the library serves every call in a task
+            caller = CALLER.get()
+            who = (caller.tenant, caller.actor)
             if len(self._streams) >= self.limits.concurrent_streams:
                 raise QueueFull("too many streams at once", self.limits.retry_after_ms)
+            if self._streams_of[who] >= self.limits.streams_of_one:
+                raise QueueFull("too many streams of one key at once", self.limits.retry_after_ms)
             self._streams.add(task)
+            self._streams_of[who] += 1
             try:
                 await run(request, context)
             except asyncio.CancelledError:
@@ -216,6 +225,9 @@ class Guard:
                 raise Overloaded("the server stops", self.limits.retry_after_ms) from None
             finally:
                 self._streams.discard(task)
+                self._streams_of[who] -= 1
+                if not self._streams_of[who]:
+                    del self._streams_of[who]
 
         return serve
 

@@ -160,6 +160,19 @@ class Ledger:
         )
         return [moved for row in rows for moved in taken_apart(*row)]
 
+    async def images(self, pair: tuple[str, str]) -> dict[datetime, dict[str, Any]]:
+        """Return what was seen of a pair by the images that were applied, by their times."""
+        rows = await self.host.database.sql.fetch(
+            "SELECT state FROM events WHERE originator_id = $1 ORDER BY originator_version",
+            f"{TENANT}/stock-{stock_key(*pair)}",
+        )
+        entries = [json.loads(row[0]) for row in rows]
+        return {
+            datetime.fromisoformat(entry["occurred_at"]): entry["image"]
+            for entry in entries
+            if entry["cause"] in ("image", "stocktake")
+        }
+
 
 def taken_apart(version: int, recorded_at: datetime, state: bytes) -> list[Moved]:
     entry = json.loads(state)
@@ -221,6 +234,13 @@ async def test_any_question_of_any_past_is_answered_as_a_replay_answers_it(
     assert await sql.fetchval("SELECT count(*) FROM balance_mark") >= 8
     logs = {pair: await ledger.log(pair) for pair in PAIRS}
     assert {"image", "stocktake", "image_offset", "hold", "pick"} <= {m.cause for m in logs[MANY]}
+    for pair, log in logs.items():
+        for at, image in (await ledger.images(pair)).items():
+            then = replayed(log, at, ALWAYS)
+            seen = then["on_hand"] if image["basis"] == "physical" else then["free"]
+            if image["has_picked"] != (image["basis"] == "physical"):
+                seen += then["picked"] if image["has_picked"] else -then["picked"]
+            assert seen == image["counted"], (pair, at)
     everything = [one for log in logs.values() for one in log]
     for _ in range(40):
         question = Question(ledger, logs, rng, everything)

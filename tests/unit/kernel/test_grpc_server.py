@@ -1,6 +1,7 @@
 """The guard before every method, over a real loopback connection."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from types import SimpleNamespace
@@ -248,6 +249,27 @@ async def test_more_streams_than_the_cap_are_refused_and_do_not_hold_up_calls() 
         assert problem_of(refused.value).reason == "OVERLOADED"
         assert (await stand.call("Say")).value == "HELLO"
         first.cancel()
+
+
+async def test_one_keys_streams_leave_room_for_others() -> None:
+    async with served(Limits(concurrent_streams=4, streams_of_one=2)) as stand:
+        mine = [stand.stream("Watch", "x") for _ in range(2)]
+        for one in mine:
+            await one.read()
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            _ = [one async for one in stand.stream("Watch", "x")]
+        assert problem_of(refused.value).reason == "OVERLOADED"
+        internal = (("authorization", f"Bearer {OUR_TOKEN}"), ("x-oms-tenant", "demo"))
+        other = stand.stream("Watch", "x", metadata=internal)
+        assert (await other.read()).value == "x"
+        mine[0].cancel()
+        async with asyncio.timeout(5):
+            while True:
+                again = stand.stream("Watch", "x")
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    assert (await again.read()).value == "x"
+                    break
+                await asyncio.sleep(0.01)
 
 
 async def test_draining_says_so_first_then_finishes_what_runs_and_takes_no_more() -> None:
