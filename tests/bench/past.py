@@ -17,7 +17,8 @@ from services.kernel.entrypoints.calls import CALLER, Caller
 from services.kernel.main.collector import calm_collector
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.recording import record
-from services.stock_ledger.domain.stock_item import Movement, Receive, SellAtTill, stock_key
+from services.stock_ledger.domain.stock_commands import Movement, Receive, SellAtTill
+from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.entrypoints.grpc_server import StockLedgerGrpc
 from services.stock_ledger.read_models.availability import alternatives
 from services.stock_ledger.read_models.past import levels

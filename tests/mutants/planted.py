@@ -114,8 +114,8 @@ MUTANTS = (
                 "        if (free or 0) >= line.quantity:\n",
             ),
             Edit(
-                "services/stock_ledger/domain/stock_item.py",
-                "    if changes[FREE]:\n        _expect_free(-changes[FREE], item)\n",
+                "services/stock_ledger/domain/stock_promises.py",
+                "    if changes[FREE]:\n        expect_free(-changes[FREE], item)\n",
                 "",
             ),
         ),

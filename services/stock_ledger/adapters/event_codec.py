@@ -21,8 +21,8 @@ from services.stock_ledger.domain.reservation import (
     ReservationReleased,
     ReservationRestored,
 )
-from services.stock_ledger.domain.stock_item import StockItem
 from services.stock_ledger.domain.stock_rule import RuleSet, RuleWithdrawn
+from services.stock_ledger.domain.stock_state import StockItem
 
 
 def event_codec() -> EventCodec:

@@ -9,22 +9,15 @@ from services.kernel.domain.errors import NotFound, Rejected
 from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.not_ahead import movement_by, post_by
 from services.stock_ledger.application.rules import expect
-from services.stock_ledger.application.sent_again import (
-    begin_again,
-    counted_by,
-    expect_same,
-)
+from services.stock_ledger.application.sent_again import begin_again, counted_by, expect_same
 from services.stock_ledger.domain.entry import FREE, Cause, EntryPosted, Report
 from services.stock_ledger.domain.inbound import Announce, Arrive
 from services.stock_ledger.domain.postings import Post
-from services.stock_ledger.domain.stock_item import (
-    STOCK,
-    Movement,
-    Refusal,
-    StockItem,
-    expect_same_time,
-    sort_out,
-)
+from services.stock_ledger.domain.stock_commands import Movement, Refusal
+from services.stock_ledger.domain.stock_entries import expect_same_time
+from services.stock_ledger.domain.stock_item import STOCK
+from services.stock_ledger.domain.stock_reports import sort_out
+from services.stock_ledger.domain.stock_state import StockItem
 
 
 @dataclass(frozen=True, slots=True)

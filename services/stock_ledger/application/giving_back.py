@@ -6,7 +6,7 @@ from services.kernel.application.work import Work
 from services.kernel.domain.errors import Rejected
 from services.stock_ledger.application.discrepancies import note
 from services.stock_ledger.domain import reservation as promise
-from services.stock_ledger.domain import stock_item as stock
+from services.stock_ledger.domain import stock_commands
 from services.stock_ledger.domain.holder import HOLDER, UncountHold
 from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status
 from services.stock_ledger.domain.stock_item import STOCK, stock_key
@@ -36,7 +36,7 @@ async def give_back(
         events = await work.handle(
             STOCK,
             stock_key(line.site_id, line.sku),
-            stock.Release(reservation_id, work.now, is_expiry),
+            stock_commands.Release(reservation_id, work.now, is_expiry),
         )
         freed += [Line(line.site_id, line.sku, event.quantity) for event in events]
         await note(work, {stock_key(line.site_id, line.sku): events})

@@ -24,14 +24,9 @@ from services.stock_ledger.application.shortages import (
 )
 from services.stock_ledger.domain import reservation as promise
 from services.stock_ledger.domain.holder import HOLDER, CountHold
-from services.stock_ledger.domain.reservation import (
-    RESERVATION,
-    Line,
-    Reservation,
-    Status,
-    summed,
-)
-from services.stock_ledger.domain.stock_item import STOCK, Allocate, Confirm, Hold, stock_key
+from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status, summed
+from services.stock_ledger.domain.stock_commands import Allocate, Confirm, Hold
+from services.stock_ledger.domain.stock_item import STOCK, stock_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,9 @@ from services.stock_ledger.application.recording import NO_OTHER_TIMES, Outcome
 from services.stock_ledger.application.sent_again import begin_again, expect_same
 from services.stock_ledger.domain.entry import Buckets, EntryPosted
 from services.stock_ledger.domain.image import change, measured
-from services.stock_ledger.domain.stock_item import STOCK, Observe, StockItem
+from services.stock_ledger.domain.stock_commands import Observe
+from services.stock_ledger.domain.stock_item import STOCK
+from services.stock_ledger.domain.stock_state import StockItem
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ from services.kernel.application.work import Sql, Versioned, Work
 from services.stock_ledger.application.batch_reservations import TAKEN, Answer, Needs, Round, Wanted
 from services.stock_ledger.application.many_holds_kept import keep
 from services.stock_ledger.domain import reservation as promise
-from services.stock_ledger.domain import stock_item as stock
+from services.stock_ledger.domain import stock_commands
 from services.stock_ledger.domain.holder import HOLDER, Holder, too_many
 from services.stock_ledger.domain.holder import Refusal as HolderRefusal
 from services.stock_ledger.domain.many_holds import take
 from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status
-from services.stock_ledger.domain.stock_item import STOCK, StockItem, site_and_sku
+from services.stock_ledger.domain.stock_item import STOCK, site_and_sku
+from services.stock_ledger.domain.stock_state import StockItem
 
 _ENDED = {
     Status.EXPIRED: promise.Refusal.RESERVATION_EXPIRED,
@@ -203,7 +204,7 @@ def _is_same(one: Wanted, other: Wanted) -> bool:
 def _refused(short: Sequence[tuple[str, int]]) -> Answer:
     return Answer(
         shortages=tuple([Line(*site_and_sku(key), free) for key, free in short]),
-        reason=stock.Refusal.OUT_OF_STOCK.value,
+        reason=stock_commands.Refusal.OUT_OF_STOCK.value,
         detail="the shortages say what is free; ask for less, or elsewhere",
     )
 

@@ -9,7 +9,7 @@ from services.stock_ledger.application.discrepancies import note
 from services.stock_ledger.application.giving_back import surely
 from services.stock_ledger.application.ports import Alternatives, PickedFor, nowhere_picked
 from services.stock_ledger.application.shortages import missing_of, out_of_stock, shortages_of
-from services.stock_ledger.domain import stock_item as stock
+from services.stock_ledger.domain import stock_commands
 from services.stock_ledger.domain.reservation import (
     RESERVATION,
     Line,
@@ -138,14 +138,14 @@ async def carry_over(work: Work, reservation_id: str, move: Move) -> None:
     for line in move.left:
         key = stock_key(line.site_id, line.sku)
         entries = await work.handle(
-            STOCK, key, stock.MoveAway(reservation_id, line.quantity, work.now)
+            STOCK, key, stock_commands.MoveAway(reservation_id, line.quantity, work.now)
         )
         await note(work, {key: entries})
     for line in move.came:
         await work.handle(
             STOCK,
             stock_key(line.site_id, line.sku),
-            stock.MoveHere(
+            stock_commands.MoveHere(
                 reservation_id, line.quantity, known.status is Status.CONFIRMED, work.now
             ),
         )
@@ -230,7 +230,7 @@ async def _restore(work: Work, order_id: str, plan_revision: int, kept: Kept) ->
             in_all[key] = wanted[place] - line.quantity + there
     if await work.handle(RESERVATION, order_id, Restore(plan_revision, tuple(back))):
         for key, quantity in in_all.items():
-            await work.handle(STOCK, key, stock.Allocate(order_id, quantity, work.now))
+            await work.handle(STOCK, key, stock_commands.Allocate(order_id, quantity, work.now))
 
 
 async def leave(work: Work, order_id: str, group_id: str, lines: Sequence[Line]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.stock_ledger.domain.postings import Post
-from services.stock_ledger.domain.stock_item import Movement, Observe
+from services.stock_ledger.domain.stock_commands import Movement, Observe
 
 
 def post_by(post: Post, now: datetime) -> Post:

@@ -11,7 +11,9 @@ from services.kernel.domain.errors import Rejected
 from services.stock_ledger.application.not_ahead import movement_by
 from services.stock_ledger.application.sent_again import begin_again, counted_by, expect_same
 from services.stock_ledger.domain.entry import EntryPosted
-from services.stock_ledger.domain.stock_item import STOCK, Movement, StockItem
+from services.stock_ledger.domain.stock_commands import Movement
+from services.stock_ledger.domain.stock_item import STOCK
+from services.stock_ledger.domain.stock_state import StockItem
 
 NO_OTHER_TIMES: Mapping[int, Sequence[datetime]] = MappingProxyType({})
 

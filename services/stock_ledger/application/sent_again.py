@@ -14,7 +14,9 @@ from itertools import chain
 from services.kernel.application.work import Work
 from services.kernel.domain.ids import derive
 from services.stock_ledger.domain.postings import Post
-from services.stock_ledger.domain.stock_item import STOCK, Movement, Observe, expect_same_time
+from services.stock_ledger.domain.stock_commands import Movement, Observe
+from services.stock_ledger.domain.stock_entries import expect_same_time
+from services.stock_ledger.domain.stock_item import STOCK
 
 
 def counted_by(movement: Movement) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from services.kernel.application.work import Work
 from services.kernel.domain.errors import Rejected
 from services.stock_ledger.application.ports import Alternatives
+from services.stock_ledger.domain import stock_commands, stock_promises
 from services.stock_ledger.domain import stock_item as stock
 from services.stock_ledger.domain.reservation import Line
 from services.stock_ledger.domain.stock_item import STOCK, stock_key
@@ -19,7 +20,7 @@ async def shortages_of(work: Work, lines: Iterable[Line]) -> tuple[Line, ...]:
         if (await work.state(STOCK, key)).state.buckets.free >= line.quantity:
             continue
         try:  # a state at hand may be behind the log; a refused check never is
-            await work.handle(STOCK, key, stock.Check(line.quantity))
+            await work.handle(STOCK, key, stock_commands.Check(line.quantity))
         except Rejected:
             free = (await work.state(STOCK, key)).state.buckets.free
             short.append(Line(line.site_id, line.sku, max(free, 0)))
@@ -32,7 +33,9 @@ async def missing_of(work: Work, reservation_id: str, lines: Sequence[Line]) -> 
     left = []
     for line in lines:
         item = (await work.state(STOCK, stock_key(line.site_id, line.sku))).state
-        left.append(replace(line, quantity=stock.missing(reservation_id, line.quantity, item)))
+        left.append(
+            replace(line, quantity=stock_promises.missing(reservation_id, line.quantity, item))
+        )
     return tuple([line for line in left if line.quantity])
 
 
@@ -51,7 +54,7 @@ async def expect_unheld(work: Work, reservation_id: str, lines: Iterable[Line]) 
             continue
         await work.read_on(STOCK, [key])  # a state at hand may be behind the log
         item = (await work.state(STOCK, key)).state
-        stock.decide(stock.Hold(reservation_id, line.quantity, work.now), item)
+        stock.decide(stock_commands.Hold(reservation_id, line.quantity, work.now), item)
 
 
 async def is_promised_some(work: Work, reservation_id: str, lines: Iterable[Line]) -> bool:
@@ -79,7 +82,7 @@ async def out_of_stock(
     lacking = [wanted[short.site_id, short.sku] for short in shortages]
     first, free = lacking[0], shortages[0].quantity
     return Rejected(
-        stock.Refusal.OUT_OF_STOCK,
+        stock_commands.Refusal.OUT_OF_STOCK,
         f"{len(lacking)} of {len(lines)} lines lack stock: {first.sku} at {first.site_id} has"
         f" {free} free of {first.quantity}; ask for less, or at one of the alternatives",
         await alternatives(work.sql, work.cause.tenant, lacking),

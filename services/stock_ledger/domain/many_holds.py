@@ -13,7 +13,7 @@ from typing import assert_never
 
 from services.kernel.domain.decider import Decider, Kind
 from services.kernel.domain.errors import Rejected
-from services.stock_ledger.domain import stock_item
+from services.stock_ledger.domain import stock_commands, stock_item
 from services.stock_ledger.domain.entry import (
     FREE,
     HELD,
@@ -25,7 +25,7 @@ from services.stock_ledger.domain.entry import (
 )
 from services.stock_ledger.domain.image import moment_after
 from services.stock_ledger.domain.standing import Standing
-from services.stock_ledger.domain.stock_item import StockItem, evolve
+from services.stock_ledger.domain.stock_state import StockItem, evolve
 
 # Commands.
 
@@ -95,7 +95,7 @@ def _hold(command: HoldAll, item: StockItem) -> Sequence[EntryPosted]:
     if len(shares) == 1:
         [alone] = shares
         return stock_item.decide(
-            stock_item.Hold(alone.reservation_id, alone.quantity, command.occurred_at), item
+            stock_commands.Hold(alone.reservation_id, alone.quantity, command.occurred_at), item
         )
     if item.open.has_any([share.reservation_id for share in shares]):
         raise Rejected(
@@ -133,7 +133,7 @@ def _expire(command: ExpireAll, item: StockItem) -> Sequence[EntryPosted]:
         )
         item = evolve(item, entries[-1])
     for reservation_id in others:
-        release = stock_item.Release(reservation_id, command.occurred_at, is_expiry=True)
+        release = stock_commands.Release(reservation_id, command.occurred_at, is_expiry=True)
         for entry in stock_item.decide(release, item):
             entries.append(entry)
             item = evolve(item, entry)

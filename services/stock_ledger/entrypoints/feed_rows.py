@@ -16,7 +16,7 @@ from services.stock_ledger.domain.entry import DAMAGED, FREE, QUARANTINE, Cause,
 from services.stock_ledger.domain.inbound import Announce, Arrive
 from services.stock_ledger.domain.postings import Post
 from services.stock_ledger.domain.reservation import Line
-from services.stock_ledger.domain.stock_item import (
+from services.stock_ledger.domain.stock_commands import (
     Deliver,
     HandOver,
     Movement,
@@ -24,8 +24,8 @@ from services.stock_ledger.domain.stock_item import (
     PromiseOnline,
     PutBack,
     Ship,
-    stock_key,
 )
+from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.entrypoints.translation import MOST_QUANTITY
 
 MOST_SOURCE_ID = 128

@@ -16,11 +16,7 @@ from oms.delivery.v1.delivery_events_pb2 import (
     HandedToCarrier,
 )
 from oms.order.v1.order_events_pb2 import Group, GroupsKept, OrderEvent
-from oms.picking.v1.picking_events_pb2 import (
-    SHORT_REASON_DAMAGED,
-    PickCompleted,
-    PickingEvent,
-)
+from oms.picking.v1.picking_events_pb2 import SHORT_REASON_DAMAGED, PickCompleted, PickingEvent
 from oms.returns.v1.returns_events_pb2 import (
     DISPOSITION_RESTOCK,
     DISPOSITION_WRITE_OFF,
@@ -39,8 +35,7 @@ from services.stock_ledger.application.moving import Kept, give_up, leave, move_
 from services.stock_ledger.application.not_ahead import movement_by
 from services.stock_ledger.domain.reservation import RESERVATION, Line
 from services.stock_ledger.domain.reservation import Refusal as ReservationRefusal
-from services.stock_ledger.domain.stock_item import (
-    STOCK,
+from services.stock_ledger.domain.stock_commands import (
     Deliver,
     HandOver,
     Movement,
@@ -49,8 +44,8 @@ from services.stock_ledger.domain.stock_item import (
     Ship,
     Short,
     TakeBack,
-    stock_key,
 )
+from services.stock_ledger.domain.stock_item import STOCK, stock_key
 from services.stock_ledger.entrypoints.catalog_subscriber import hear_catalog, prepare_catalog
 from services.stock_ledger.read_models.entries import picked_for
 

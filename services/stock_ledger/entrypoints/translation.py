@@ -15,7 +15,7 @@ from services.kernel.domain.ids import identifier
 from services.stock_ledger.domain.counted import CLOCK_SKEW
 from services.stock_ledger.domain.image import Basis, Seen
 from services.stock_ledger.domain.reservation import Line, Reservation, Status
-from services.stock_ledger.domain.stock_item import (
+from services.stock_ledger.domain.stock_commands import (
     Adjust,
     AdjustmentReason,
     Observe,

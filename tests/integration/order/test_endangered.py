@@ -23,7 +23,8 @@ from services.order.entrypoints.grpc_server import OrderGrpc
 from services.picking.domain.pick_task import PICK_TASK
 from services.picking.domain.pick_task_commands import ClaimTask, Pick, RecordLines
 from services.stock_ledger.application.endangered import watch
-from services.stock_ledger.domain.stock_item import STOCK, Receive, SellAtTill, stock_key
+from services.stock_ledger.domain.stock_commands import Receive, SellAtTill
+from services.stock_ledger.domain.stock_item import STOCK, stock_key
 from tests.support.stack import TENANT, Stack, a_cause, running
 
 pytestmark = pytest.mark.stack

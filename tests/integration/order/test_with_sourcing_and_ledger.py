@@ -17,7 +17,8 @@ from services.order.application.handlers import OrderHandlers
 from services.order.entrypoints.grpc_server import OrderGrpc
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.domain.reservation import Line
-from services.stock_ledger.domain.stock_item import STOCK, Receive
+from services.stock_ledger.domain.stock_commands import Receive
+from services.stock_ledger.domain.stock_item import STOCK
 from services.stock_ledger.read_models.availability import alternatives
 from tests.support.stack import TENANT, Stack, a_cause, running
 

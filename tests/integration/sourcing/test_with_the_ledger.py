@@ -8,7 +8,8 @@ from oms.common.v1 import common_pb2 as common
 from oms.order.v1 import order_events_pb2 as order
 
 from services.kernel.application.work import Work
-from services.stock_ledger.domain.stock_item import STOCK, Receive
+from services.stock_ledger.domain.stock_commands import Receive
+from services.stock_ledger.domain.stock_item import STOCK
 from tests.support.stack import Stack, a_cause, running
 
 pytestmark = pytest.mark.stack

@@ -25,7 +25,8 @@ from services.stock_ledger.application.many_holds import ManyHolds
 from services.stock_ledger.application.moving import move_to
 from services.stock_ledger.domain.entry import Cause, Report
 from services.stock_ledger.domain.reservation import Line
-from services.stock_ledger.domain.stock_item import HandOver, Pick, stock_key
+from services.stock_ledger.domain.stock_commands import HandOver, Pick
+from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.entrypoints.grpc_server import StockLedgerGrpc
 from services.stock_ledger.read_models import balance_marks, explanation
 from services.stock_ledger.read_models.availability import alternatives

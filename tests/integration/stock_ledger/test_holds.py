@@ -20,7 +20,8 @@ from services.kernel.entrypoints.calls import CALLER, Caller
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.reservation import Line
-from services.stock_ledger.domain.stock_item import Receive, stock_key
+from services.stock_ledger.domain.stock_commands import Receive
+from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.read_models.availability import alternatives
 from tests.integration.stock_ledger.test_stock_ledger import NOTHING, Clock, Ledger
 from tests.support.stack import TENANT, a_cause, eventually, running

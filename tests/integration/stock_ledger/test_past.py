@@ -21,7 +21,8 @@ from services.stock_ledger.application.moving import move_to
 from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.entry import Buckets, EntryPosted
 from services.stock_ledger.domain.reservation import Line
-from services.stock_ledger.domain.stock_item import Movement, Pick, Receive, SellAtTill, stock_key
+from services.stock_ledger.domain.stock_commands import Movement, Pick, Receive, SellAtTill
+from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.entrypoints.grpc_server import StockLedgerGrpc
 from services.stock_ledger.read_models.availability import alternatives
 from services.stock_ledger.read_models.balance_marks import BLOCK, MARKS

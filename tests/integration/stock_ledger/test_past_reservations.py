@@ -19,7 +19,8 @@ from services.kernel.domain.errors import Invalid, NotFound, Rejected
 from services.kernel.entrypoints.calls import CALLER, Caller
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.recording import record
-from services.stock_ledger.domain.stock_item import Pick, Receive, SellAtTill, stock_key
+from services.stock_ledger.domain.stock_commands import Pick, Receive, SellAtTill
+from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.entrypoints.grpc_server import StockLedgerGrpc
 from services.stock_ledger.read_models.availability import alternatives
 from tests.integration.stock_ledger.test_hot_products import _servicer

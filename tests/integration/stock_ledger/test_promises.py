@@ -15,7 +15,8 @@ from services.kernel.application.work import Work
 from services.kernel.domain.errors import Invalid, Rejected
 from services.kernel.entrypoints.calls import CALLER, Caller
 from services.stock_ledger.application.recording import record
-from services.stock_ledger.domain.stock_item import Receive, SellAtTill, stock_key
+from services.stock_ledger.domain.stock_commands import Receive, SellAtTill
+from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.domain.stock_rule import STOCK_RULE, PutRule, RuleKind, Scope
 from services.stock_ledger.entrypoints.promise_server import PromiseGrpc
 from services.stock_ledger.read_models.verification import violations

@@ -18,7 +18,8 @@ from services.kernel.domain.messages import Cause
 from services.stock_ledger.adapters.proof_files import entry_proof, write_log
 from services.stock_ledger.adapters.seals import Sealer, broken_seals, days_over, seal_page, seals
 from services.stock_ledger.application.recording import record
-from services.stock_ledger.domain.stock_item import Receive, stock_key
+from services.stock_ledger.domain.stock_commands import Receive
+from services.stock_ledger.domain.stock_item import stock_key
 from tests.support.stack import TENANT, Stack, execute, running
 
 pytestmark = pytest.mark.stack

@@ -24,9 +24,7 @@ from services.stock_ledger.domain.entry import Buckets, Cause, EntryPosted, Repo
 from services.stock_ledger.domain.holder import HOLDER
 from services.stock_ledger.domain.image import Basis, Seen, measured
 from services.stock_ledger.domain.reservation import RESERVATION, Line, Status, summed
-from services.stock_ledger.domain.stock_item import (
-    STOCK,
-    STOCK_ITEM,
+from services.stock_ledger.domain.stock_commands import (
     Adjust,
     AdjustmentReason,
     Command,
@@ -38,9 +36,8 @@ from services.stock_ledger.domain.stock_item import (
     Ship,
     Short,
     TakeBack,
-    site_and_sku,
-    stock_key,
 )
+from services.stock_ledger.domain.stock_item import STOCK, STOCK_ITEM, site_and_sku, stock_key
 from tests.support.at_once import at_once
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory, nowhere
 from tests.unit.stock_ledger.test_image import balance_at

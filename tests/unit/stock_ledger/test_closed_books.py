@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from services.kernel.domain.errors import Rejected
 from services.stock_ledger.adapters.event_codec import event_codec
 from services.stock_ledger.domain.image import Basis, Seen
-from services.stock_ledger.domain.stock_item import (
-    STOCK_ITEM,
+from services.stock_ledger.domain.stock_commands import (
     Command,
     Confirm,
     Hold,
@@ -21,8 +20,9 @@ from services.stock_ledger.domain.stock_item import (
     Receive,
     Release,
     SellAtTill,
-    StockItem,
 )
+from services.stock_ledger.domain.stock_item import STOCK_ITEM
+from services.stock_ledger.domain.stock_state import StockItem
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

@@ -12,18 +12,16 @@ from services.stock_ledger.domain.entry import Cause, Share
 from services.stock_ledger.domain.many_holds import MANY_HOLDS, HoldAll
 from services.stock_ledger.domain.reservation import RESERVATION, Line, Status
 from services.stock_ledger.domain.standing import Promised, newest
-from services.stock_ledger.domain.stock_item import (
-    STOCK,
-    STOCK_ITEM,
+from services.stock_ledger.domain.stock_commands import (
     Confirm,
     Hold,
     PromiseOnline,
     Receive,
     Release,
     SellAtTill,
-    StockItem,
-    stock_key,
 )
+from services.stock_ledger.domain.stock_item import STOCK, STOCK_ITEM, stock_key
+from services.stock_ledger.domain.stock_state import StockItem
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory, nowhere
 
 MILK = stock_key("paris", "milk")

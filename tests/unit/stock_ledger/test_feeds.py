@@ -13,15 +13,14 @@ from services.stock_ledger.domain.entry import Buckets, Cause, Report
 from services.stock_ledger.domain.image import Basis, Seen
 from services.stock_ledger.domain.inbound import INBOUND, Arrive
 from services.stock_ledger.domain.postings import Post
-from services.stock_ledger.domain.stock_item import (
-    STOCK,
+from services.stock_ledger.domain.stock_commands import (
     Observe,
     Pick,
     PromiseOnline,
     Receive,
     SellAtTill,
-    stock_key,
 )
+from services.stock_ledger.domain.stock_item import STOCK, stock_key
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory
 
 MILK = stock_key("paris", "milk")

@@ -7,14 +7,8 @@ from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.entry import Cause
 from services.stock_ledger.domain.reservation import RESERVATION, Line, PlanDeclined, Status
-from services.stock_ledger.domain.stock_item import (
-    STOCK,
-    HandOver,
-    Pick,
-    PromiseOnline,
-    Receive,
-    stock_key,
-)
+from services.stock_ledger.domain.stock_commands import HandOver, Pick, PromiseOnline, Receive
+from services.stock_ledger.domain.stock_item import STOCK, stock_key
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory, nowhere
 
 PROMISES = Reservations(timedelta(minutes=15), nowhere)

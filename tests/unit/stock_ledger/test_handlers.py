@@ -21,16 +21,15 @@ from services.stock_ledger.domain.reservation import (
     Status,
     summed,
 )
-from services.stock_ledger.domain.stock_item import (
-    STOCK,
+from services.stock_ledger.domain.stock_commands import (
     HandOver,
     Pick,
     PromiseOnline,
     Receive,
     SellAtTill,
-    StockItem,
-    stock_key,
 )
+from services.stock_ledger.domain.stock_item import STOCK, stock_key
+from services.stock_ledger.domain.stock_state import StockItem
 from tests.support.at_once import at_once
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory, nowhere
 

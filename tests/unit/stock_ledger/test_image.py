@@ -16,17 +16,8 @@ from services.kernel.application.work import Sql, Versioned
 from services.stock_ledger.adapters.event_codec import event_codec
 from services.stock_ledger.application.images import Images
 from services.stock_ledger.domain.entry import Buckets, Cause, EntryPosted, Posting, Reserved
-from services.stock_ledger.domain.image import (
-    Basis,
-    Observed,
-    Seen,
-    change,
-    including,
-    measured,
-)
-from services.stock_ledger.domain.stock_item import (
-    STOCK,
-    STOCK_ITEM,
+from services.stock_ledger.domain.image import Basis, Observed, Seen, change, including, measured
+from services.stock_ledger.domain.stock_commands import (
     Adjust,
     AdjustmentReason,
     Command,
@@ -40,8 +31,8 @@ from services.stock_ledger.domain.stock_item import (
     SellAtTill,
     Ship,
     TakeBack,
-    stock_key,
 )
+from services.stock_ledger.domain.stock_item import STOCK, STOCK_ITEM, stock_key
 from tests.support.at_once import at_once
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory
 

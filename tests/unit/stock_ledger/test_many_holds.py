@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from services.kernel.domain.errors import Rejected
-from services.stock_ledger.domain import stock_item as stock
+from services.stock_ledger.domain import stock_commands
 from services.stock_ledger.domain.entry import (
     ALLOCATED,
     FREE,
@@ -22,15 +22,10 @@ from services.stock_ledger.domain.entry import (
     Share,
 )
 from services.stock_ledger.domain.expiry import EXPIRY, ExpiryNoted, Note
-from services.stock_ledger.domain.many_holds import (
-    MANY_HOLDS,
-    ExpireAll,
-    HoldAll,
-    Refusal,
-    take,
-)
+from services.stock_ledger.domain.many_holds import MANY_HOLDS, ExpireAll, HoldAll, Refusal, take
 from services.stock_ledger.domain.standing import Standing
-from services.stock_ledger.domain.stock_item import STOCK_ITEM, StockItem
+from services.stock_ledger.domain.stock_item import STOCK_ITEM
+from services.stock_ledger.domain.stock_state import StockItem
 from tests.support.given import given
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -38,7 +33,7 @@ DECIDER = MANY_HOLDS.decider
 
 
 def received(quantity: int) -> EntryPosted:
-    [entry] = STOCK_ITEM.decide(stock.Receive(quantity, "note-1", NOON), StockItem())
+    [entry] = STOCK_ITEM.decide(stock_commands.Receive(quantity, "note-1", NOON), StockItem())
     return entry
 
 
@@ -102,7 +97,7 @@ def test_many_run_out_by_one_entry_and_those_who_hold_nothing_are_passed_over() 
 def test_who_was_picked_for_gets_an_entry_of_his_own() -> None:
     history = [received(10), held(A, B, Share("C", 1), free=4)]
     item = STOCK_ITEM.fold(history)
-    history += STOCK_ITEM.decide(stock.Pick("B", 1, "pick-1", NOON), item)
+    history += STOCK_ITEM.decide(stock_commands.Pick("B", 1, "pick-1", NOON), item)
     entries = DECIDER.decide(ExpireAll(("A", "B", "C"), NOON), STOCK_ITEM.fold(history))
     assert [(entry.cause, entry.reservation_id, entry.quantity) for entry in entries] == [
         ("hold_expired", "", 3),
@@ -129,7 +124,9 @@ def test_many_at_once_come_to_the_same_as_one_after_the_other(
     shares = []
     for n, quantity in enumerate(quantities):
         try:
-            for entry in STOCK_ITEM.decide(stock.Hold(f"R{n}", quantity, NOON), one_by_one):
+            for entry in STOCK_ITEM.decide(
+                stock_commands.Hold(f"R{n}", quantity, NOON), one_by_one
+            ):
                 one_by_one = STOCK_ITEM.evolve(one_by_one, entry)
         except Rejected:
             assert take(left, [("item", quantity)]) == (("item", left["item"]),)
@@ -143,7 +140,7 @@ def test_many_at_once_come_to_the_same_as_one_after_the_other(
     assert together.buckets == one_by_one.buckets
     assert dict(together.open.items()) == dict(one_by_one.open.items())
     for n in confirmed:
-        for entry in STOCK_ITEM.decide(stock.Confirm(f"R{n}", NOON), together):
+        for entry in STOCK_ITEM.decide(stock_commands.Confirm(f"R{n}", NOON), together):
             together = STOCK_ITEM.evolve(together, entry)
     held_ids = tuple(
         reservation_id for reservation_id, has in together.open.items() if not has.allocated

@@ -15,17 +15,17 @@ from services.stock_ledger.domain.entry import Buckets, Cause, EntryPosted, Post
 from services.stock_ledger.domain.image import Basis, Seen
 from services.stock_ledger.domain.persistent_map import PersistentMap
 from services.stock_ledger.domain.postings import Post
-from services.stock_ledger.domain.stock_item import (
-    STOCK_ITEM,
+from services.stock_ledger.domain.stock_commands import (
     Command,
-    Event,
     HandOver,
     Observe,
     Pick,
     PromiseOnline,
     Refusal,
-    sort_out,
 )
+from services.stock_ledger.domain.stock_item import STOCK_ITEM
+from services.stock_ledger.domain.stock_reports import sort_out
+from services.stock_ledger.domain.stock_state import Event
 from tests.support.given import given
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

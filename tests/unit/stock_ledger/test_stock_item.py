@@ -20,8 +20,7 @@ from services.stock_ledger.domain.entry import (
     Reserved,
 )
 from services.stock_ledger.domain.postings import RULES, WRITABLE_BUCKETS, Post
-from services.stock_ledger.domain.stock_item import (
-    STOCK_ITEM,
+from services.stock_ledger.domain.stock_commands import (
     Adjust,
     AdjustmentReason,
     Allocate,
@@ -29,7 +28,6 @@ from services.stock_ledger.domain.stock_item import (
     Command,
     Confirm,
     Deliver,
-    Event,
     HandOver,
     Hold,
     Pick,
@@ -43,6 +41,8 @@ from services.stock_ledger.domain.stock_item import (
     Short,
     TakeBack,
 )
+from services.stock_ledger.domain.stock_item import STOCK_ITEM
+from services.stock_ledger.domain.stock_state import Event
 from tests.support.given import given
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -10,14 +10,8 @@ from services.stock_ledger.application.discrepancies import note
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.domain.discrepancy import DISCREPANCY
 from services.stock_ledger.domain.image import Basis, Seen
-from services.stock_ledger.domain.stock_item import (
-    STOCK,
-    Allocate,
-    Observe,
-    Pick,
-    Receive,
-    stock_key,
-)
+from services.stock_ledger.domain.stock_commands import Allocate, Observe, Pick, Receive
+from services.stock_ledger.domain.stock_item import STOCK, stock_key
 from services.stock_ledger.entrypoints.subscribers import GoodsSubscriber
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory, nowhere
 
