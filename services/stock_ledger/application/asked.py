@@ -95,6 +95,6 @@ def _is_done(known: Reservation, action: Action, asked: Sequence[Asked]) -> bool
             lines = [row.line for row in asked]
             return known.status is not Status.NEW and summed(lines) == summed(known.asked)
         case Action.CONFIRM:
-            return known.status is Status.CONFIRMED
+            return known.was_confirmed
         case Action.RELEASE:
             return known.status is Status.RELEASED

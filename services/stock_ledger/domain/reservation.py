@@ -316,6 +316,7 @@ class Reservation:
         extensions: The newest, oldest first, by which a repeat is known.
         declined: The newest plan of an order that it does not hold for.
         restored: The newest plan that the order declined, and kept groups apart from.
+        was_confirmed: Whatever became of it since.
     """
 
     status: Status = Status.NEW
@@ -331,6 +332,7 @@ class Reservation:
     extensions: tuple[ReservationExtended, ...] = ()
     declined: int = 0
     restored: int = 0
+    was_confirmed: bool = False
 
     @property
     def is_no_orders(self) -> bool:
@@ -615,7 +617,7 @@ def evolve(reservation: Reservation, event: Event) -> Reservation:  # noqa: C901
             together = summed([*reservation.lines, *lines])
             return replace(reservation, lines=together, restored=plan_revision)
         case ReservationConfirmed():
-            return replace(reservation, status=Status.CONFIRMED)
+            return replace(reservation, status=Status.CONFIRMED, was_confirmed=True)
         case ReservationReleased():
             return replace(reservation, status=Status.RELEASED)
         case ReservationExpired():

@@ -118,3 +118,20 @@ async def test_a_platform_that_has_allocated_a_part_leaves_the_rest_to_allocate(
     await PROMISES.confirm(work, "O-1", refuse=False)
     buckets = (await work.state(STOCK, BREAD)).state.buckets
     assert (buckets.free, buckets.held, buckets.allocated, buckets.picked) == (4, 0, 4, 1)
+
+
+async def test_the_same_file_again_changes_nothing_and_puts_nothing_aside() -> None:
+    """Reserved, confirmed and released in one file: each row is known when it comes again."""
+    work = LedgerInMemory()
+    await record(work, [(MILK, Receive(5, "n", NOON))])
+    line = Line("paris", "milk", 2)
+    rows = [
+        Asked(n, "R-1", action, line)
+        for n, action in enumerate((Action.RESERVE, Action.CONFIRM, Action.RELEASE))
+    ]
+    first = await post_reservations(work, rows, PROMISES)
+    assert (first.recorded, first.duplicates, first.refused) == (3, 0, [])
+    before = {name: len(events) for name, events in work.streams.items()}
+    again = await post_reservations(work, rows, PROMISES)
+    assert (again.recorded, again.duplicates, again.refused) == (0, 3, [])
+    assert {name: len(events) for name, events in work.streams.items()} == before
