@@ -38,7 +38,6 @@ _FORBIDDEN_WORDS = ("Manager", "Helper", "Util", "Utils", "Data", "Info")
 # it comes in, and what is short again leaves.
 _LONG = {
     "order/domain/basket.py",
-    "stock_ledger/domain/reservation.py",
     "delivery/domain/handover.py",
     "sourcing/entrypoints/subscribers.py",
     "kernel/adapters/unit_of_work.py",

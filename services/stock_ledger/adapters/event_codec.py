@@ -7,7 +7,7 @@ from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.expiry import ExpiryNoted
 from services.stock_ledger.domain.holder import HoldCounted, HoldUncounted
 from services.stock_ledger.domain.inbound import InboundArrived, InboundExpected
-from services.stock_ledger.domain.reservation import (
+from services.stock_ledger.domain.reservation_events import (
     PlanDeclined,
     ReservationClosed,
     ReservationConfirmed,

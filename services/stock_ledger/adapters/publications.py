@@ -12,10 +12,8 @@ from services.stock_ledger.domain.entry import EntryPosted
 from services.stock_ledger.domain.expiry import ExpiryNoted
 from services.stock_ledger.domain.holder import HoldCounted, HoldUncounted
 from services.stock_ledger.domain.inbound import InboundArrived, InboundExpected
-from services.stock_ledger.domain.reservation import (
-    Event as ReservationEvent,
-)
-from services.stock_ledger.domain.reservation import (
+from services.stock_ledger.domain.reservation_events import Event as ReservationEvent
+from services.stock_ledger.domain.reservation_events import (
     Line,
     PlanDeclined,
     ReservationClosed,

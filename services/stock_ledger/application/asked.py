@@ -12,7 +12,9 @@ from services.stock_ledger.application.giving_back import surely
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.loading import load_reserved
 from services.stock_ledger.application.sent_again import begin_anew
-from services.stock_ledger.domain.reservation import Line, Reservation, Status, summed
+from services.stock_ledger.domain.reservation_events import Line
+from services.stock_ledger.domain.reservation_lines import summed
+from services.stock_ledger.domain.reservation_state import Reservation, Status
 from services.stock_ledger.domain.stock_item import STOCK, stock_key
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.kernel.domain.messages import Cause
-from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.reservation_events import Line
 
 type Needs = tuple[tuple[str, int], ...]
 """Stock keys with quantities, none of them twice, in a settled order."""

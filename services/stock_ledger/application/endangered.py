@@ -12,9 +12,10 @@ from itertools import batched
 from services.kernel.application.work import Work
 from services.stock_ledger.application.discrepancies import note
 from services.stock_ledger.application.giving_back import give_back, hold_timer, uncount
-from services.stock_ledger.domain import reservation as promise
+from services.stock_ledger.domain import reservation_commands as promise
 from services.stock_ledger.domain.entry import EntryPosted
-from services.stock_ledger.domain.reservation import RESERVATION, Line
+from services.stock_ledger.domain.reservation import RESERVATION
+from services.stock_ledger.domain.reservation_events import Line, ReservationExpired
 from services.stock_ledger.domain.standing import newest
 from services.stock_ledger.domain.stock_item import STOCK, site_and_sku
 
@@ -32,7 +33,7 @@ async def watch(work: Work, posted: Mapping[str, Sequence[EntryPosted]]) -> None
     for reservation_id, lines in endangered.items():
         known = (await work.state(RESERVATION, reservation_id)).state
         events = await work.handle(RESERVATION, reservation_id, promise.Withdraw(tuple(lines)))
-        if any(isinstance(event, promise.ReservationExpired) for event in events):
+        if any(isinstance(event, ReservationExpired) for event in events):
             await work.cancel_timer(hold_timer(reservation_id))
             await give_back(work, reservation_id, known.lines, is_expiry=True)
             await uncount(work, reservation_id, known)

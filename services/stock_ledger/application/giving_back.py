@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from services.kernel.application.work import Work
 from services.kernel.domain.errors import Rejected
 from services.stock_ledger.application.discrepancies import note
-from services.stock_ledger.domain import reservation as promise
+from services.stock_ledger.domain import reservation_commands as promise
 from services.stock_ledger.domain import stock_commands
 from services.stock_ledger.domain.holder import HOLDER, UncountHold
-from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status
+from services.stock_ledger.domain.reservation import RESERVATION
+from services.stock_ledger.domain.reservation_events import Line
+from services.stock_ledger.domain.reservation_state import Reservation, Status
 from services.stock_ledger.domain.stock_item import STOCK, stock_key
 
 EXPIRY_TIMER = "reservation_expiry"

@@ -22,9 +22,16 @@ from services.stock_ledger.application.shortages import (
     out_of_stock,
     shortages_of,
 )
-from services.stock_ledger.domain import reservation as promise
+from services.stock_ledger.domain import reservation_commands as promise
 from services.stock_ledger.domain.holder import HOLDER, CountHold
-from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status, summed
+from services.stock_ledger.domain.reservation import RESERVATION
+from services.stock_ledger.domain.reservation_events import (
+    Line,
+    ReservationConfirmed,
+    ReservationHeld,
+)
+from services.stock_ledger.domain.reservation_lines import summed
+from services.stock_ledger.domain.reservation_state import Reservation, Status
 from services.stock_ledger.domain.stock_commands import Allocate, Confirm, Hold
 from services.stock_ledger.domain.stock_item import STOCK, stock_key
 
@@ -137,7 +144,7 @@ class Reservations:
                 *(terms.takes_what_there_is, terms.holder_id),
             ),
         )
-        held = [event for event in events if isinstance(event, promise.ReservationHeld)]
+        held = [event for event in events if isinstance(event, ReservationHeld)]
         if not held:
             return
         if terms.holder_id and self.most_holds:
@@ -190,7 +197,7 @@ class Reservations:
                     await self.alternatives(work.sql, work.cause.tenant, known.lines),
                 )
         events = await work.handle(RESERVATION, reservation_id, promise.Confirm(shortages))
-        if not events or not isinstance(events[0], promise.ReservationConfirmed):
+        if not events or not isinstance(events[0], ReservationConfirmed):
             return (await work.state(RESERVATION, reservation_id)).version  # before, or refused
         for key, line in zip(keys, known.lines, strict=True):
             await work.handle(
@@ -289,6 +296,5 @@ class Reservations:
             await give_back(work, reservation_id, known.lines, is_expiry=True)
             await uncount(work, reservation_id, known)
         elif known.status is Status.HELD:
-            await work.set_timer(
-                hold_timer(reservation_id), known.expires_at, EXPIRY_TIMER, reservation_id
-            )
+            timer, due = hold_timer(reservation_id), known.expires_at
+            await work.set_timer(timer, due, EXPIRY_TIMER, reservation_id)

@@ -5,7 +5,7 @@ from collections import defaultdict
 from services.kernel.application.work import Work
 from services.stock_ledger.application.discrepancies import note
 from services.stock_ledger.application.giving_back import uncount
-from services.stock_ledger.domain import reservation as promise
+from services.stock_ledger.domain import reservation_commands as promise
 from services.stock_ledger.domain.expiry import EXPIRY
 from services.stock_ledger.domain.holder import HOLDER
 from services.stock_ledger.domain.many_holds import MANY_HOLDS, ExpireAll

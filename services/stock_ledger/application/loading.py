@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from services.kernel.application.work import Work
-from services.stock_ledger.domain.reservation import RESERVATION, Line
+from services.stock_ledger.domain.reservation import RESERVATION
+from services.stock_ledger.domain.reservation_events import Line
 from services.stock_ledger.domain.stock_item import STOCK, stock_key
 
 

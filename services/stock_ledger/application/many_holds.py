@@ -9,12 +9,14 @@ from typing import Protocol
 from services.kernel.application.work import Sql, Versioned, Work
 from services.stock_ledger.application.batch_reservations import TAKEN, Answer, Needs, Round, Wanted
 from services.stock_ledger.application.many_holds_kept import keep
-from services.stock_ledger.domain import reservation as promise
+from services.stock_ledger.domain import reservation_commands as promise
 from services.stock_ledger.domain import stock_commands
 from services.stock_ledger.domain.holder import HOLDER, Holder, too_many
 from services.stock_ledger.domain.holder import Refusal as HolderRefusal
 from services.stock_ledger.domain.many_holds import take
-from services.stock_ledger.domain.reservation import RESERVATION, Line, Reservation, Status
+from services.stock_ledger.domain.reservation import RESERVATION
+from services.stock_ledger.domain.reservation_events import Line
+from services.stock_ledger.domain.reservation_state import Reservation, Status
 from services.stock_ledger.domain.stock_item import STOCK, site_and_sku
 from services.stock_ledger.domain.stock_state import StockItem
 

@@ -8,7 +8,7 @@ from services.kernel.application.work import Work
 from services.kernel.domain.messages import Cause
 from services.stock_ledger.application.batch_reservations import TAKEN, Answer, Round
 from services.stock_ledger.application.hold_expiries import EXPIRIES_TIMER, expiries_timer
-from services.stock_ledger.domain import reservation as promise
+from services.stock_ledger.domain import reservation_commands as promise
 from services.stock_ledger.domain.entry import Share
 from services.stock_ledger.domain.expiry import EXPIRY, Note
 from services.stock_ledger.domain.holder import HOLDER, CountHold
@@ -61,7 +61,9 @@ async def keep(work: Work, asked: Round, answers: list[Answer], most_holds: int)
 
 
 async def _count(
-    work: Work, begun: Sequence[tuple[Cause, Sequence[tuple[str, promise.Hold]]]], most_holds: int
+    work: Work,
+    begun: Sequence[tuple[Cause, Sequence[tuple[str, promise.Hold]]]],
+    most_holds: int,
 ) -> None:
     for _, commands in begun:
         for reservation_id, hold in commands:

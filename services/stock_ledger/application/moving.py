@@ -10,19 +10,11 @@ from services.stock_ledger.application.giving_back import surely
 from services.stock_ledger.application.ports import Alternatives, PickedFor, nowhere_picked
 from services.stock_ledger.application.shortages import missing_of, out_of_stock, shortages_of
 from services.stock_ledger.domain import stock_commands
-from services.stock_ledger.domain.reservation import (
-    RESERVATION,
-    Line,
-    Move,
-    Refusal,
-    RefuseMove,
-    Reservation,
-    ReservationMoved,
-    Restore,
-    Status,
-    by_place,
-    summed,
-)
+from services.stock_ledger.domain.reservation import RESERVATION
+from services.stock_ledger.domain.reservation_commands import Move, Refusal, RefuseMove, Restore
+from services.stock_ledger.domain.reservation_events import Line, ReservationMoved
+from services.stock_ledger.domain.reservation_lines import by_place, summed
+from services.stock_ledger.domain.reservation_state import Reservation, Status
 from services.stock_ledger.domain.stock_item import STOCK, stock_key
 
 

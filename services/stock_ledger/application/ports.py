@@ -8,7 +8,7 @@ from typing import Protocol
 from services.kernel.application.work import Sql
 from services.kernel.domain.errors import Alternative
 from services.stock_ledger.domain.entry import Buckets
-from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.reservation_events import Line
 
 
 class Alternatives(Protocol):

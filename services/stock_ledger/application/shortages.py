@@ -8,7 +8,7 @@ from services.kernel.domain.errors import Rejected
 from services.stock_ledger.application.ports import Alternatives
 from services.stock_ledger.domain import stock_commands, stock_promises
 from services.stock_ledger.domain import stock_item as stock
-from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.reservation_events import Line
 from services.stock_ledger.domain.stock_item import STOCK, stock_key
 
 

@@ -9,356 +9,49 @@ Rule    all lines or none, unless the caller asked for what there is; a closed r
 What each line still has lives with the stock items; here is what was promised, and until when.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import assert_never
 
 from services.kernel.domain.decider import Decider, Kind
 from services.kernel.domain.errors import Rejected
-from services.kernel.domain.record import record
-
-# Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A quantity of one product at one site, in base units."""
-
-    site_id: str
-    sku: str
-    quantity: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReservationHeld:
-    """Lacking: what was asked for beyond what there was, where the caller takes what there is.
-
-    The holder is whom the caller counts it for, by an opaque id; empty for nobody.
-    """
-
-    order_id: str
-    plan_revision: int
-    lines: tuple[Line, ...]
-    expires_at: datetime
-    lacking: tuple[Line, ...] = ()
-    holder_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ReservationRefused:
-    """Shortages carry the quantity that was free."""
-
-    order_id: str
-    plan_revision: int
-    shortages: tuple[Line, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class PlanDeclined:
-    """An order has the id of what somebody reserved himself. That stands; the plan holds nothing.
-
-    Reason: registry name, for the order.
-    """
-
-    order_id: str
-    plan_revision: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReservationConfirmed:
-    """Anew: the hold had expired, and the lines were taken from free again."""
-
-    order_id: str
-    is_anew: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ReservationReleased:
-    """The lines carry what really became free."""
-
-    order_id: str
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ReservationExpired:
-    order_id: str
-    plan_revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class ReservationEndangered:
-    """The lines carry what may be lacking: a till sale or another fact took it first."""
-
-    order_id: str
-    plan_revision: int
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ReservationExtended:
-    """The hold lasts until then, at least as long as before.
-
-    Who asked is told by his command's id and by how long he asked.
-    """
-
-    expires_at: datetime
-    command_id: str = ""
-    hold_seconds: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class ReservationMoved:
-    """What it had in one place it has in another, or no longer where ``came`` is empty."""
-
-    order_id: str
-    plan_revision: int
-    move_id: str
-    left: tuple[Line, ...]
-    came: tuple[Line, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ReservationMoveRefused:
-    """Shortages carry what was free where it was to go; none: it is picked or given back."""
-
-    order_id: str
-    plan_revision: int
-    shortages: tuple[Line, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ReservationRestored:
-    """What an order has apart from a plan that it declined is promised again: these lines."""
-
-    order_id: str
-    plan_revision: int
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ReservationClosed:
-    reason: str
-
-
-type Event = (
-    ReservationHeld
-    | ReservationRefused
-    | PlanDeclined
-    | ReservationConfirmed
-    | ReservationReleased
-    | ReservationExpired
-    | ReservationEndangered
-    | ReservationExtended
-    | ReservationMoved
-    | ReservationMoveRefused
-    | ReservationRestored
-    | ReservationClosed
+from services.stock_ledger.domain.reservation_commands import (
+    Close,
+    Command,
+    Confirm,
+    DeclinePlan,
+    Expire,
+    Extend,
+    Hold,
+    Look,
+    Move,
+    Refusal,
+    RefuseMove,
+    Release,
+    Restore,
+    Withdraw,
 )
-
-
-# Commands.
-
-
-@record
-class Hold:
-    """Shortages: the lines that lack stock, with the quantity that is free.
-
-    With one of them nothing is held, unless the caller takes what there is.
-    """
-
-    order_id: str
-    plan_revision: int
-    lines: tuple[Line, ...]
-    expires_at: datetime
-    shortages: tuple[Line, ...] = ()
-    takes_what_there_is: bool = False
-    holder_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class DeclinePlan:
-    """Hold nothing for an order whose id somebody has reserved under."""
-
-    order_id: str
-    plan_revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Confirm:
-    """Shortages: what lacks to hold anew, should the hold have expired."""
-
-    shortages: tuple[Line, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """The lines carry what the stock items gave back."""
-
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Expire:
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Extend:
-    """Let the hold last until then; it never gets shorter. A repeat has the same id."""
-
-    expires_at: datetime
-    now: datetime
-    command_id: str = ""
-    hold_seconds: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """Have in other places what is left in these, as one; the stock items say whether they can."""
-
-    move_id: str
-    left: tuple[Line, ...]
-    came: tuple[Line, ...]
-    now: datetime
-    plan_revision: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class RefuseMove:
-    """What a plan wants moved cannot be."""
-
-    plan_revision: int
-    shortages: tuple[Line, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Restore:
-    """Promise these lines as well: the order keeps groups apart from a plan that it declined."""
-
-    plan_revision: int
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Withdraw:
-    """What was promised may not be there: a hold ends, whoever has an allocation is told.
-
-    The lines carry what lacks.
-    """
-
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Decide nothing. The kernel reads the stream again before it believes such a silence."""
-
-
-type Command = (
-    Look
-    | Hold
-    | DeclinePlan
-    | Confirm
-    | Release
-    | Expire
-    | Extend
-    | Move
-    | RefuseMove
-    | Restore
-    | Withdraw
-    | Close
+from services.stock_ledger.domain.reservation_events import (
+    Event,
+    Line,
+    PlanDeclined,
+    ReservationClosed,
+    ReservationConfirmed,
+    ReservationEndangered,
+    ReservationExpired,
+    ReservationExtended,
+    ReservationHeld,
+    ReservationMoved,
+    ReservationMoveRefused,
+    ReservationRefused,
+    ReservationReleased,
+    ReservationRestored,
 )
-
-
-class Refusal(StrEnum):
-    STEP_CONFLICT = "STEP_CONFLICT"
-    RESERVATION_EXPIRED = "RESERVATION_EXPIRED"
-    IDEMPOTENCY_MISMATCH = "IDEMPOTENCY_MISMATCH"
-
-
-# State.
-
-
-class Status(StrEnum):
-    NEW = "new"
-    HELD = "held"
-    REFUSED = "refused"
-    CONFIRMED = "confirmed"
-    RELEASED = "released"
-    EXPIRED = "expired"
-    CLOSED = "closed"
-
+from services.stock_ledger.domain.reservation_lines import by_place, less, summed
+from services.stock_ledger.domain.reservation_state import Reservation, Status, evolve
 
 MOST_MOVES = 50
-_MOST_EXTENSIONS = 50  # that are remembered; whoever repeats an older one chooses a new id
-_NEVER = datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """State: what is promised, and what was asked for, by which a repeat is known.
-
-    Attributes:
-        lines: What it was promised, where it is now.
-        lacking: What was asked for beyond it.
-        asked: What was asked for, and where, whatever became of it.
-        endangered: What was told may lack of it, where it is.
-        moves: Every change of place, oldest first.
-        extensions: The newest, oldest first, by which a repeat is known.
-        declined: The newest plan of an order that it does not hold for.
-        restored: The newest plan that the order declined, and kept groups apart from.
-        was_confirmed: Whatever became of it since.
-    """
-
-    status: Status = Status.NEW
-    order_id: str = ""
-    plan_revision: int = 0
-    lines: tuple[Line, ...] = ()
-    expires_at: datetime = _NEVER
-    lacking: tuple[Line, ...] = ()
-    holder_id: str = ""
-    asked: tuple[Line, ...] = ()
-    endangered: tuple[Line, ...] = ()
-    moves: tuple[ReservationMoved, ...] = ()
-    extensions: tuple[ReservationExtended, ...] = ()
-    declined: int = 0
-    restored: int = 0
-    was_confirmed: bool = False
-
-    @property
-    def is_no_orders(self) -> bool:
-        """Somebody reserved under this id himself; an order that has it, too, has nothing here."""
-        return self.status not in (Status.NEW, Status.CLOSED) and not self.order_id
-
-    @property
-    def is_promised(self) -> bool:
-        return self.status in (Status.HELD, Status.CONFIRMED)
-
-    def moved(self, move_id: str) -> ReservationMoved | None:
-        """Return what was moved under this id, if anything was."""
-        return next((one for one in self.moves if one.move_id == move_id), None)
-
-    def extended(self, command_id: str) -> ReservationExtended | None:
-        """Return by what this command made the hold last longer, if it did."""
-        return next((one for one in self.extensions if one.command_id == command_id), None)
-
-    def awaits(self, plan_revision: int) -> bool:
-        """Say whether a plan of this revision is news that may still be held."""
-        return (
-            self.status is not Status.CLOSED
-            and not self.is_promised
-            and not self.is_no_orders
-            and plan_revision > self.plan_revision
-        )
 
 
 def decide(command: Command, reservation: Reservation) -> Sequence[Event]:  # noqa: C901, PLR0911, PLR0912 - one per kind
@@ -460,26 +153,6 @@ def _move(command: Move, reservation: Reservation) -> Sequence[Event]:
     ]
 
 
-def by_place(lines: Iterable[Line]) -> dict[tuple[str, str], int]:
-    """Return base units by site and product."""
-    needs: dict[tuple[str, str], int] = {}
-    for line in lines:
-        place = (line.site_id, line.sku)
-        needs[place] = needs.get(place, 0) + line.quantity
-    return needs
-
-
-def summed(lines: Iterable[Line]) -> tuple[Line, ...]:
-    """Return one line per site and product, in a settled order."""
-    return tuple(
-        Line(*place, quantity) for place, quantity in sorted(by_place(lines).items()) if quantity
-    )
-
-
-def _less(lines: Iterable[Line], taken: Iterable[Line]) -> tuple[Line, ...]:
-    return summed([*lines, *(Line(one.site_id, one.sku, -one.quantity) for one in taken)])
-
-
 def _end(command: Release | Expire | Withdraw | Close, reservation: Reservation) -> Sequence[Event]:
     order_id, status = reservation.order_id, reservation.status
     match command:
@@ -529,7 +202,7 @@ def _hold(command: Hold, reservation: Reservation) -> Sequence[Event]:
             command.plan_revision,
             lines,
             command.expires_at,
-            _less(command.lines, lines) if command.shortages else (),
+            less(command.lines, lines) if command.shortages else (),
             command.holder_id,
         )
     ]
@@ -577,55 +250,6 @@ def _confirm(command: Confirm, reservation: Reservation) -> Sequence[Event]:
             )
         case _:
             assert_never(reservation.status)
-
-
-def evolve(reservation: Reservation, event: Event) -> Reservation:  # noqa: C901, PLR0911, PLR0912 - one per event
-    match event:
-        case ReservationHeld(order_id, plan_revision, lines, expires_at, lacking, holder_id):
-            asked = summed([*lines, *lacking]) if lacking else lines
-            return Reservation(
-                *(Status.HELD, order_id, plan_revision, lines, expires_at),
-                *(lacking, holder_id, asked),
-            )
-        case ReservationRefused(order_id, plan_revision, _):
-            return Reservation(Status.REFUSED, order_id, plan_revision)
-        case PlanDeclined(_, plan_revision):
-            is_new = reservation.status is Status.NEW  # whoever reserved did so by another feed
-            status = Status.REFUSED if is_new else reservation.status
-            return replace(reservation, status=status, declined=plan_revision)
-        case ReservationExtended(expires_at):
-            extensions = (*reservation.extensions[1 - _MOST_EXTENSIONS :], event)
-            return replace(reservation, expires_at=expires_at, extensions=extensions)
-        case ReservationEndangered(_, _, lines):
-            news = {(line.site_id, line.sku) for line in lines}
-            known = [o for o in reservation.endangered if (o.site_id, o.sku) not in news]
-            return replace(reservation, endangered=(*known, *lines))
-        case ReservationMoveRefused(_, plan_revision, _):
-            return replace(reservation, plan_revision=plan_revision)
-        case ReservationMoved(_, plan_revision, _, left, came):
-            gone = {(line.site_id, line.sku) for line in left}
-            return replace(
-                reservation,
-                lines=summed([*_less(reservation.lines, left), *came]),
-                endangered=tuple(
-                    one for one in reservation.endangered if (one.site_id, one.sku) not in gone
-                ),
-                moves=(*reservation.moves, event),
-                plan_revision=max(plan_revision, reservation.plan_revision),
-            )
-        case ReservationRestored(_, plan_revision, lines):
-            together = summed([*reservation.lines, *lines])
-            return replace(reservation, lines=together, restored=plan_revision)
-        case ReservationConfirmed():
-            return replace(reservation, status=Status.CONFIRMED, was_confirmed=True)
-        case ReservationReleased():
-            return replace(reservation, status=Status.RELEASED)
-        case ReservationExpired():
-            return replace(reservation, status=Status.EXPIRED)
-        case ReservationClosed():
-            return replace(reservation, status=Status.CLOSED)
-        case _:
-            assert_never(event)
 
 
 RULE: Decider[Command, Reservation, Event] = Decider(Reservation(), decide, evolve)

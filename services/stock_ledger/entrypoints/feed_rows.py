@@ -15,7 +15,7 @@ from services.stock_ledger.domain.counted import CLOCK_SKEW
 from services.stock_ledger.domain.entry import DAMAGED, FREE, QUARANTINE, Cause, Report
 from services.stock_ledger.domain.inbound import Announce, Arrive
 from services.stock_ledger.domain.postings import Post
-from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.reservation_events import Line
 from services.stock_ledger.domain.stock_commands import (
     Deliver,
     HandOver,

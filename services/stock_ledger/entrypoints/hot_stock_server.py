@@ -13,7 +13,8 @@ from services.kernel.domain.ids import identifier
 from services.kernel.entrypoints.calls import Encoded, cause
 from services.stock_ledger.application.batch_reservations import Answer, Needs, Wanted
 from services.stock_ledger.application.hot_writer import HotWriter
-from services.stock_ledger.domain.reservation import Line, summed
+from services.stock_ledger.domain.reservation_events import Line
+from services.stock_ledger.domain.reservation_lines import summed
 from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.entrypoints import translation as to
 

@@ -33,8 +33,9 @@ from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.loading import load_plans, load_reserved
 from services.stock_ledger.application.moving import Kept, give_up, leave, move_plan
 from services.stock_ledger.application.not_ahead import movement_by
-from services.stock_ledger.domain.reservation import RESERVATION, Line
-from services.stock_ledger.domain.reservation import Refusal as ReservationRefusal
+from services.stock_ledger.domain.reservation import RESERVATION
+from services.stock_ledger.domain.reservation_commands import Refusal as ReservationRefusal
+from services.stock_ledger.domain.reservation_events import Line
 from services.stock_ledger.domain.stock_commands import (
     Deliver,
     HandOver,

@@ -14,7 +14,8 @@ from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
 from services.stock_ledger.domain.counted import CLOCK_SKEW
 from services.stock_ledger.domain.image import Basis, Seen
-from services.stock_ledger.domain.reservation import Line, Reservation, Status
+from services.stock_ledger.domain.reservation_events import Line
+from services.stock_ledger.domain.reservation_state import Reservation, Status
 from services.stock_ledger.domain.stock_commands import (
     Adjust,
     AdjustmentReason,

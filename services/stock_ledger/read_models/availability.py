@@ -17,7 +17,7 @@ from services.kernel.domain.errors import Alternative
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
 from services.stock_ledger.domain.entry import EntryPosted
-from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.reservation_events import Line
 from services.stock_ledger.domain.stock_item import site_and_sku
 
 MOST_SITES = 1_000

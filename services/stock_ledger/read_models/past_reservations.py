@@ -13,7 +13,8 @@ from typing import Any
 
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import stream_id
-from services.stock_ledger.domain.reservation import Line, Status
+from services.stock_ledger.domain.reservation_events import Line
+from services.stock_ledger.domain.reservation_state import Status
 from services.stock_ledger.read_models.past import ALWAYS
 from services.stock_ledger.read_models.reservations import ReservationRow, ReservedLine
 

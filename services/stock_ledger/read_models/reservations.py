@@ -15,7 +15,7 @@ from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
 from services.stock_ledger.domain.entry import Cause, EntryPosted
-from services.stock_ledger.domain.reservation import (
+from services.stock_ledger.domain.reservation_events import (
     Line,
     ReservationClosed,
     ReservationConfirmed,
@@ -26,8 +26,8 @@ from services.stock_ledger.domain.reservation import (
     ReservationMoveRefused,
     ReservationRefused,
     ReservationReleased,
-    Status,
 )
+from services.stock_ledger.domain.reservation_state import Status
 from services.stock_ledger.domain.stock_item import site_and_sku
 
 

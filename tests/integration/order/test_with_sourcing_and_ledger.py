@@ -16,7 +16,7 @@ from services.order.application.catalog_facts import CatalogFacts
 from services.order.application.handlers import OrderHandlers
 from services.order.entrypoints.grpc_server import OrderGrpc
 from services.stock_ledger.application.handlers import Reservations
-from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.reservation_events import Line
 from services.stock_ledger.domain.stock_commands import Receive
 from services.stock_ledger.domain.stock_item import STOCK
 from services.stock_ledger.read_models.availability import alternatives

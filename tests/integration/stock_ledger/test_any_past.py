@@ -24,7 +24,7 @@ from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.many_holds import ManyHolds
 from services.stock_ledger.application.moving import move_to
 from services.stock_ledger.domain.entry import Cause, Report
-from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.reservation_events import Line
 from services.stock_ledger.domain.stock_commands import HandOver, Pick
 from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.entrypoints.grpc_server import StockLedgerGrpc

@@ -19,7 +19,7 @@ from services.kernel.domain.errors import Invalid, NotFound, Rejected
 from services.kernel.entrypoints.calls import CALLER, Caller
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.recording import record
-from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.reservation_events import Line
 from services.stock_ledger.domain.stock_commands import Receive
 from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.read_models.availability import alternatives

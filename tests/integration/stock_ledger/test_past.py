@@ -20,7 +20,7 @@ from services.stock_ledger.application.handlers import Reservations, Terms
 from services.stock_ledger.application.moving import move_to
 from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.entry import Buckets, EntryPosted
-from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.reservation_events import Line
 from services.stock_ledger.domain.stock_commands import Movement, Pick, Receive, SellAtTill
 from services.stock_ledger.domain.stock_item import stock_key
 from services.stock_ledger.entrypoints.grpc_server import StockLedgerGrpc

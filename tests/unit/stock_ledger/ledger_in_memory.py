@@ -8,7 +8,7 @@ from services.kernel.application.work import Send, Sql, Versioned
 from services.kernel.domain.decider import Kind
 from services.kernel.domain.messages import Cause
 from services.kernel.domain.process import ProcessKind
-from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.reservation_events import Line
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

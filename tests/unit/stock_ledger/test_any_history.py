@@ -23,7 +23,10 @@ from services.stock_ledger.domain.discrepancy import DISCREPANCY
 from services.stock_ledger.domain.entry import Buckets, Cause, EntryPosted, Report
 from services.stock_ledger.domain.holder import HOLDER
 from services.stock_ledger.domain.image import Basis, Seen, measured
-from services.stock_ledger.domain.reservation import RESERVATION, Line, Status, summed
+from services.stock_ledger.domain.reservation import RESERVATION
+from services.stock_ledger.domain.reservation_events import Line
+from services.stock_ledger.domain.reservation_lines import summed
+from services.stock_ledger.domain.reservation_state import Status
 from services.stock_ledger.domain.stock_commands import (
     Adjust,
     AdjustmentReason,

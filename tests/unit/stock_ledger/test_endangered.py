@@ -10,7 +10,9 @@ from services.stock_ledger.application.endangered import watch
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.domain.entry import Cause, Share
 from services.stock_ledger.domain.many_holds import MANY_HOLDS, HoldAll
-from services.stock_ledger.domain.reservation import RESERVATION, Line, Status
+from services.stock_ledger.domain.reservation import RESERVATION
+from services.stock_ledger.domain.reservation_events import Line
+from services.stock_ledger.domain.reservation_state import Status
 from services.stock_ledger.domain.standing import Promised, newest
 from services.stock_ledger.domain.stock_commands import (
     Confirm,

@@ -6,7 +6,9 @@ from services.stock_ledger.application.asked import Action, Asked, post_reservat
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.entry import Cause
-from services.stock_ledger.domain.reservation import RESERVATION, Line, PlanDeclined, Status
+from services.stock_ledger.domain.reservation import RESERVATION
+from services.stock_ledger.domain.reservation_events import Line, PlanDeclined
+from services.stock_ledger.domain.reservation_state import Status
 from services.stock_ledger.domain.stock_commands import HandOver, Pick, PromiseOnline, Receive
 from services.stock_ledger.domain.stock_item import STOCK, stock_key
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory, nowhere

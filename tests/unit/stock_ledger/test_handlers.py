@@ -13,14 +13,10 @@ from services.kernel.domain.errors import NotFound, Rejected
 from services.stock_ledger.application.handlers import Reservations
 from services.stock_ledger.application.recording import record
 from services.stock_ledger.domain.entry import Cause
-from services.stock_ledger.domain.reservation import (
-    RESERVATION,
-    Line,
-    PlanDeclined,
-    Reservation,
-    Status,
-    summed,
-)
+from services.stock_ledger.domain.reservation import RESERVATION
+from services.stock_ledger.domain.reservation_events import Line, PlanDeclined
+from services.stock_ledger.domain.reservation_lines import summed
+from services.stock_ledger.domain.reservation_state import Reservation, Status
 from services.stock_ledger.domain.stock_commands import (
     HandOver,
     Pick,

@@ -23,7 +23,7 @@ from services.stock_ledger.application.batch_reservations import Answer, Round, 
 from services.stock_ledger.application.hold_expiries import expire_together
 from services.stock_ledger.application.hot_writer import HotLimits, HotWriter
 from services.stock_ledger.application.many_holds import Begun, ManyHolds
-from services.stock_ledger.domain.reservation import Line
+from services.stock_ledger.domain.reservation_events import Line
 from services.stock_ledger.domain.stock_commands import Receive
 from services.stock_ledger.domain.stock_item import STOCK, stock_key
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory

@@ -7,22 +7,25 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from services.kernel.domain.errors import Rejected
-from services.stock_ledger.domain.reservation import (
-    MOST_MOVES,
-    RULE,
+from services.stock_ledger.domain.reservation import MOST_MOVES, RULE
+from services.stock_ledger.domain.reservation_commands import (
     Close,
     Command,
     Confirm,
-    Event,
     Expire,
     Extend,
     Hold,
-    Line,
     Look,
     Move,
     Refusal,
     RefuseMove,
     Release,
+    Restore,
+    Withdraw,
+)
+from services.stock_ledger.domain.reservation_events import (
+    Event,
+    Line,
     ReservationClosed,
     ReservationConfirmed,
     ReservationEndangered,
@@ -34,10 +37,8 @@ from services.stock_ledger.domain.reservation import (
     ReservationRefused,
     ReservationReleased,
     ReservationRestored,
-    Restore,
-    Status,
-    Withdraw,
 )
+from services.stock_ledger.domain.reservation_state import Status
 from tests.support.given import given
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
