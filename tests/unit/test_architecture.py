@@ -46,11 +46,9 @@ _LONG = {
     "kernel/__main__.py",
     "kernel/main/analyst_commands.py",
     "catalog/entrypoints/grpc_server.py",
-    "picking/entrypoints/grpc_server.py",
     "stock_ledger/entrypoints/grpc_server.py",
     "stock_ledger/entrypoints/promise_server.py",
     "stock_ledger/entrypoints/subscribers.py",
-    "picking/read_models/task_queue.py",
     "kernel/adapters/kafka_group.py",
 }
 _LONGEST = 300

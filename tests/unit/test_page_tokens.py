@@ -11,7 +11,7 @@ from services.delivery.entrypoints import grpc_server as delivery
 from services.kernel.domain.errors import Invalid
 from services.notification.entrypoints import grpc_server as notification
 from services.order.entrypoints import requests as order
-from services.picking.entrypoints import grpc_server as picking
+from services.picking.entrypoints import requests as picking
 from services.returns.entrypoints import grpc_server as returns
 from services.stock_ledger.entrypoints import translation as stock_ledger
 
@@ -21,7 +21,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "notification, messages": notification._from_token,
     "notification, deliveries": notification._moment_of,
     "order": order.cursor_of,
-    "picking": picking._position,
+    "picking": picking.position_of,
     "returns": returns._from_token,
     "stock ledger, by one id": stock_ledger.page_start,
     "stock ledger, by two": lambda token: stock_ledger.page_start(token, 2),

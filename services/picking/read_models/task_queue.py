@@ -6,11 +6,10 @@ Staleness  milliseconds; GetTask can wait for the version that a command returne
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
-from services.kernel.application.columns import packed, unnested
 from services.kernel.application.work import Sql
 from services.kernel.domain.messages import Recorded
 from services.kernel.read_models.read_model import ReadModel
@@ -25,54 +24,11 @@ from services.picking.domain.pick_task_events import (
     TaskReleased,
     TaskUnclaimed,
 )
+from services.picking.read_models.task_rows import LineRow, TaskRow, rows_of, write
 
 OPEN, CLAIMED, COMPLETED = "open", "claimed", "completed"
 PUTTING_BACK, CANCELLED = "putting_back", "cancelled"
 STATUSES = (OPEN, CLAIMED, COMPLETED, PUTTING_BACK, CANCELLED)
-
-_TASK = "text text text text text text text integer integer timestamptz bigint timestamptz bigint"
-
-
-@dataclass(slots=True)
-class LineRow:
-    """A line's row while a batch is applied to it."""
-
-    tenant: str
-    task_id: str
-    line_id: str
-    sku: str
-    ordered_quantity: int
-    picked_quantity: int = 0
-    short_quantity: int = 0
-    put_back_quantity: int = 0
-    short_reason: str = ""
-    version: int = 0
-    is_enough: bool = False
-
-    @property
-    def is_accounted(self) -> bool:
-        found = self.picked_quantity + self.short_quantity
-        return self.is_enough or found >= self.ordered_quantity
-
-
-@dataclass(slots=True)
-class TaskRow:
-    """A task's row while a batch is applied to it."""
-
-    tenant: str
-    task_id: str
-    order_id: str
-    site_id: str
-    status: str
-    picker_id: str
-    claim_id: str
-    line_count: int
-    accounted_line_count: int
-    released_at: datetime
-    released_position: int
-    promised_at: datetime | None
-    version: int
-    lines: dict[str, LineRow] = field(default_factory=dict[str, LineRow])
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +71,7 @@ class ListedLine:
 
 async def project(batch: Sequence[Recorded[Event]], sql: Sql) -> None:
     """Bring both tables up to date with a batch; a repeat changes nothing, versions guard it."""
-    tasks = await _rows_of({(recorded.tenant, recorded.key) for recorded in batch}, sql)
+    tasks = await rows_of({(recorded.tenant, recorded.key) for recorded in batch}, sql)
     dirty_tasks: dict[tuple[str, str], TaskRow] = {}
     dirty_lines: dict[tuple[str, str, str], LineRow] = {}
     for recorded in batch:
@@ -132,7 +88,7 @@ async def project(batch: Sequence[Recorded[Event]], sql: Sql) -> None:
                 dirty_lines[*key, line.line_id] = line
             row.version = recorded.version
         dirty_tasks[key] = row
-    await _write(list(dirty_tasks.values()), list(dirty_lines.values()), sql)
+    await write(list(dirty_tasks.values()), list(dirty_lines.values()), sql)
 
 
 def _released(recorded: Recorded[Event], event: TaskReleased) -> TaskRow:
@@ -208,101 +164,6 @@ def _apply(event: Event, row: TaskRow) -> Sequence[LineRow]:  # noqa: PLR0911 - 
 def _status_of_cancelled(row: TaskRow) -> str:
     out = any(line.picked_quantity > line.put_back_quantity for line in row.lines.values())
     return PUTTING_BACK if out else CANCELLED
-
-
-async def _rows_of(keys: set[tuple[str, str]], sql: Sql) -> dict[tuple[str, str], TaskRow]:
-    tenants, task_ids = [tenant for tenant, _ in keys], [task_id for _, task_id in keys]
-    tasks = {
-        (row[0], row[1]): TaskRow(*row)
-        for row in await sql.fetch(
-            "SELECT t.tenant, t.task_id, t.order_id, t.site_id, t.status, t.picker_id, t.claim_id,"
-            " t.line_count, t.accounted_line_count, t.released_at, t.released_position,"
-            " t.promised_at, t.version"
-            " FROM task_queue t JOIN unnest($1::text[], $2::text[]) AS k (tenant, task_id)"
-            " ON t.tenant = k.tenant AND t.task_id = k.task_id",
-            tenants,
-            task_ids,
-        )
-    }
-    if not tasks:
-        return tasks
-    for row in await sql.fetch(
-        "SELECT l.tenant, l.task_id, l.line_id, l.sku, l.ordered_quantity, l.picked_quantity,"
-        " l.short_quantity, l.put_back_quantity, l.short_reason, l.version, l.is_enough"
-        " FROM pick_list l JOIN unnest($1::text[], $2::text[]) AS k (tenant, task_id)"
-        " ON l.tenant = k.tenant AND l.task_id = k.task_id",
-        [tenant for tenant, _ in tasks],
-        [task_id for _, task_id in tasks],
-    ):
-        line = LineRow(*row)
-        tasks[line.tenant, line.task_id].lines[line.line_id] = line
-    return tasks
-
-
-async def _write(tasks: Sequence[TaskRow], lines: Sequence[LineRow], sql: Sql) -> None:
-    if tasks:
-        await sql.execute(
-            "INSERT INTO task_queue AS t (tenant, task_id, order_id, site_id, status, picker_id,"
-            " claim_id, line_count, accounted_line_count, released_at, released_position,"
-            " promised_at, version)"
-            f" SELECT * FROM {unnested(_TASK)}"
-            " ON CONFLICT (tenant, task_id) DO UPDATE SET status = excluded.status,"
-            " picker_id = excluded.picker_id, claim_id = excluded.claim_id,"
-            " accounted_line_count = excluded.accounted_line_count, version = excluded.version"
-            " WHERE excluded.version > t.version",
-            *packed(
-                [
-                    (
-                        t.tenant,
-                        t.task_id,
-                        t.order_id,
-                        t.site_id,
-                        t.status,
-                        t.picker_id,
-                        t.claim_id,
-                        t.line_count,
-                        t.accounted_line_count,
-                        t.released_at,
-                        t.released_position,
-                        t.promised_at,
-                        t.version,
-                    )
-                    for t in tasks
-                ]
-            ),
-        )
-    if lines:
-        await sql.execute(
-            "INSERT INTO pick_list AS l (tenant, task_id, line_id, sku, ordered_quantity,"
-            " picked_quantity, short_quantity, put_back_quantity, short_reason, version, is_enough)"
-            " SELECT * FROM "
-            f"{unnested('text text text text bigint bigint bigint bigint text bigint boolean')}"
-            " ON CONFLICT (tenant, task_id, line_id) DO UPDATE SET"
-            " picked_quantity = excluded.picked_quantity,"
-            " short_quantity = excluded.short_quantity,"
-            " put_back_quantity = excluded.put_back_quantity,"
-            " short_reason = excluded.short_reason, version = excluded.version,"
-            " is_enough = excluded.is_enough"
-            " WHERE excluded.version > l.version",
-            *packed(
-                [
-                    (
-                        line.tenant,
-                        line.task_id,
-                        line.line_id,
-                        line.sku,
-                        line.ordered_quantity,
-                        line.picked_quantity,
-                        line.short_quantity,
-                        line.put_back_quantity,
-                        line.short_reason,
-                        line.version,
-                        line.is_enough,
-                    )
-                    for line in lines
-                ]
-            ),
-        )
 
 
 TASK_QUEUE = ReadModel("task_queue", ("task_queue", "pick_list"), project)
