@@ -1,6 +1,6 @@
 """Stored names of the events of delivery."""
 
-from services.delivery.domain.handover import (
+from services.delivery.domain.handover_events import (
     CameEarly,
     CustomerArrived,
     HandedOver,

@@ -6,8 +6,8 @@ from typing import assert_never
 from oms.common.v1.common_pb2 import GroupLine
 from oms.delivery.v1 import delivery_events_pb2 as wire
 
-from services.delivery.domain import handover, shipment
-from services.delivery.domain.handover import (
+from services.delivery.domain import handover_events, shipment
+from services.delivery.domain.handover_events import (
     CameEarly,
     CustomerArrived,
     HandedOver,
@@ -29,7 +29,7 @@ from services.kernel.domain.messages import Recorded
 
 
 def publish(  # noqa: PLR0911 - one per event
-    recorded: Recorded[handover.Event | shipment.Event],
+    recorded: Recorded[handover_events.Event | shipment.Event],
 ) -> wire.DeliveryEvent | None:
     """Return the public event, or nothing for a private one."""
     group_id = recorded.key

@@ -3,6 +3,8 @@
 Stream  ``handover-{group_id}``
 Rule    only who knows the pickup code gets the goods, once, when they stand ready; after
         five wrong codes nobody does for a quarter of an hour.
+
+What may have happened is in ``handover_events``.
 """
 
 from collections.abc import Sequence
@@ -11,87 +13,23 @@ from datetime import datetime, timedelta
 from enum import Enum, StrEnum, auto
 from typing import assert_never
 
+from services.delivery.domain.handover_events import (
+    CameEarly,
+    CustomerArrived,
+    Event,
+    HandedOver,
+    HandoverCancelled,
+    HandoverExpected,
+    HandoverLinesChanged,
+    MadeReady,
+    WrongCodeGiven,
+)
 from services.delivery.domain.lines import Line
 from services.kernel.domain.decider import Decider, Kind
 from services.kernel.domain.errors import Rejected
 
 MOST_WRONG_CODES = 5
 LOCK_DURATION = timedelta(minutes=15)
-
-
-# Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
-
-
-@dataclass(frozen=True, slots=True)
-class HandoverExpected:
-    """``is_ready``: the mode has no step that makes it ready, so it is from the start."""
-
-    order_id: str
-    source_site_id: str
-    handover_site_id: str
-    lines: tuple[Line, ...]
-    promised_at: datetime | None
-    is_ready: bool
-
-
-@dataclass(frozen=True, slots=True)
-class HandoverLinesChanged:
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class MadeReady:
-    order_id: str
-    handover_site_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class CameEarly:
-    """The customer is there, the goods are not: told to nobody before the group is ready."""
-
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class CustomerArrived:
-    order_id: str
-    handover_site_id: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class WrongCodeGiven:
-    """``locked_until`` is set by one wrong code too many; ``code_digest`` tells codes apart."""
-
-    request_id: str
-    at: datetime
-    locked_until: datetime | None
-    code_digest: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class HandedOver:
-    order_id: str
-    source_site_id: str
-    handover_site_id: str
-    lines: tuple[Line, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class HandoverCancelled:
-    """The order was cancelled."""
-
-
-type Event = (
-    HandoverExpected
-    | HandoverLinesChanged
-    | MadeReady
-    | CameEarly
-    | CustomerArrived
-    | WrongCodeGiven
-    | HandedOver
-    | HandoverCancelled
-)
 
 
 # Commands.

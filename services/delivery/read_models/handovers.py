@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, assert_never
 
-from services.delivery.domain.handover import (
-    HANDOVER,
+from services.delivery.domain.handover import HANDOVER
+from services.delivery.domain.handover_events import (
     CameEarly,
     CustomerArrived,
     Event,

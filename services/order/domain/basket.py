@@ -11,17 +11,10 @@ from typing import assert_never
 
 from services.kernel.domain.decider import Decider
 from services.kernel.domain.errors import Rejected
+from services.order.domain.basket_line import BasketLine, Part, resized
 from services.order.domain.mode import Choice
 
 MAX_LINES = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A quantity of a line that is wanted in one way."""
-
-    quantity: int
-    choice: Choice
 
 
 # Events. Fields are storage format: add, never rename. Names are in adapters/event_codec.py.
@@ -141,18 +134,6 @@ class Refusal(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class BasketLine:
-    line_id: str
-    sku: str
-    quantity: int
-    parts: tuple[Part, ...] = ()
-
-    @property
-    def chosen_quantity(self) -> int:
-        return sum(part.quantity for part in self.parts)
-
-
-@dataclass(frozen=True, slots=True)
 class Basket:
     is_created: bool = False
     customer_id: str = ""
@@ -175,7 +156,7 @@ def decide(command: Command, basket: Basket) -> Sequence[Event]:  # noqa: PLR091
             return _add(command, basket)
         case ChangeLine(line_id, quantity):
             line = _line(basket, line_id)
-            changed = BasketLineChanged(line_id, quantity, _resized(line, quantity))
+            changed = BasketLineChanged(line_id, quantity, resized(line, quantity))
             return [] if line.quantity == quantity else [changed]
         case RemoveLine(line_id):
             return [BasketLineRemoved(line_id)] if line_id in basket.lines else []
@@ -240,21 +221,6 @@ def _line(basket: Basket, line_id: str) -> BasketLine:
     if line is None:
         raise Rejected(Refusal.LINE_UNKNOWN, f"the basket has no line {line_id}")
     return line
-
-
-def _resized(line: BasketLine, quantity: int) -> tuple[Part, ...]:
-    """A line wanted in one way stays so; a split one grows unchosen and shrinks from its end."""
-    match line.parts:
-        case (part,) if part.quantity == line.quantity:
-            return (replace(part, quantity=quantity),)
-        case _:
-            left = quantity
-            kept: list[Part] = []
-            for part in line.parts:
-                if left > 0:
-                    kept.append(replace(part, quantity=min(part.quantity, left)))
-                    left -= part.quantity
-            return tuple(kept)
 
 
 def _covering(line: BasketLine, parts: tuple[Part, ...]) -> tuple[Part, ...]:

@@ -14,7 +14,7 @@ from oms.order.v1 import order_service_pb2 as wire
 from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
 from services.order.application.handlers import Placement
-from services.order.domain.basket import Part
+from services.order.domain.basket_line import Part
 from services.order.domain.mode import Choice, Destination
 from services.order.domain.pricing import Discount
 from services.order.domain.quote import MAX_LINES, RequestedLine

@@ -24,10 +24,10 @@ from services.sourcing.domain.decision_commands import View
 from services.sourcing.domain.decision_events import Cause, Correction
 from services.sourcing.domain.network import Network, NetworkFacts
 from services.sourcing.domain.sourcing_decision import DECISION
-from services.sourcing.domain.wishes import Product
 from services.sourcing.entrypoints import translation
-from services.sourcing.read_models.network_view import NetworkView, PartRow, keep_parts
-from services.sourcing.read_models.stock_view import StockRow, keep_products, keep_stock, shelves
+from services.sourcing.entrypoints.catalog_subscriber import known_already, take_in_catalog
+from services.sourcing.read_models.network_view import NetworkView
+from services.sourcing.read_models.stock_view import StockRow, keep_stock, shelves
 
 _GROUP = "sourcing"
 _NOWHERE = Network(NetworkFacts(), "")
@@ -84,8 +84,8 @@ class Subscribers:
                     "sales_zone_upserted",
                     "mode_published",
                 ),
-                hear=self.hear_catalog,
-                prepare=self.prepare_catalog,
+                hear=known_already,
+                prepare=take_in_catalog,
             ),
         )
 
@@ -255,38 +255,6 @@ class Subscribers:
         if not skus <= self._views[work].get(tenant, View(_NOWHERE)).stock.keys():
             await self._look({tenant: skus}, work)  # another tenant's message led this batch
         return self._views[work][tenant]
-
-    async def prepare_catalog(
-        self, batch: Sequence[tuple[CatalogEvent, Envelope]], work: Work
-    ) -> None:
-        """Take in the batch's products, sites, circles and modes at once."""
-        products: list[tuple[str, Product, int]] = []
-        parts: list[PartRow] = []
-        for event, envelope in batch:
-            tenant, version = envelope.tenant, envelope.stream_version
-            match event.WhichOneof("event"):
-                case "product_upserted":
-                    product = translation.product(event.product_upserted.product)
-                    products.append((tenant, product, version))
-                case "site_upserted":
-                    site = translation.site(event.site_upserted.site)
-                    parts.append(PartRow(tenant, site, version))
-                case "extended_site_upserted":
-                    extended = event.extended_site_upserted.extended_site
-                    parts.append(PartRow(tenant, translation.extended_site(extended), version))
-                case "sales_zone_upserted":
-                    zone = translation.sales_zone(event.sales_zone_upserted.sales_zone)
-                    parts.append(PartRow(tenant, zone, version))
-                case "mode_published":
-                    mode = translation.mode(event.mode_published.mode)
-                    parts.append(PartRow(tenant, mode, version))
-                case None:
-                    pass  # an event newer than this consumer
-        await keep_products(products, work.sql)
-        await keep_parts(parts, work.sql)
-
-    async def hear_catalog(self, event: CatalogEvent, envelope: Envelope, work: Work) -> None:
-        """Nothing is left to do: the batch was taken in at once."""
 
     async def _look(self, skus: dict[str, set[str]], work: Work) -> None:
         """Read what planning needs for these products: two queries per tenant."""

@@ -9,7 +9,7 @@ from services.kernel.adapters.event_log import NewEvent, append, encode_cause
 from services.kernel.domain.ids import derive
 from services.kernel.domain.messages import Cause, Recorded
 from services.order.adapters.event_codec import CODEC
-from services.order.domain import basket
+from services.order.domain import basket, basket_line
 from services.order.domain.mode import Choice
 from services.order.domain.order import ORDER
 from services.order.domain.order_commands import NoteShort, RefundOrder
@@ -121,7 +121,7 @@ async def test_a_basket_is_folded_once(stack: Stack) -> None:
             basket.BasketCreated("customer-7"),
             basket.BasketLineAdded("1", "WATER", 6, ()),
             basket.BasketChoiceMade(drive),
-            basket.BasketLineChanged("1", 9, (basket.Part(9, drive),)),
+            basket.BasketLineChanged("1", 9, (basket_line.Part(9, drive),)),
             basket.BasketCheckedOut("O-1"),
         ],
     )

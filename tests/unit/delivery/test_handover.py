@@ -12,20 +12,22 @@ from services.delivery.domain.handover import (
     LOCK_DURATION,
     MOST_WRONG_CODES,
     AnnounceArrival,
-    CameEarly,
     CancelHandover,
     Command,
+    ExpectHandover,
+    HandOver,
+    MarkReady,
+    Refusal,
+)
+from services.delivery.domain.handover_events import (
+    CameEarly,
     CustomerArrived,
     Event,
-    ExpectHandover,
     HandedOver,
-    HandOver,
     HandoverCancelled,
     HandoverExpected,
     HandoverLinesChanged,
     MadeReady,
-    MarkReady,
-    Refusal,
     WrongCodeGiven,
 )
 from services.delivery.domain.lines import Line

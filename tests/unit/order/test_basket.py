@@ -22,10 +22,10 @@ from services.order.domain.basket import (
     Command,
     CreateBasket,
     Event,
-    Part,
     Refusal,
     RemoveLine,
 )
+from services.order.domain.basket_line import Part
 from services.order.domain.mode import Choice
 from tests.support.given import given
 
