@@ -6,7 +6,8 @@ from services.catalog.adapters import wire
 from services.catalog.adapters.event_codec import CODEC
 from services.catalog.adapters.publications import publish
 from services.catalog.application.handlers import CatalogHandlers
-from services.catalog.entrypoints.grpc_server import SCOPES, CatalogGrpc, Show
+from services.catalog.entrypoints.answers import Show
+from services.catalog.entrypoints.grpc_server import SCOPES, CatalogGrpc
 from services.catalog.read_models.circles import CIRCLES
 from services.catalog.read_models.modes import MODES
 from services.catalog.read_models.products import PRODUCTS

@@ -42,7 +42,6 @@ _LONG = {
     "kernel/entrypoints/grpc_errors.py",
     "kernel/__main__.py",
     "kernel/main/analyst_commands.py",
-    "catalog/entrypoints/grpc_server.py",
     "stock_ledger/entrypoints/grpc_server.py",
     "stock_ledger/entrypoints/promise_server.py",
     "stock_ledger/entrypoints/subscribers.py",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services.catalog.entrypoints import grpc_server as catalog
+from services.catalog.entrypoints import requests as catalog
 from services.delivery.entrypoints import grpc_server as delivery
 from services.kernel.domain.errors import Invalid
 from services.notification.entrypoints import grpc_server as notification
@@ -16,7 +16,7 @@ from services.returns.entrypoints import grpc_server as returns
 from services.stock_ledger.entrypoints import translation as stock_ledger
 
 READERS: dict[str, Callable[[str], object]] = {
-    "catalog": catalog._after,
+    "catalog": catalog.after_of,
     "delivery": delivery._position,
     "notification, messages": notification._from_token,
     "notification, deliveries": notification._moment_of,

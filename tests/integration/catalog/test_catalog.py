@@ -13,7 +13,8 @@ from oms.common.v1 import common_pb2 as common
 from services.catalog.adapters import wire as to_wire
 from services.catalog.application.handlers import CatalogHandlers
 from services.catalog.domain.product import ProductUpserted
-from services.catalog.entrypoints.grpc_server import CatalogGrpc, Show
+from services.catalog.entrypoints.answers import Show
+from services.catalog.entrypoints.grpc_server import CatalogGrpc
 from services.catalog.read_models import circles, modes, products, sites
 from services.kernel.domain.errors import Invalid, NotFound
 from services.kernel.domain.messages import Cause, Recorded
