@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,10 @@ def _tree(module: Path) -> ast.Module:
 
 def _name(module: Path) -> str:
     return str(module.relative_to(_SERVICES))
+
+
+def _dotted(module: Path) -> str:
+    return ".".join(module.relative_to(_ROOT).with_suffix("").parts)
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
@@ -146,6 +151,18 @@ def test_a_module_has_one_subject() -> None:
     long = {name for name, lines in lengths.items() if lines > _LONGEST}
     assert long - _LONG == set(), "split it along its ideas"
     assert _LONG - long == set(), "short again, or gone: take it off the list"
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Pieces of one subject lie in layers: each can be read, and imported, after what it needs."""
+    modules = {_dotted(module): module for module in _MODULES}
+    needs: dict[str, set[str]] = {path: set() for path in modules}
+    for path, module in modules.items():
+        for node in _tree(module).body:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                named = {f"{node.module}.{alias.name}" for alias in node.names}
+                needs[path] |= (named | {node.module}) & modules.keys()
+    TopologicalSorter(needs).prepare()  # a CycleError names the circle
 
 
 def test_names_of_classes_say_what_they_are() -> None:

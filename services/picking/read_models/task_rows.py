@@ -82,66 +82,75 @@ async def rows_of(keys: set[tuple[str, str]], sql: Sql) -> dict[tuple[str, str],
 
 
 async def write(tasks: Sequence[TaskRow], lines: Sequence[LineRow], sql: Sql) -> None:
+    """Store rows, unless newer ones are there."""
     if tasks:
-        await sql.execute(
-            "INSERT INTO task_queue AS t (tenant, task_id, order_id, site_id, status, picker_id,"
-            " claim_id, line_count, accounted_line_count, released_at, released_position,"
-            " promised_at, version)"
-            f" SELECT * FROM {unnested(_TASK)}"
-            " ON CONFLICT (tenant, task_id) DO UPDATE SET status = excluded.status,"
-            " picker_id = excluded.picker_id, claim_id = excluded.claim_id,"
-            " accounted_line_count = excluded.accounted_line_count, version = excluded.version"
-            " WHERE excluded.version > t.version",
-            *packed(
-                [
-                    (
-                        t.tenant,
-                        t.task_id,
-                        t.order_id,
-                        t.site_id,
-                        t.status,
-                        t.picker_id,
-                        t.claim_id,
-                        t.line_count,
-                        t.accounted_line_count,
-                        t.released_at,
-                        t.released_position,
-                        t.promised_at,
-                        t.version,
-                    )
-                    for t in tasks
-                ]
-            ),
-        )
+        await _write_tasks(tasks, sql)
     if lines:
-        await sql.execute(
-            "INSERT INTO pick_list AS l (tenant, task_id, line_id, sku, ordered_quantity,"
-            " picked_quantity, short_quantity, put_back_quantity, short_reason, version, is_enough)"
-            " SELECT * FROM "
-            f"{unnested('text text text text bigint bigint bigint bigint text bigint boolean')}"
-            " ON CONFLICT (tenant, task_id, line_id) DO UPDATE SET"
-            " picked_quantity = excluded.picked_quantity,"
-            " short_quantity = excluded.short_quantity,"
-            " put_back_quantity = excluded.put_back_quantity,"
-            " short_reason = excluded.short_reason, version = excluded.version,"
-            " is_enough = excluded.is_enough"
-            " WHERE excluded.version > l.version",
-            *packed(
-                [
-                    (
-                        line.tenant,
-                        line.task_id,
-                        line.line_id,
-                        line.sku,
-                        line.ordered_quantity,
-                        line.picked_quantity,
-                        line.short_quantity,
-                        line.put_back_quantity,
-                        line.short_reason,
-                        line.version,
-                        line.is_enough,
-                    )
-                    for line in lines
-                ]
-            ),
-        )
+        await _write_lines(lines, sql)
+
+
+async def _write_tasks(tasks: Sequence[TaskRow], sql: Sql) -> None:
+    await sql.execute(
+        "INSERT INTO task_queue AS t (tenant, task_id, order_id, site_id, status, picker_id,"
+        " claim_id, line_count, accounted_line_count, released_at, released_position,"
+        " promised_at, version)"
+        f" SELECT * FROM {unnested(_TASK)}"
+        " ON CONFLICT (tenant, task_id) DO UPDATE SET status = excluded.status,"
+        " picker_id = excluded.picker_id, claim_id = excluded.claim_id,"
+        " accounted_line_count = excluded.accounted_line_count, version = excluded.version"
+        " WHERE excluded.version > t.version",
+        *packed(
+            [
+                (
+                    t.tenant,
+                    t.task_id,
+                    t.order_id,
+                    t.site_id,
+                    t.status,
+                    t.picker_id,
+                    t.claim_id,
+                    t.line_count,
+                    t.accounted_line_count,
+                    t.released_at,
+                    t.released_position,
+                    t.promised_at,
+                    t.version,
+                )
+                for t in tasks
+            ]
+        ),
+    )
+
+
+async def _write_lines(lines: Sequence[LineRow], sql: Sql) -> None:
+    await sql.execute(
+        "INSERT INTO pick_list AS l (tenant, task_id, line_id, sku, ordered_quantity,"
+        " picked_quantity, short_quantity, put_back_quantity, short_reason, version, is_enough)"
+        " SELECT * FROM "
+        f"{unnested('text text text text bigint bigint bigint bigint text bigint boolean')}"
+        " ON CONFLICT (tenant, task_id, line_id) DO UPDATE SET"
+        " picked_quantity = excluded.picked_quantity,"
+        " short_quantity = excluded.short_quantity,"
+        " put_back_quantity = excluded.put_back_quantity,"
+        " short_reason = excluded.short_reason, version = excluded.version,"
+        " is_enough = excluded.is_enough"
+        " WHERE excluded.version > l.version",
+        *packed(
+            [
+                (
+                    line.tenant,
+                    line.task_id,
+                    line.line_id,
+                    line.sku,
+                    line.ordered_quantity,
+                    line.picked_quantity,
+                    line.short_quantity,
+                    line.put_back_quantity,
+                    line.short_reason,
+                    line.version,
+                    line.is_enough,
+                )
+                for line in lines
+            ]
+        ),
+    )

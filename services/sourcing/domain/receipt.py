@@ -33,18 +33,8 @@ def receipt_of(
     is_proved: bool = True,
     everywhere: Sequence[str] = (),
 ) -> Receipt:
-    products: dict[str, Product] = {}
-    seen: dict[tuple[str, str], int] = {}
-    for one in asked:
-        for need in one.needs:
-            if need.sku in snapshot.products:
-                products[need.sku] = snapshot.products[need.sku]
-            row = snapshot.stock.get(need.sku, {})
-            sites = row if need.sku in everywhere else one.seen
-            for site_id in sites:
-                free = row.get(site_id, 0)
-                if free > 0:
-                    seen[need.sku, site_id] = free
+    """Return the receipt; stock of the products in ``everywhere`` is on it wherever it lies."""
+    products, seen = _looked_at(asked, snapshot, everywhere)
     stock = tuple(SeenStock(site_id, sku, seen[sku, site_id]) for sku, site_id in sorted(seen))
     known = tuple(products[sku] for sku in sorted(products))
     lines = sorted(
@@ -87,6 +77,25 @@ def receipt_of(
         is_proved=is_proved,
         algorithm=ALGORITHM,
     )
+
+
+def _looked_at(
+    asked: Sequence[Asked], snapshot: Snapshot, everywhere: Sequence[str]
+) -> tuple[dict[str, Product], dict[tuple[str, str], int]]:
+    """Return products by sku, and free units by sku and site, that the decision rests on."""
+    products: dict[str, Product] = {}
+    seen: dict[tuple[str, str], int] = {}
+    for one in asked:
+        for need in one.needs:
+            if need.sku in snapshot.products:
+                products[need.sku] = snapshot.products[need.sku]
+            row = snapshot.stock.get(need.sku, {})
+            sites = row if need.sku in everywhere else one.seen
+            for site_id in sites:
+                free = row.get(site_id, 0)
+                if free > 0:
+                    seen[need.sku, site_id] = free
+    return products, seen
 
 
 def passed_over(solution: Solved, policy: Policy) -> Iterable[Rejection]:
