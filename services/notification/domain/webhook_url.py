@@ -33,7 +33,9 @@ def checked_url(url: str, *, allow_private: bool) -> str:
     except ValueError as error:
         raise Invalid((field, "is not a URL")) from error
     if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
-        raise Invalid((field, "must begin with https://"))
+        raise Invalid(
+            (field, "must begin with https:// (http only where private webhooks are allowed)")
+        )
     if not host or port == 0 or not (_is_address(host) or _NAME.fullmatch(host)):
         raise Invalid((field, "must name a host"))
     if "@" in parts.netloc:

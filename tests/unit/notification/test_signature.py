@@ -1,5 +1,6 @@
 """Signatures are those of Standard Webhooks."""
 
+from docs.examples.webhook_receiver import is_ours
 from services.notification.domain.signature import secret_of, signed_headers
 
 
@@ -21,3 +22,15 @@ def test_during_a_rotation_both_secrets_sign() -> None:
     new, old = secret_of(b"n" * 32), secret_of(b"o" * 32)
     both = signed_headers("m", 1, b"{}", [new, old])["webhook-signature"].split(" ")
     assert both == [signed_headers("m", 1, b"{}", [s])["webhook-signature"] for s in (new, old)]
+
+
+def test_the_receiver_of_the_docs_takes_what_we_sign_and_nothing_else() -> None:
+    new, old = secret_of(b"n" * 32), secret_of(b"o" * 32)
+    headers = signed_headers("m-1", 1_000, b"{}", [new, old])
+    assert is_ours(new, headers, b"{}", 1_000)
+    assert is_ours(old, headers, b"{}", 1_299)
+    assert not is_ours(old, headers, b"{}", 1_301), "somebody may have kept it"
+    assert not is_ours(old, headers, b"{} ", 1_000)
+    assert not is_ours(secret_of(b"x" * 32), headers, b"{}", 1_000)
+    assert not is_ours(new, {**headers, "webhook-id": "m-2"}, b"{}", 1_000)
+    assert not is_ours(new, {**headers, "webhook-timestamp": "-1"}, b"{}", 0)
