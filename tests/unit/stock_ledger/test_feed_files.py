@@ -1,6 +1,7 @@
 """Files of feeds: what is read, what is put aside, that it counts once and goes on where it was."""
 
 import csv
+import errno
 import fcntl
 import os
 from collections.abc import Sequence
@@ -543,3 +544,17 @@ async def test_a_folder_without_a_place_is_told_of(tmp_path: Path) -> None:
     nowhere = Options(tmp_path / "nowhere" / "q.csv")
     with pytest.raises(WrongFile, match="--quarantine"):
         await import_file(path, "till_sale", FakeLedger(), nowhere)
+
+
+async def test_a_file_where_nothing_can_be_written_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mounted to be read only: there is no place to note, and none that would be needed."""
+    path = written(tmp_path, HEADER, GOOD)
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    for name in ("write_text", "replace", "unlink"):
+        monkeypatch.setattr(Path, name, refuse)
+    assert (await imported(path, FakeLedger())).recorded == 1

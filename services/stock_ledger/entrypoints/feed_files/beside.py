@@ -70,12 +70,12 @@ class Place:
     def note(self, chunks_done: int) -> None:
         partial = self._file.with_suffix(".import~")
         # Where nothing can be written an interrupted import begins anew, and counts once as well.
-        with contextlib.suppress(PermissionError, FileNotFoundError):
+        with contextlib.suppress(OSError):
             partial.write_text(json.dumps({"file": self.fingerprint, "calls": chunks_done}))
             partial.replace(self._file)
 
     def forget(self) -> None:
-        self._file.unlink(missing_ok=True)
+        _remove(self._file)
 
 
 class Aside:
@@ -85,7 +85,7 @@ class Aside:
         self._path = path
         self._partial = path.with_name(f"{path.name}.partial")
         known = self._whole_rows() if is_resumed else []
-        self._partial.unlink(missing_ok=True)
+        _remove(self._partial)
         self._append(known)
 
     def write(self, problems: Sequence[Problem]) -> None:
@@ -115,7 +115,7 @@ class Aside:
     def close(self) -> int:
         """Move the file to its place, each line once; return how many lines it has."""
         if not self._partial.exists():
-            self._path.unlink(missing_ok=True)
+            _remove(self._path)
             return 0
         bad = {tuple(row) for row in self._whole_rows()}
         whole = self._path.with_name(f"{self._path.name}.whole")
@@ -126,3 +126,8 @@ class Aside:
         whole.replace(self._path)
         self._partial.unlink()
         return len({row[0] for row in bad})
+
+
+def _remove(path: Path) -> None:
+    if path.exists():  # where nothing can be written, nothing can be removed that is not there
+        path.unlink()
