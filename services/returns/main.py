@@ -10,6 +10,7 @@ from services.returns.adapters.publications import publish
 from services.returns.application.handlers import Policy, ReturnsHandlers
 from services.returns.entrypoints.grpc_server import SCOPES, ReturnsGrpc
 from services.returns.entrypoints.subscribers import subscriptions
+from services.returns.read_models.known_sites import is_known
 from services.returns.read_models.return_cases import RETURN_CASES
 from services.returns.read_models.returnable_lines import RETURNABLE_LINES
 from services.returns.settings import ReturnsSettings
@@ -19,7 +20,9 @@ def build(kernel: Kernel) -> Service:
     """Put returns together."""
     settings = ReturnsSettings()
     window = timedelta(days=settings.window_days)
-    handlers = ReturnsHandlers(kernel.runner, Policy(window, settings.clerk_limit_percent))
+    handlers = ReturnsHandlers(
+        kernel.runner, Policy(window, settings.clerk_limit_percent), is_known
+    )
     servicer = ReturnsGrpc(handlers, kernel.reader, window)
     return Service(
         name="returns",

@@ -8,6 +8,7 @@ from services.kernel.application.runner import Runner
 from services.kernel.application.work import Work
 from services.kernel.domain.errors import NotFound
 from services.kernel.domain.messages import Cause
+from services.returns.application.ports import KnowsSite
 from services.returns.domain.refund import lowest_of
 from services.returns.domain.return_case import (
     RETURN_CASE,
@@ -45,9 +46,10 @@ class Preview:
 
 
 class ReturnsHandlers:
-    def __init__(self, runner: Runner, policy: Policy) -> None:
+    def __init__(self, runner: Runner, policy: Policy, knows_site: KnowsSite) -> None:
         self._runner = runner
         self._policy = policy
+        self._knows_site = knows_site
 
     async def open(
         self,
@@ -63,6 +65,9 @@ class ReturnsHandlers:
             order = await work.state(RETURNABLE, order_id)
             if not order.state.groups:
                 raise NotFound("delivered order", order_id)
+            if not await self._knows_site(work.sql, work.cause.tenant, site_id):
+                # What was taken back there would be booked where nobody looks.
+                raise NotFound("site", site_id)
             claim = ClaimUnits(return_id, wanted, work.now, self._policy.window)
             await work.handle(RETURNABLE, order_id, claim)
             claimed = (await work.state(RETURNABLE, order_id)).state.claims[return_id]

@@ -1,7 +1,8 @@
-"""What returns hears: what the customer really has, and what was captured for it."""
+"""What returns hears: what the customer really has, what was captured for it, and the sites."""
 
 from collections.abc import Sequence
 
+from oms.catalog.v1.catalog_events_pb2 import CatalogEvent
 from oms.order.v1.order_events_pb2 import GroupCompleted, OrderEvent
 
 from services.kernel.application.feeds import Envelope, Subscription
@@ -10,6 +11,7 @@ from services.kernel.entrypoints.listen import listen
 from services.returns.domain.returnable import RETURNABLE
 from services.returns.domain.returnable_commands import Command, RecordCapture, RecordDelivery
 from services.returns.domain.returnable_events import DeliveredPart
+from services.returns.read_models import known_sites
 
 
 def subscriptions() -> tuple[Subscription, ...]:
@@ -21,6 +23,13 @@ def subscriptions() -> tuple[Subscription, ...]:
             hears=("group_completed", "payment_captured"),
             hear=hear,
             prepare=prepare,
+        ),
+        listen(
+            CatalogEvent,
+            group="returns",
+            hears=("site_upserted",),
+            hear=_hear_catalog,
+            prepare=_prepare_catalog,
         ),
     )
 
@@ -41,6 +50,19 @@ async def hear(event: OrderEvent, envelope: Envelope, work: Work) -> None:
     """Keep what was delivered and captured; neither command is ever refused."""
     for order_id, command in _commands(event, envelope):
         await work.handle(RETURNABLE, order_id, command)
+
+
+async def _prepare_catalog(batch: Sequence[tuple[CatalogEvent, Envelope]], work: Work) -> None:
+    sites = {
+        (envelope.tenant, event.site_upserted.site.site_id)
+        for event, envelope in batch
+        if event.WhichOneof("event") == "site_upserted"
+    }
+    await known_sites.remember(sites, work.sql)
+
+
+async def _hear_catalog(event: CatalogEvent, envelope: Envelope, work: Work) -> None:
+    """Everything is written for the whole batch at once, in ``_prepare_catalog``."""
 
 
 def _commands(event: OrderEvent, envelope: Envelope) -> list[tuple[str, Command]]:

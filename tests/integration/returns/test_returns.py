@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.json_format import ParseDict
+from oms.catalog.v1.catalog_events_pb2 import CatalogEvent
 from oms.order.v1.order_events_pb2 import OrderEvent
 from oms.returns.v1 import returns_service_pb2 as wire
 from oms.returns.v1.returns_events_pb2 import DISPOSITION_RESTOCK, DISPOSITION_WRITE_OFF
@@ -20,6 +21,7 @@ from services.returns.application.handlers import Policy, ReturnsHandlers
 from services.returns.domain.return_case import Refusal as CaseRefusal
 from services.returns.domain.returnable_commands import Refusal
 from services.returns.entrypoints.grpc_server import ReturnsGrpc
+from services.returns.read_models.known_sites import is_known
 from tests.support.stack import Stack, running
 
 pytestmark = pytest.mark.stack
@@ -29,6 +31,10 @@ CONTEXT: Any = None
 @pytest.fixture
 async def stack(postgres_dsn: str) -> AsyncIterator[Stack]:
     async with running(postgres_dsn, ["returns"]) as started:
+        for site_id in ("S1", "S2"):
+            said = ParseDict({"siteUpserted": {"site": {"siteId": site_id}}}, CatalogEvent())
+            await started.publish(said, f"site-{site_id}")
+        await started.settle()
         yield started
 
 
@@ -36,7 +42,7 @@ async def stack(postgres_dsn: str) -> AsyncIterator[Stack]:
 def returns(stack: Stack) -> ReturnsGrpc:
     window = timedelta(days=30)
     host = stack["returns"]
-    handlers = ReturnsHandlers(host.runner, Policy(window, limit_percent=50))
+    handlers = ReturnsHandlers(host.runner, Policy(window, limit_percent=50), is_known)
     return ReturnsGrpc(handlers, host.reader, window)
 
 
@@ -280,6 +286,15 @@ async def test_a_stale_preview_is_refused(stack: Stack, returns: ReturnsGrpc) ->
             validating("R1", 333, preview_version=early.preview_version), CONTEXT
         )
     assert refusal.value.reason is CaseRefusal.PREVIEW_STALE
+
+
+async def test_goods_come_back_only_to_a_site_that_there_is(
+    stack: Stack, returns: ReturnsGrpc
+) -> None:
+    await deliver(stack)
+    with pytest.raises(NotFound, match="no site with id 'S-TYPO'"):
+        await returns.OpenReturn(opening("R1", site_id="S-TYPO"), CONTEXT)
+    await returns.OpenReturn(opening("R1", request_id="again"), CONTEXT)
 
 
 async def test_another_tenant_sees_nothing(stack: Stack, returns: ReturnsGrpc) -> None:
