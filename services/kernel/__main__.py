@@ -20,16 +20,13 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 import asyncio
 import contextlib
 import dataclasses
-import faulthandler
 import importlib
 import json
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import uvloop
 
 from services.kernel.adapters.bounded_logs import own_log
 from services.kernel.adapters.json_lines import log_json
@@ -41,12 +38,15 @@ from services.kernel.main import (
     EdgeSettings,
     KernelSettings,
     analyst_commands,
+    import_commands,
     inspection,
     key_commands,
+    parked_commands,
+    process_commands,
     stock_commands,
 )
 from services.kernel.main.buses import declare_feeds
-from services.kernel.main.collector import calm_collector
+from services.kernel.main.collector import calm_collector, run
 from services.kernel.main.console import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -80,9 +80,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="So'OMS: an order management system for retail chains.",
 )
-parked = typer.Typer(no_args_is_help=True, help="Messages that could not be handled.")
-app.add_typer(parked, name="parked")
+app.add_typer(parked_commands.app, name="parked")
 app.add_typer(analyst_commands.app)
+app.add_typer(import_commands.app)
+app.add_typer(process_commands.app)
 app.add_typer(stack_app, name="stack")
 app.add_typer(stock_commands.app, name="stock")
 app.add_typer(key_commands.app, name="keys")
@@ -104,11 +105,6 @@ def main() -> None:
         sys.exit(EXIT_FAILED)
 
 
-def _run[T](work: Coroutine[Any, Any, T]) -> T:
-    calm_collector()
-    return uvloop.run(work)
-
-
 @app.command()
 def up(
     demo_orders: Annotated[
@@ -122,7 +118,7 @@ def up(
     edge = EdgeSettings()
     TELEMETRY.start("so-oms", edge.otlp_endpoint, edge.otlp_every_s)
     try:
-        _run(_up(settings, demo_orders))
+        run(_up(settings, demo_orders))
     finally:
         TELEMETRY.stop()
 
@@ -182,7 +178,7 @@ def demo(
     settings = KernelSettings()
     key = key_commands.key_to_call_with(settings)
     address = f"http://{settings.host}:{settings.http_port}"
-    if not _run(_demo(address, key, seed, orders, as_json=as_json)):
+    if not run(_demo(address, key, seed, orders, as_json=as_json)):
         raise typer.Exit(EXIT_FAILED)
 
 
@@ -203,103 +199,6 @@ async def _demo(address: str, key: str, seed: int, orders: int, *, as_json: bool
     return bool(summary.is_clean)
 
 
-@app.command("import")
-def import_(
-    what: Annotated[str, typer.Argument(help="products or sites")],
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
-    quarantine: Annotated[
-        Path | None, typer.Option(help="where bad rows go; default: beside the file")
-    ] = None,
-) -> None:
-    """Bring a CSV or JSONL file of products or sites into the catalog of the running system."""
-    if what not in ("products", "sites"):
-        errors.print(f"oms: {what!r} cannot be imported: products or sites can")
-        raise typer.Exit(EXIT_USAGE)
-    settings = KernelSettings()
-    key = key_commands.key_to_call_with(settings)
-    bad_rows = quarantine or file.with_suffix(".quarantine.csv")
-    importing = importlib.import_module("services.catalog.entrypoints.file_import")
-
-    async def work() -> Any:
-        async with importing.catalog(f"{settings.host}:{settings.grpc_port}") as stub:
-            with bar(f"importing {file.name}") as progress:
-                return await importing.import_file(
-                    file,
-                    what,
-                    stub,
-                    quarantine=bad_rows,
-                    metadata=(("authorization", f"Bearer {key}"),),
-                    progress=lambda done: progress(done, done),
-                )
-
-    try:
-        report = _run(work())
-    except importing.WrongFile as error:
-        errors.print(f"oms: {file}: {error}")
-        raise typer.Exit(EXIT_USAGE) from None
-    errors.print(
-        f"{report.rows} rows: {report.changed} changed, {report.unchanged} known already,"
-        f" {report.quarantined} in quarantine{f' ({bad_rows})' if report.quarantined else ''}"
-    )
-    if report.quarantined:
-        raise typer.Exit(EXIT_FAILED)
-
-
-@stock_commands.app.command("import")
-def stock_import(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)],
-    kind: Annotated[str, typer.Option(help="for example till_sale; see docs/feed-files.md")],
-    quarantine: Annotated[
-        Path | None, typer.Option(help="where bad rows go; default: beside the file")
-    ] = None,
-    codes: Annotated[
-        Path | None,
-        typer.Option(exists=True, help="CSV of code,id: GLN to site and GTIN to sku, for EDIFACT"),
-    ] = None,
-    at: Annotated[str, typer.Option(help="when rows happened that do not say, RFC 3339")] = "",
-    available: Annotated[bool, typer.Option(help="an image counts what may be sold")] = False,
-    picked_included: Annotated[
-        bool, typer.Option(help="an image or count includes what is in totes")
-    ] = True,
-    zone: Annotated[
-        str, typer.Option(help="of EDIFACT times without one, for example Europe/Paris")
-    ] = "UTC",
-    former_zone: Annotated[
-        list[str] | None,
-        typer.Option(help="in which they were read before, so that what comes again is known"),
-    ] = None,
-) -> None:
-    """Bring a CSV, Parquet or EDIFACT file of a stock feed into the running system."""
-    settings = KernelSettings()
-    key = key_commands.key_to_call_with(settings)
-    importing = importlib.import_module("services.stock_ledger.entrypoints.feed_files.command")
-
-    async def work() -> str:
-        with bar(f"importing {file.name}") as progress:
-            told: str = await importing.run(
-                importing.Asked(
-                    *(file, kind, quarantine, codes, at, available, picked_included),
-                    *(zone, tuple(former_zone or ())),
-                ),
-                f"{settings.host}:{settings.grpc_port}",
-                key,
-                lambda done, of: progress(done, of or done),
-            )
-            return told
-
-    try:
-        errors.print(_run(work()))
-    except importing.WrongFile as error:
-        errors.print(f"oms: {file}: {error}", markup=False)
-        raise typer.Exit(EXIT_USAGE) from None
-    except importing.Stopped as error:
-        errors.print(f"oms: {file}: {error}", markup=False)
-        raise typer.Exit(EXIT_FAILED) from None
-    except importing.PutAside as error:
-        errors.print(str(error), markup=False)
-        raise typer.Exit(EXIT_FAILED) from None
-
-
 @app.command()
 def migrate() -> None:
     """Create the databases and topics that lack and bring every table up to date."""
@@ -311,53 +210,7 @@ def migrate() -> None:
         for topic in await declare_feeds(BusSettings(), SERVICES):
             errors.print(f"{topic}: created")
 
-    _run(work())
-
-
-@app.command()
-def serve(service: Annotated[str, typer.Argument(help="for example order")]) -> None:
-    """Answer the gRPC calls of one service in this process, until stopped (needs OMS_BUS=kafka)."""
-    _run_process("serve", service)
-
-
-@app.command()
-def work(service: Annotated[str, typer.Argument(help="for example order")]) -> None:
-    """Hear, publish, project and fire timers for one service, until stopped (OMS_BUS=kafka)."""
-    _run_process("work", service)
-
-
-@app.command()
-def gateway() -> None:
-    """Answer HTTP in this process by calling the services (OMS_SERVICE_ADDRESSES)."""
-    _run_process("gateway", "gateway")
-
-
-def _run_process(kind: str, service: str) -> None:
-    process = importlib.import_module("services.kernel.main.process")
-    edge = EdgeSettings()
-    log_json(f"{service}.{kind}", edge.log_level)
-    # Whoever wonders why it hangs may ask, as `oms stack` does before it kills.
-    faulthandler.register(signal.SIGUSR1, sys.__stderr__ or sys.stderr, all_threads=True)
-    TELEMETRY.start(service, edge.otlp_endpoint, edge.otlp_every_s)
-
-    async def run() -> None:
-        stop = asyncio.Event()
-        for name in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(name, stop.set)
-        if kind == "gateway":
-            await process.serve_gateway(stop, say)
-        elif kind == "serve":
-            await process.serve_service(service, stop, say)
-        else:
-            await process.work_service(service, stop, say)
-
-    try:
-        _run(run())
-    except process.Misconfigured as error:
-        errors.print(f"oms: {error}", markup=False)
-        raise typer.Exit(EXIT_USAGE) from None
-    finally:
-        TELEMETRY.stop()
+    run(work())
 
 
 @app.command()
@@ -373,7 +226,7 @@ def rebuild(
             errors.print(f"{read_model} is rebuilt up to position {position}")
 
     try:
-        _run(work())
+        run(work())
     except NotFound as error:
         errors.print(f"oms: {error}")
         raise typer.Exit(EXIT_USAGE) from None
@@ -399,7 +252,7 @@ def verify(
                 )
                 findings.extend([finding async for finding in checks])
 
-    _run(work())
+    run(work())
     broken = [finding for finding in findings if finding.violations]
     if as_json:
         print_rows([dataclasses.asdict(finding) for finding in findings], as_json=True, title="")
@@ -418,80 +271,10 @@ def verify(
 def doctor(as_json: AsJson = False) -> None:
     """Say what is reachable and what is misconfigured; exit code 1 when something is."""
     checks = importlib.import_module("services.kernel.main.doctor")
-    rows = _run(checks.examine(KernelSettings()))
+    rows = run(checks.examine(KernelSettings()))
     print_rows([dataclasses.asdict(row) for row in rows], as_json=as_json, title="doctor")
     if any(row.state == "broken" for row in rows):
         raise typer.Exit(EXIT_FAILED)
-
-
-@parked.command("list")
-def parked_list(
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 100, as_json: AsJson = False
-) -> None:
-    """List what is parked, with its reason."""
-    rows = _inspect(lambda opened: inspection.parked_messages(opened, limit))
-    print_rows([dataclasses.asdict(row) for row in rows], as_json=as_json, title="parked")
-
-
-@parked.command("show")
-def parked_show(stream: Annotated[str, typer.Argument(help="as listed")]) -> None:
-    """Print the parked messages of a stream as they were received, as JSON lines."""
-    found = _inspect(lambda opened: inspection.parked_envelopes(opened, stream))
-    _parked_at_all(len(found), stream)
-    for envelope in found:
-        row = dataclasses.asdict(envelope) | {"value": envelope.value.hex()}
-        print(json.dumps(row, default=str))
-
-
-@parked.command("redrive")
-def parked_redrive(
-    stream: Annotated[str, typer.Argument(help="as listed, or `all`")],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="only say what would be tried")
-    ] = False,
-) -> None:
-    """Ask the running services to try parked messages again, in their order."""
-    if dry_run:
-        rows = _inspect(lambda opened: inspection.parked_messages(opened, 10_000))
-        count = sum(1 for row in rows if stream in ("all", row.stream))
-        _parked_at_all(count, stream)
-        errors.print(f"{count} messages would be tried again")
-        return
-    count = _inspect(lambda opened: inspection.redrive(opened, stream))
-    _parked_at_all(count, stream)
-    errors.print(f"{count} messages will be tried again within a second or two")
-
-
-@parked.command("drop")
-def parked_drop(
-    stream: Annotated[str, typer.Argument(help="as listed")],
-    first: Annotated[
-        bool, typer.Option("--first", help="only the message that the others wait behind")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
-) -> None:
-    """Give up the parked messages of a stream for good; later ones are handled again."""
-    what = "the first parked message" if first else "every parked message"
-    if not yes:
-        typer.confirm(f"give up {what} of {stream}?", abort=True)
-    dropped = _inspect(lambda opened: inspection.drop(opened, stream, first_only=first))
-    _parked_at_all(dropped, stream)
-    errors.print(f"{dropped} messages dropped")
-
-
-def _parked_at_all(count: int, stream: str) -> None:
-    """End with the code of usage where a stream is named of which nothing is parked."""
-    if not count and stream != "all":
-        complain(f"nothing is parked of {stream!r}: see `oms parked list`")
-        raise typer.Exit(EXIT_USAGE)
-
-
-def _inspect[T](query: Callable[[inspection.Inspection], Coroutine[Any, Any, T]]) -> T:
-    async def work() -> T:
-        async with inspection.inspecting(KernelSettings(), lambda _: None) as opened:
-            return await query(opened)
-
-    return _run(work())
 
 
 if __name__ == "__main__":

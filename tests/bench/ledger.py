@@ -10,7 +10,7 @@ import grpc.aio
 import uvloop
 
 from services.kernel.adapters.telemetry import TELEMETRY
-from services.kernel.entrypoints.grpc_guard import Limits, ServiceToken
+from services.kernel.entrypoints.grpc_limits import Limits, ServiceToken
 from services.kernel.entrypoints.grpc_server import grpc_server
 from services.kernel.main.collector import calm_collector
 from tests.support.stack import TENANT, running

@@ -17,8 +17,8 @@ from services.kernel.adapters.telemetry import Metrics, ProcessTelemetry
 from services.kernel.application.authenticator import Key
 from services.kernel.domain.errors import Invalid, NotFound, Rejected
 from services.kernel.entrypoints.calls import Caller, caller
-from services.kernel.entrypoints.grpc_errors import Problem, problem_of
-from services.kernel.entrypoints.grpc_guard import Limits, ServiceToken
+from services.kernel.entrypoints.grpc_limits import Limits, ServiceToken
+from services.kernel.entrypoints.grpc_problems import Problem, problem_of
 from services.kernel.entrypoints.grpc_server import GrpcServer, grpc_server
 
 SERVICE = "test.v1.TestService"

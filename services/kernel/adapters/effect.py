@@ -173,7 +173,7 @@ class Effect:
                 *(self._group, self._subscription.topic, part.partition),
                 *(self._watermarks.stored[part.partition], part.envelopes[-1].position),
                 part.bus_offset,
-                *work.timer_columns(),
+                *work.timers.columns(),
                 *event_log.unit_columns(work.events),
             )
         except asyncpg.PostgresError as error:

@@ -99,7 +99,7 @@ async def append_with_timers(
 
     Args:
         sql: Not in a transaction: the statement is one.
-        timers: As ``UnitOfWork.timer_columns`` gives them.
+        timers: As ``TimerChanges.columns`` gives them.
         events: Perhaps none.
 
     Returns:

@@ -121,7 +121,7 @@ class CommandRunner:
 
     async def _keep_with_timers(self, work: UnitOfWork) -> None:
         answer = await event_log.append_with_timers(
-            self._database.sql, work.timer_columns(), work.events
+            self._database.sql, work.timers.columns(), work.events
         )
         if answer is not None and answer.refused:
             raise ConcurrentAppend(work.events[0].stream)

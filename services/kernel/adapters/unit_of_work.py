@@ -6,15 +6,9 @@ from typing import Any
 
 from services.kernel.adapters.closed_books import closed_states
 from services.kernel.adapters.event_codec import EventCodec
-from services.kernel.adapters.event_log import (
-    Appended,
-    NewEvent,
-    append,
-    encode_cause,
-    load_states,
-)
+from services.kernel.adapters.event_log import Appended, NewEvent, append, encode_cause, load_states
 from services.kernel.adapters.first_events import first_events
-from services.kernel.application.columns import pack, packed, unnested
+from services.kernel.adapters.timer_changes import TimerChanges
 from services.kernel.application.runner import ConcurrentAppend
 from services.kernel.application.state_cache import StateCache
 from services.kernel.application.work import Send, Sql, Versioned
@@ -23,8 +17,6 @@ from services.kernel.domain.errors import Rejected
 from services.kernel.domain.ids import derive
 from services.kernel.domain.messages import Cause, stream_id
 from services.kernel.domain.process import ProcessKind
-
-_TIMER_TYPES = "text text text text timestamptz text text text"
 
 type Evolve = Callable[[Any, Any], Any]
 
@@ -62,7 +54,7 @@ class UnitOfWork:
         self._cause_bytes = b""
         self._ordinal = 0
         self.events: list[NewEvent] = []
-        self.timers: dict[str, tuple[Any, ...] | None] = {}
+        self.timers = TimerChanges()
 
     @property
     def sql(self) -> Sql:
@@ -188,38 +180,10 @@ class UnitOfWork:
             await send(self, command)
 
     async def set_timer(self, timer_id: str, due_at: datetime, name: str, key: str) -> None:
-        cause = self.cause
-        self.timers[f"{cause.tenant}/{timer_id}"] = (
-            *(cause.tenant, name, key, due_at),
-            *(cause.correlation_id, cause.causation_id or cause.command_id, cause.traceparent),
-        )
+        self.timers.set(self.cause, timer_id, due_at, name, key)
 
     async def cancel_timer(self, timer_id: str) -> None:
-        self.timers[f"{self.cause.tenant}/{timer_id}"] = None
-
-    def timer_columns(self) -> tuple[str | None, ...]:
-        """Return the ids of withdrawn timers, then the columns of those that are set, packed."""
-        rows = [(timer_id, *timer) for timer_id, timer in self.timers.items() if timer is not None]
-        withdrawn = [timer_id for timer_id, timer in self.timers.items() if timer is None]
-        return (
-            pack(withdrawn) if withdrawn else None,
-            *(packed(rows) if rows else (None,) * len(_TIMER_TYPES.split())),
-        )
-
-    async def flush_timers(self, sql: Sql) -> None:
-        """Write the timers; part of the unit's transaction."""
-        withdrawn, *rows = self.timer_columns()
-        if withdrawn is not None:
-            await sql.execute("DELETE FROM timers WHERE timer_id = ANY(unpacked($1))", withdrawn)
-        if rows[0] is not None:
-            await sql.execute(
-                "INSERT INTO timers (timer_id, tenant, name, key, due_at,"
-                " correlation_id, causation_id, traceparent)"
-                f" SELECT * FROM {unnested(_TIMER_TYPES)}"
-                " ON CONFLICT (timer_id) DO UPDATE SET due_at = excluded.due_at,"
-                " attempts = 0, failed = NULL",
-                *rows,
-            )
+        self.timers.cancel(self.cause, timer_id)
 
     async def write(self, sql: Any) -> Appended | None:
         """Write timers and events, as part of the transaction that ``sql`` is in.
@@ -233,7 +197,7 @@ class UnitOfWork:
         """
         if self.is_outdated:
             raise ConcurrentAppend("the database was lost meanwhile")
-        await self.flush_timers(sql)
+        await self.timers.write(sql)
         if not self.events:
             return None
         answer = await append(sql, [self.events])

@@ -11,103 +11,42 @@ import hmac
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any, cast
-from urllib.parse import unquote
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError
 
 from services.kernel.application.authenticator import Authenticator, Denied, Key, Unauthenticated
 from services.kernel.application.guesses import Doorkeeper
 from services.kernel.application.runner import Overloaded, QueueFull
-from services.kernel.application.telemetry import (
-    LOG_CONTEXT,
-    Span,
-    Telemetry,
-    accepted_traceparent,
-    trace_id_of,
-)
-from services.kernel.domain.errors import Invalid
+from services.kernel.application.telemetry import LOG_CONTEXT, Span, Telemetry, accepted_traceparent
 from services.kernel.domain.ids import identifier
-from services.kernel.entrypoints.calls import CALLER, Caller, Encoded
-from services.kernel.entrypoints.grpc_errors import CORRELATION_ID, failure_of
-
-AUTHORIZATION = "authorization"
-TENANT = "x-oms-tenant"
-TRACEPARENT = "traceparent"
+from services.kernel.entrypoints.calls import CALLER
+from services.kernel.entrypoints.grpc_context import (
+    AUTHORIZATION,
+    TENANT,
+    TRACEPARENT,
+    Context,
+    Handler,
+    Serve,
+    address_of,
+    correlation_id_of,
+    decoded,
+    encoder,
+    enter,
+    metadata_of,
+    time_allowed_s,
+)
+from services.kernel.entrypoints.grpc_errors import failure_of
+from services.kernel.entrypoints.grpc_limits import Limits, ServiceToken
 
 _BEARER = "Bearer "
 _FAULTS = frozenset(
     {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 )
 _SECURITY_EVENTS = frozenset({grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED})
-
 _LOG = logging.getLogger(__name__)
-
-type Context = grpc.aio.ServicerContext[Any, Any]
-type Handler = grpc.RpcMethodHandler[Any, Any]
-type Serve = Callable[[Any, Context], Awaitable[Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much the server takes on.
-
-    Attributes:
-        call_timeout_s: For a call whose client set no deadline.
-        longest_call_s: However late the client's deadline is.
-        stream_timeout_s: The same two, for calls that answer with a stream.
-        concurrent_calls: Calls at once, all services together; more are RESOURCE_EXHAUSTED.
-        concurrent_streams: Streams at once; counted apart, because they are long and idle.
-        streams_of_one: The same for one key, so that others have room; the gateway takes 300.
-        request_bytes: Largest request message.
-        response_bytes: Largest response message.
-        metadata_bytes: Largest metadata of a request.
-        retry_after_ms: What a refused caller is told to wait.
-        guesses_at_once: Keys that nobody has, from one address, before the next are refused.
-        guesses_per_s: How many more each second allows.
-        connection_age_s: A connection is renewed after this, so that load spreads to new replicas.
-        ping_every_s: Idle connections are probed this often; clients may not do it more often.
-        grace_s: How long running calls may take to finish when the server stops.
-    """
-
-    call_timeout_s: float = 10.0
-    longest_call_s: float = 60.0
-    stream_timeout_s: float = 300.0
-    concurrent_calls: int = 256
-    concurrent_streams: int = 512
-    streams_of_one: int = 320
-    request_bytes: int = 1 << 20
-    response_bytes: int = 4 << 20
-    metadata_bytes: int = 16 << 10
-    retry_after_ms: int = 250
-    guesses_at_once: int = 20
-    guesses_per_s: float = 0.5
-    connection_age_s: float = 300.0
-    ping_every_s: float = 20.0
-    grace_s: float = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceToken:
-    """A secret of our own processes: its bearer acts for the tenant named in the metadata.
-
-    Attributes:
-        token: At least 128 bits, from a secret store.
-        scopes: What its bearer may do.
-        actor: Goes into the events as who asked.
-    """
-
-    token: str
-    scopes: frozenset[str]
-    actor: str = "internal"
-
-    def __post_init__(self) -> None:
-        if len(self.token) < 32:  # noqa: PLR2004 - 128 bits in hexadecimal
-            raise ValueError("a service token has at least 32 characters")
 
 
 class Guard:
@@ -166,7 +105,7 @@ class Guard:
             make(
                 self._answered(method, scope, run, is_stream=any_handler.response_streaming),
                 read,
-                _encoder(any_handler.response_serializer),
+                encoder(any_handler.response_serializer),
             ),
         )
 
@@ -175,8 +114,8 @@ class Guard:
 
         async def run(request: Any, context: Context) -> Any:
             if decode is not None:
-                request = _decoded(decode, request)
-            allowed_s = _time_allowed_s(context, limits.call_timeout_s, limits.longest_call_s)
+                request = decoded(decode, request)
+            allowed_s = time_allowed_s(context, limits.call_timeout_s, limits.longest_call_s)
             async with asyncio.timeout(allowed_s):
                 return await behaviour(request, context)
 
@@ -189,8 +128,8 @@ class Guard:
 
         async def run(request: Any, context: Context) -> None:
             if decode is not None:
-                request = _decoded(decode, request)
-            allowed_s = _time_allowed_s(context, limits.stream_timeout_s, limits.stream_timeout_s)
+                request = decoded(decode, request)
+            allowed_s = time_allowed_s(context, limits.stream_timeout_s, limits.stream_timeout_s)
             async with asyncio.timeout(allowed_s):
                 answers = behaviour(request, context)
                 if not hasattr(answers, "__aiter__"):
@@ -238,13 +177,13 @@ class Guard:
         async def answered(request: Any, context: Context) -> Any:
             began_s = time.perf_counter()
             code = grpc.StatusCode.OK
-            metadata = _metadata(context)
+            metadata = metadata_of(context)
             if not is_stream:
                 self._calls += 1
             with telemetry.span(
                 method, accepted_traceparent(metadata.get(TRACEPARENT, ""))
             ) as span:
-                correlation_id = _correlation_id(metadata, span.traceparent)
+                correlation_id = correlation_id_of(metadata, span.traceparent)
                 try:
                     if self._calls > limits.concurrent_calls and not is_stream:
                         raise QueueFull("too many calls at once", limits.retry_after_ms)
@@ -252,7 +191,7 @@ class Guard:
                     if not scope or scope not in key.scopes:
                         LOG_CONTEXT.set({"tenant": key.tenant, "actor": key.key_id})
                         raise Denied(scope)
-                    _enter(key, correlation_id, span.traceparent)
+                    enter(key, correlation_id, span.traceparent)
                     return await run(request, context)
                 except grpc.aio.AbortError:
                     code = context.code()
@@ -280,7 +219,7 @@ class Guard:
         ours = self._service_token
         if ours is not None and hmac.compare_digest(token.encode(), ours.token.encode()):
             return Key(ours.actor, identifier(metadata.get(TENANT, ""), TENANT), ours.scopes)
-        key = await self._door.key_of(token, _address(context))
+        key = await self._door.key_of(token, address_of(context))
         if key is None:
             raise Unauthenticated
         return key
@@ -296,61 +235,3 @@ def _tell(code: grpc.StatusCode, method: str, scope: str, correlation_id: str, s
             method,
             extra={"scope": scope, "correlation_id": correlation_id},
         )
-
-
-def _metadata(context: Context) -> Mapping[str, str]:
-    pairs: Any = context.invocation_metadata() or ()
-    return dict(pairs)
-
-
-def _address(context: Context) -> str:
-    """Return where a call comes from, without the port: ``ipv4:192.0.2.7:4711``."""
-    kind, _, place = unquote(context.peer()).partition(":")
-    return place.rpartition(":")[0].strip("[]") if kind in {"ipv4", "ipv6"} else kind
-
-
-def _correlation_id(metadata: Mapping[str, str], traceparent: str) -> str:
-    """What the caller sent, if it may serve as an id; else the id of the trace."""
-    try:
-        return identifier(metadata[CORRELATION_ID], CORRELATION_ID)
-    except (KeyError, Invalid):
-        return trace_id_of(traceparent)
-
-
-def _enter(key: Key, correlation_id: str, traceparent: str) -> None:
-    # Every call is served in a task, and so in a context, of its own: nothing to reset.
-    CALLER.set(
-        Caller(
-            tenant=key.tenant,
-            actor=key.key_id,
-            scopes=key.scopes,
-            correlation_id=correlation_id,
-            traceparent=traceparent,
-        )
-    )
-    LOG_CONTEXT.set(
-        {
-            "tenant": key.tenant,
-            "correlation_id": correlation_id,
-            "trace_id": trace_id_of(traceparent),
-        }
-    )
-
-
-def _decoded(decode: Callable[[bytes], Any], request: bytes) -> Any:
-    try:
-        return decode(request)
-    except DecodeError as error:
-        raise Invalid(("request", "is not a message of this method's type")) from error
-
-
-def _encoder(encode: Callable[[Any], bytes]) -> Callable[[Any], bytes]:
-    def encoded(answer: Any) -> bytes:
-        return answer.message if type(answer) is Encoded else encode(answer)
-
-    return encoded
-
-
-def _time_allowed_s(context: Context, default_s: float, longest_s: float) -> float:
-    remaining_s: float | None = context.time_remaining()
-    return default_s if remaining_s is None else min(remaining_s, longest_s)

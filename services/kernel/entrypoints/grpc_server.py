@@ -17,7 +17,9 @@ from grpc_reflection.v1alpha import reflection
 
 from services.kernel.application.authenticator import Authenticator
 from services.kernel.application.telemetry import Telemetry
-from services.kernel.entrypoints.grpc_guard import Context, Guard, Limits, ServiceToken
+from services.kernel.entrypoints.grpc_context import Context
+from services.kernel.entrypoints.grpc_guard import Guard
+from services.kernel.entrypoints.grpc_limits import Limits, ServiceToken
 
 # The library refuses beyond this multiple of our own caps, which tell the caller more.
 _BACKSTOP = 4

@@ -15,6 +15,13 @@ from services.kernel.adapters.store_reader import StoreReader
 from services.kernel.application.clock import SystemClock
 from services.kernel.application.reading import Gone, Period
 from services.kernel.domain.errors import NotFound
+from services.kernel.main.analyst_arguments import (
+    misused,
+    the_moment,
+    the_names,
+    the_period,
+    the_topic,
+)
 from services.kernel.main.console import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -35,11 +42,10 @@ from services.kernel.main.export import (
     settled,
 )
 from services.kernel.main.export import export as exporting
-from services.kernel.main.feed_directory import feeds, read_model_named, topic_named, topic_settings
+from services.kernel.main.feed_directory import feeds, read_model_named, topic_settings
 from services.kernel.main.reading import (
     NothingToRead,
     bus_of,
-    moment,
     reading,
     server,
     store_reader,
@@ -116,12 +122,12 @@ def tail(
 ) -> None:
     """Print events as they come, decoded, one line each, until Ctrl-C."""
     if not feed and not order:
-        raise _misused("name a feed (`oms feeds` lists them), or an order with --order")
+        raise misused("name a feed (`oms feeds` lists them), or an order with --order")
     # What became of an order is asked from its beginning, a feed from now on.
     from_now = not since and not order and follow
-    topics = [_topic(feed)] if feed else [one.topic for one in feeds()]
-    period = Period(since=_moment(since or "beginning"))
-    wanted = Wanted(order, tenant, _named(event, topics))
+    topics = [the_topic(feed)] if feed else [one.topic for one in feeds()]
+    period = Period(since=the_moment(since or "beginning"))
+    wanted = Wanted(order, tenant, the_names(event, topics))
 
     async def work() -> int:
         count = 0
@@ -168,15 +174,15 @@ def export(
     from_store: FromStore = False,
 ) -> None:
     """Write a feed's events to a file, as a table; killed, the same command goes on."""
-    topic = _topic(feed)
+    topic = the_topic(feed)
     chosen = format_ or output.suffix.removeprefix(".")
     if chosen not in FORMATS:
-        raise _misused(f"no format {chosen!r}: --format {', '.join(FORMATS)}")
-    period = settled(output, _period(since, until))
+        raise misused(f"no format {chosen!r}: --format {', '.join(FORMATS)}")
+    period = settled(output, the_period(since, until))
     if said := gone_on_with(output):
         complain(said)
     on_bus = bus_of(KernelSettings()).bus == "kafka" and not from_store
-    names = _named(event, [topic])
+    names = the_names(event, [topic])
     request = Request(topic, chosen, since, until, tenant, names, "bus" if on_bus else "store")
 
     async def work() -> Exported:
@@ -191,7 +197,7 @@ def export(
     try:
         done = _run(work())
     except CannotExport as error:
-        raise _misused(error) from None
+        raise misused(error) from None
     except (KeyboardInterrupt, asyncio.CancelledError):
         complain("stopped: the same command goes on where this one ended")
         raise typer.Exit(EXIT_FAILED) from None
@@ -230,16 +236,16 @@ def replay(
     narrowed = since != "beginning" or until or event or tenant
     if "." in source and not source.endswith(".events"):
         if into or private or narrowed:
-            raise _misused("a read model is replayed whole, into tables: --schema says which")
+            raise misused("a read model is replayed whole, into tables: --schema says which")
         _replay_read_model(source, schema)
         return
     if private and event:
-        raise _misused("--event names public events: with --private, your function chooses")
-    topic = _topic(source)
+        raise misused("--event names public events: with --private, your function chooses")
+    topic = the_topic(source)
     if not into:
-        raise _misused("name a consumer with --into module:function")
-    period = _period(since, until)
-    wanted = Wanted(tenant=tenant, names=_named(event, [topic]))
+        raise misused("name a consumer with --into module:function")
+    period = the_period(since, until)
+    wanted = Wanted(tenant=tenant, names=the_names(event, [topic]))
     at_store = from_store or private
 
     async def work() -> Any:
@@ -272,52 +278,11 @@ def _replay_read_model(name: str, schema: str) -> None:
         errors.print(f"{into}.{table}: {count} rows", markup=False, highlight=False)
 
 
-def _misused(why: object) -> typer.Exit:
-    """Say why a command cannot be understood; return how it ends."""
-    complain(why)
-    return typer.Exit(EXIT_USAGE)
-
-
-def _topic(name: str) -> str:
-    try:
-        return topic_named(name)
-    except NotFound as error:
-        raise _misused(error) from None
-
-
-def _moment(text: str) -> Any:
-    try:
-        return moment(text, SystemClock())
-    except ValueError as error:
-        raise _misused(error) from None
-
-
-def _period(since: str, until: str) -> Period:
-    period = Period(_moment(since), _moment(until) if until else None)
-    if period.until is not None and period.since is not None and period.since >= period.until:
-        raise _misused(f"nothing lies between --from {since} and --to {until}: the first is later")
-    return period
-
-
-def _named(names: list[str] | None, topics: list[str]) -> tuple[str, ...]:
-    known = {
-        event.name
-        for feed in feeds()
-        if feed.topic in topics
-        for event in feed.contract.events.values()
-    }
-    if unknown := sorted(set(names or ()) - known):
-        raise _misused(
-            f"no event {', '.join(unknown)} there (there are {', '.join(sorted(known))})"
-        )
-    return tuple(names or ())
-
-
 def _run[T](work: Coroutine[Any, Any, T]) -> T:
     try:
         return uvloop.run(work)
     except (NothingToRead, NotFound, WrongConsumer, WrongSchema) as error:
-        raise _misused(error) from None
+        raise misused(error) from None
     except Gone as error:
         complain(error)
         raise typer.Exit(EXIT_FAILED) from None

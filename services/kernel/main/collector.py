@@ -7,6 +7,10 @@ wrong moment waited.
 """
 
 import gc
+from collections.abc import Coroutine
+from typing import Any
+
+import uvloop
 
 # How many more objects there are than before until the young are looked at; rounds before those
 # that outlived one, and before all of them. 50,000 young ones stop a process for 30 ms.
@@ -22,3 +26,9 @@ def calm_collector() -> None:
     gc.enable()
     gc.freeze()
     gc.set_threshold(*_THRESHOLDS)
+
+
+def run[T](work: Coroutine[Any, Any, T]) -> T:
+    """Run a process's work to its end, calmly."""
+    calm_collector()
+    return uvloop.run(work)

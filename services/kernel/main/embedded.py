@@ -19,8 +19,8 @@ from services.kernel.adapters.migrations import migrate
 from services.kernel.adapters.telemetry import METRICS, TELEMETRY
 from services.kernel.application.clock import SystemClock
 from services.kernel.application.work import Sql
-from services.kernel.entrypoints.grpc_guard import Limits as CallLimits
-from services.kernel.entrypoints.grpc_guard import ServiceToken
+from services.kernel.entrypoints.grpc_limits import Limits as CallLimits
+from services.kernel.entrypoints.grpc_limits import ServiceToken
 from services.kernel.entrypoints.grpc_server import GrpcServer, grpc_server
 from services.kernel.entrypoints.health import HealthEndpoint
 from services.kernel.main.buses import chosen_bus

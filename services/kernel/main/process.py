@@ -16,8 +16,8 @@ from services.kernel.adapters.database import APPLICATION_ROLE, Database, Limits
 from services.kernel.adapters.installation_secrets import installation_secrets
 from services.kernel.adapters.store_clock import StoreClock
 from services.kernel.adapters.telemetry import METRICS, TELEMETRY
-from services.kernel.entrypoints.grpc_guard import Limits as CallLimits
-from services.kernel.entrypoints.grpc_guard import ServiceToken
+from services.kernel.entrypoints.grpc_limits import Limits as CallLimits
+from services.kernel.entrypoints.grpc_limits import ServiceToken
 from services.kernel.entrypoints.grpc_server import grpc_server
 from services.kernel.entrypoints.health import HealthEndpoint
 from services.kernel.main.buses import ServiceBus, chosen_bus

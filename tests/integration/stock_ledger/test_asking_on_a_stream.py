@@ -11,7 +11,7 @@ from oms.stock_ledger.v1 import stock_ledger_service_pb2_grpc as rpc
 
 from services.kernel.adapters.metrics import Metrics
 from services.kernel.adapters.telemetry import ProcessTelemetry
-from services.kernel.entrypoints.grpc_guard import Limits, ServiceToken
+from services.kernel.entrypoints.grpc_limits import Limits, ServiceToken
 from services.kernel.entrypoints.grpc_server import grpc_server
 from tests.support.grpc_stand import OneKey
 from tests.support.stack import running

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from services.kernel import __main__ as command_line
-from services.kernel.main.collector import calm_collector
+from services.kernel.main.collector import calm_collector, run
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +30,7 @@ def test_every_command_runs_with_it() -> None:
     async def thresholds() -> int:
         return gc.get_threshold()[0]
 
-    assert command_line._run(thresholds()) >= 10_000
+    assert run(thresholds()) >= 10_000
 
 
 _LOAD = """

@@ -84,14 +84,14 @@ def test_a_stream_of_which_nothing_is_parked_is_not_there(
     command: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     found: Any = [] if command == "show" else 0
-    monkeypatch.setattr("services.kernel.__main__._inspect", lambda _: found)
+    monkeypatch.setattr("services.kernel.main.parked_commands._inspect", lambda _: found)
     answer = CliRunner().invoke(app, ["parked", *command.split(), "demo/order-1"])
     assert answer.exit_code == EXIT_USAGE
     assert "nothing is parked of 'demo/order-1'" in answer.output + capfd.readouterr().err
 
 
 def test_driving_on_all_of_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.kernel.__main__._inspect", lambda _: 0)
+    monkeypatch.setattr("services.kernel.main.parked_commands._inspect", lambda _: 0)
     assert CliRunner().invoke(app, ["parked", "redrive", "all"]).exit_code == 0
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import pytest
 from pydantic import ValidationError
 
-from services.kernel.entrypoints.grpc_guard import Limits
+from services.kernel.entrypoints.grpc_limits import Limits
 from services.kernel.settings import EdgeSettings
 
 

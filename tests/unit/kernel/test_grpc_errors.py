@@ -11,13 +11,8 @@ import pytest
 from services.kernel.application.authenticator import Denied, Unauthenticated
 from services.kernel.application.runner import ConcurrentAppend, Overloaded, QueueFull
 from services.kernel.domain.errors import Alternative, Invalid, NotFound, Rejected
-from services.kernel.entrypoints.grpc_errors import (
-    STATUS_DETAILS,
-    Failure,
-    Problem,
-    failure_of,
-    problem_of,
-)
+from services.kernel.entrypoints.grpc_errors import STATUS_DETAILS, Failure, failure_of
+from services.kernel.entrypoints.grpc_problems import Problem, problem_of
 
 
 class Reason(StrEnum):

@@ -14,8 +14,10 @@ from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.kernel.adapters.telemetry import Metrics, ProcessTelemetry
-from services.kernel.entrypoints.grpc_errors import problem_of
-from services.kernel.entrypoints.grpc_guard import Guard, Limits, ServiceToken, _address
+from services.kernel.entrypoints.grpc_context import address_of
+from services.kernel.entrypoints.grpc_guard import Guard
+from services.kernel.entrypoints.grpc_limits import Limits, ServiceToken
+from services.kernel.entrypoints.grpc_problems import problem_of
 from services.kernel.entrypoints.grpc_server import grpc_server
 from tests.support.grpc_stand import (
     BEARER,
@@ -87,7 +89,7 @@ async def test_who_guesses_keys_is_told_to_wait_and_others_are_served() -> None:
     ],
 )
 def test_where_a_call_comes_from(peer: str, address: str) -> None:
-    assert _address(cast("Any", SimpleNamespace(peer=lambda: peer))) == address
+    assert address_of(cast("Any", SimpleNamespace(peer=lambda: peer))) == address
 
 
 async def test_a_missing_scope_denies_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:

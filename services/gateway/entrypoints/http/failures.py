@@ -4,7 +4,7 @@ import grpc.aio
 
 from services.gateway.entrypoints.http.problems import Problem, problem_for
 from services.gateway.entrypoints.http.wire import pointer_of
-from services.kernel.entrypoints.grpc_errors import problem_of
+from services.kernel.entrypoints.grpc_problems import problem_of
 
 MAX_RETRY_AFTER_S = 3600
 
