@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from services.kernel.domain.money import in_units
+from services.kernel.domain.money import amount
 from services.notification.domain.message import Occasion, Text
 
 
@@ -149,9 +149,8 @@ def _by_reference(sku: str) -> tuple[str, str]:
 
 
 def _refunded(amount_minor: int, currency: str) -> Text:
-    units, minor = in_units(amount_minor, currency)
-    fr, en = (f"{units}{sign}{minor}" if minor else f"{units}" for sign in ",.")
+    fr, en = (amount(amount_minor, currency, language) for language in ("fr", "en"))
     return Text(
-        f"Un remboursement de {fr} {currency} vous est accordé.",
-        f"You are refunded {currency} {en}.",
+        f"Un remboursement de {fr} vous est accordé.",
+        f"You are refunded {en}.",
     )

@@ -18,13 +18,13 @@ from pydantic import ValidationError
 from services.gateway.entrypoints.pages.links import Links
 from services.gateway.entrypoints.pages.texts import (
     TEXTS,
-    amount,
     hours,
     language_of,
     quantity,
 )
 from services.gateway.settings import GatewaySettings
 from services.kernel.domain.errors import Invalid, NotFound
+from services.kernel.domain.money import amount
 from tests.unit.gateway.fakes import INTERNAL, SECRET, Fakes, gateway
 
 LINKS = Links([SECRET.encode()])

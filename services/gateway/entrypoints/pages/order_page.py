@@ -16,13 +16,13 @@ from oms.order.v1 import order_service_pb2 as order
 from services.gateway.entrypoints.http.wire import enum_names
 from services.gateway.entrypoints.pages.texts import (
     TEXTS,
-    amount,
     hours,
     in_language,
     moment,
     product_name,
     quantity,
 )
+from services.kernel.domain.money import amount
 
 _TOLD_AT_START = (common.STEP_TYPE_WORK, common.STEP_TYPE_WAIT)
 _ENDED = (

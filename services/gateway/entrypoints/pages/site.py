@@ -29,7 +29,8 @@ from services.gateway.entrypoints.pages.order_page import (
     order_page,
 )
 from services.gateway.entrypoints.pages.stock_site import StockSite
-from services.gateway.entrypoints.pages.texts import TEXTS, amount, is_for_people, language_of
+from services.gateway.entrypoints.pages.texts import TEXTS, is_for_people, language_of
+from services.kernel.domain.money import amount
 
 _HERE = Path(__file__).parent
 _HEADERS = {

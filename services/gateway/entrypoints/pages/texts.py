@@ -8,17 +8,15 @@ from oms.catalog.v1.catalog_events_pb2 import Product
 from oms.common.v1 import common_pb2 as common
 from oms.common.v1.common_pb2 import LocalizedText
 
-from services.kernel.domain.money import in_units
+from services.kernel.domain.money import WIDE, grouped
 
 LANGUAGES = ("fr", "en")
-_NARROW, _WIDE = "\u202f", "\u00a0"  # French thousands; before the currency sign
 _UNITS: Mapping[int, tuple[str, str]] = {
     common.UNIT_GRAM: ("g", "kg"),
     common.UNIT_MILLILITRE: ("ml", "l"),
 }
 _QUALITY = re.compile(r"\s*q=([01](?:\.\d{0,3})?)\s*", re.IGNORECASE)
 _LARGE = 1000  # grams in a kilogram, millilitres in a litre
-_SIGNS = {"EUR": "€", "GBP": "£", "USD": "$"}
 
 TEXTS: Mapping[str, Mapping[str, str]] = {
     "fr": {
@@ -184,23 +182,6 @@ def product_name(product: Product, language: str) -> str:
     return (told.en if language == "en" else told.fr) or product.name
 
 
-def amount(minor: int, currency: str, language: str) -> str:
-    """Return an amount as people write it.
-
-    >>> amount(123456, "EUR", "en")
-    '€1,234.56'
-    """
-    whole, decimals = in_units(abs(minor), currency)
-    minus = "-" if minor < 0 else ""
-    number = _grouped(whole, language)
-    if decimals:
-        number += f"{'.' if language == 'en' else ','}{decimals}"
-    sign = _SIGNS.get(currency, currency)
-    if language == "en":
-        return f"{minus}{sign}{'' if currency in _SIGNS else _WIDE}{number}"
-    return f"{minus}{number}{_WIDE}{sign}"
-
-
 def moment(at: datetime, language: str) -> str:
     """Return a time as people write it; ``at`` is in the zone to tell it in."""
     return at.strftime(TEXTS[language]["date"])
@@ -220,12 +201,12 @@ def quantity(base_units: int, unit: int, language: str) -> str:
     small, large = _UNITS.get(unit, ("×", ""))
     minus = "-" if base_units < 0 else ""
     if not large or abs(base_units) < _LARGE:
-        return f"{minus}{_grouped(abs(base_units), language)}{_WIDE}{small}"
+        return f"{minus}{grouped(abs(base_units), language)}{WIDE}{small}"
     whole, rest = divmod(abs(base_units), _LARGE)
     decimals = f"{rest:03}".rstrip("0")
     point = "." if language == "en" else ","
     fraction = point + decimals if decimals else ""
-    return f"{minus}{_grouped(whole, language)}{fraction}{_WIDE}{large}"
+    return f"{minus}{grouped(whole, language)}{fraction}{WIDE}{large}"
 
 
 def level(base_units: int, unit: int, language: str) -> str:
@@ -234,12 +215,7 @@ def level(base_units: int, unit: int, language: str) -> str:
     >>> level(60645, common.UNIT_GRAM, "fr"), level(-1200, common.UNIT_PIECE, "en")
     ('60,645\xa0kg', '-1,200')
     """
-    return quantity(base_units, unit, language).removesuffix(f"{_WIDE}×")
-
-
-def _grouped(number: int, language: str) -> str:
-    """Return a number of 0 or more with its thousands apart."""
-    return f"{number:,}".replace(",", "," if language == "en" else _NARROW)
+    return quantity(base_units, unit, language).removesuffix(f"{WIDE}×")
 
 
 def hours(spans: Mapping[int, Sequence[tuple[int, int]]], language: str) -> list[str]:
@@ -265,7 +241,7 @@ def hours(spans: Mapping[int, Sequence[tuple[int, int]]], language: str) -> list
             runs.append((day, day, told))
     return [
         f"{names[first - 1]}{f' - {names[last - 1]}' if last > first else ''}"
-        f"{_WIDE if language == 'fr' else ''}: {told or text['closed']}"
+        f"{WIDE if language == 'fr' else ''}: {told or text['closed']}"
         for first, last, told in runs
     ]
 
