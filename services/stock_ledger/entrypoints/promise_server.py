@@ -1,8 +1,7 @@
 """PromiseService over gRPC: translate in, hand over, translate out. No rule lives here."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
 from typing import Any, override
 
 from oms.common.v1.common_pb2 import SkuQuantity
@@ -14,13 +13,18 @@ from services.kernel.application.runner import Reader, Runner
 from services.kernel.application.tasks import end
 from services.kernel.domain.errors import Invalid
 from services.kernel.domain.ids import identifier
-from services.kernel.domain.text import is_text
 from services.kernel.entrypoints.calls import caller, cause
 from services.stock_ledger.application.rules import announce, put_rules
-from services.stock_ledger.domain.inbound import Announce, Expect
-from services.stock_ledger.domain.stock_item import stock_key
-from services.stock_ledger.domain.stock_rule import PutRule, RuleKind, Scope
 from services.stock_ledger.entrypoints import translation as to
+from services.stock_ledger.entrypoints.promise_rows import (
+    channel_of,
+    delivery_of,
+    pairs_of,
+    promise_told,
+    rule_of,
+    rule_told,
+    until_of,
+)
 from services.stock_ledger.read_models import promises, stock_board, stock_rules
 from services.stock_ledger.read_models.promises import Promise
 
@@ -33,14 +37,11 @@ MOST_WATCH_S = 240
 MOST_PRODUCTS = 20
 _PRODUCTS = 10
 _MOST_SOUGHT = 64
-_MOST_CATEGORIES = 10
-_MOST_TEXT = 128
 _HEARTBEAT_S = 15.0
 _LOOK_S = 1.0
 _LEAST_PAUSE_S, _MOST_PAUSE_S = 0.2, 5.0
 _REST = 4  # times as long as a look took
 _MOST_LOOKS = 2  # at once: who watches leaves the database to those who ask and sell
-
 SCOPES = {
     f"/oms.stock_ledger.v1.PromiseService/{method}": scope
     for scope, methods in {
@@ -52,13 +53,6 @@ SCOPES = {
     }.items()
     for method in methods
 }
-
-_KINDS = {
-    wire.STOCK_RULE_KIND_SAFETY: RuleKind.SAFETY,
-    wire.STOCK_RULE_KIND_BUFFER: RuleKind.BUFFER,
-    wire.STOCK_RULE_KIND_RING_FENCE: RuleKind.RING_FENCE,
-}
-_KINDS_TOLD = {kind: number for number, kind in _KINDS.items()}
 
 
 class PromiseGrpc(rpc.PromiseServiceServicer):
@@ -73,7 +67,7 @@ class PromiseGrpc(rpc.PromiseServiceServicer):
         self, request: wire.PutStockRulesRequest, context: Any
     ) -> wire.PutStockRulesResponse:
         to.count(len(request.rows), MOST_ROWS, "rows")
-        rules = [_put_rule(row, f"rows[{n}]") for n, row in enumerate(request.rows)]
+        rules = [rule_of(row, f"rows[{n}]") for n, row in enumerate(request.rows)]
         changed = await self._runner.execute(
             cause(request.request_id), lambda work: put_rules(work, rules)
         )
@@ -87,7 +81,7 @@ class PromiseGrpc(rpc.PromiseServiceServicer):
         [after] = to.page_start(request.page_token)
         rows = await stock_rules.page(self._reader.sql, caller().tenant, after, size + 1)
         return wire.ListStockRulesResponse(
-            rules=[_rule(scope, quantity) for _, scope, quantity in rows[:size]],
+            rules=[rule_told(scope, quantity) for _, scope, quantity in rows[:size]],
             next_page_token=to.page_token(rows[size - 1][0]) if len(rows) > size else "",
         )
 
@@ -96,7 +90,7 @@ class PromiseGrpc(rpc.PromiseServiceServicer):
         self, request: wire.PutInboundRequest, context: Any
     ) -> wire.PutInboundResponse:
         to.count(len(request.rows), MOST_ROWS, "rows")
-        deliveries = [_delivery(row, f"rows[{n}]") for n, row in enumerate(request.rows)]
+        deliveries = [delivery_of(row, f"rows[{n}]") for n, row in enumerate(request.rows)]
         changed = await self._runner.execute(
             cause(request.request_id), lambda work: announce(work, deliveries)
         )
@@ -106,14 +100,14 @@ class PromiseGrpc(rpc.PromiseServiceServicer):
     async def GetPromises(
         self, request: wire.GetPromisesRequest, context: Any
     ) -> wire.GetPromisesResponse:
-        pairs = _pairs(request.pairs, MOST_PAIRS)
+        pairs = pairs_of(request.pairs, MOST_PAIRS)
         now = self._clock.now()
         found = await promises.of_pairs(
-            *(self._reader.sql, caller().tenant, pairs, _channel(request.channel)),
-            *(now, _until(request, now)),
+            *(self._reader.sql, caller().tenant, pairs, channel_of(request.channel)),
+            *(now, until_of(request, now)),
         )
         return wire.GetPromisesResponse(
-            promises=[_promise(one) for one in found], answered_at=to.timestamp(now)
+            promises=[promise_told(one) for one in found], answered_at=to.timestamp(now)
         )
 
     @override
@@ -132,8 +126,8 @@ class PromiseGrpc(rpc.PromiseServiceServicer):
             raise Invalid(("site_ids", f"lines times sites must be at most {MOST_COVERAGE}"))
         now = self._clock.now()
         found = await promises.of_basket(
-            *(self._reader.sql, caller().tenant, basket, sites, _channel(request.channel)),
-            *(now, _until(request, now)),
+            *(self._reader.sql, caller().tenant, basket, sites, channel_of(request.channel)),
+            *(now, until_of(request, now)),
         )
         return wire.GetBasketPromisesResponse(
             sites=[
@@ -174,7 +168,7 @@ class PromiseGrpc(rpc.PromiseServiceServicer):
                     name=one.name,
                     rows=[
                         wire.StockBoardRow(
-                            promise=_promise(row.promise), on_hand_by_day=row.on_hand_by_day
+                            promise=promise_told(row.promise), on_hand_by_day=row.on_hand_by_day
                         )
                         for row in one.rows
                     ],
@@ -189,8 +183,8 @@ class PromiseGrpc(rpc.PromiseServiceServicer):
     async def WatchPromises(
         self, request: wire.WatchPromisesRequest, context: Any
     ) -> AsyncIterator[wire.WatchPromisesResponse]:
-        pairs = _pairs(request.pairs, MOST_WATCHED)
-        channel, tenant = _channel(request.channel), caller().tenant
+        pairs = pairs_of(request.pairs, MOST_WATCHED)
+        channel, tenant = channel_of(request.channel), caller().tenant
         if not 0 <= request.max_seconds <= MOST_WATCH_S:
             raise Invalid(("max_seconds", f"must be 0 to {MOST_WATCH_S}"))
         loop = asyncio.get_running_loop()
@@ -212,7 +206,7 @@ class PromiseGrpc(rpc.PromiseServiceServicer):
                 told |= {(one.site_id, one.sku): one for one in news}
                 if news or loop.time() - told_at_s >= _HEARTBEAT_S:
                     told_at_s = loop.time()
-                    yield wire.WatchPromisesResponse(promises=[_promise(one) for one in news])
+                    yield wire.WatchPromisesResponse(promises=[promise_told(one) for one in news])
                 if loop.time() >= until_s:
                     return
                 # A store changes somewhere all the time: not more than so many looks a second
@@ -221,110 +215,3 @@ class PromiseGrpc(rpc.PromiseServiceServicer):
                 await moved
             finally:
                 await end([moved])
-
-
-def _pairs(asked: Sequence[wire.PromisePair], most: int) -> list[tuple[str, str]]:
-    to.count(len(asked), most, "pairs")
-    return [
-        (identifier(pair.site_id, f"pairs[{n}].site_id"), identifier(pair.sku, f"pairs[{n}].sku"))
-        for n, pair in enumerate(asked)
-    ]
-
-
-def _channel(channel: str) -> str:
-    return identifier(channel, "channel") if channel else ""
-
-
-def _until(request: Any, now: datetime) -> datetime:
-    """Return the date asked for; not given or past, it is now."""
-    if not request.HasField("until"):
-        return now
-    return max(_time(request.until, "until"), now)
-
-
-def _time(stamp: Any, field: str) -> datetime:
-    try:
-        at: datetime = stamp.ToDatetime(UTC)
-    except (ValueError, OverflowError):
-        raise Invalid((field, "must be a time of the years 1 to 9999")) from None
-    return at
-
-
-def _put_rule(row: wire.StockRuleRow, field: str) -> PutRule:
-    rule, field = row.rule, f"{field}.rule"
-    kind = _KINDS.get(rule.kind)
-    if kind is None:
-        raise Invalid((f"{field}.kind", "must be one of the kinds of rules"))
-    if (kind is RuleKind.SAFETY) == bool(rule.channel):
-        raise Invalid(
-            (f"{field}.channel", "must be given for buffers and ring-fences, and only for them")
-        )
-    if rule.sku and rule.category_path:
-        raise Invalid((f"{field}.category_path", "must be empty where a product is given"))
-    to.count(len(rule.category_path), _MOST_CATEGORIES, f"{field}.category_path", least=0)
-    for n, level in enumerate(rule.category_path):
-        if not (level.strip() and len(level) <= _MOST_TEXT and is_text(level)):
-            raise Invalid(
-                (f"{field}.category_path[{n}]", f"must be 1 to {_MOST_TEXT} printable characters")
-            )
-    if not 0 <= rule.quantity <= to.MOST_QUANTITY:
-        raise Invalid((f"{field}.quantity", f"must be 0 to {to.MOST_QUANTITY}"))
-    scope = Scope(
-        kind,
-        identifier(rule.channel, f"{field}.channel") if rule.channel else "",
-        identifier(rule.site_id, f"{field}.site_id") if rule.site_id else "",
-        tuple(rule.category_path),
-        identifier(rule.sku, f"{field}.sku") if rule.sku else "",
-    )
-    return PutRule(scope, None if row.is_withdrawn else rule.quantity)
-
-
-def _rule(scope: Scope, quantity: int) -> wire.StockRule:
-    return wire.StockRule(
-        kind=_KINDS_TOLD[scope.kind],
-        channel=scope.channel,
-        site_id=scope.site_id,
-        category_path=scope.category_path,
-        sku=scope.sku,
-        quantity=quantity,
-    )
-
-
-def _delivery(row: wire.InboundRow, field: str) -> tuple[str, Expect | Announce]:
-    if not (1 <= len(row.source_id) <= _MOST_TEXT and row.source_id.isprintable()):
-        raise Invalid((f"{field}.source_id", f"must be 1 to {_MOST_TEXT} printable characters"))
-    if not 0 <= row.quantity <= to.MOST_QUANTITY:
-        raise Invalid((f"{field}.quantity", f"must be 0 to {to.MOST_QUANTITY}"))
-    if not row.HasField("due_at"):
-        raise Invalid((f"{field}.due_at", "must be given"))
-    key = stock_key(
-        identifier(row.site_id, f"{field}.site_id"), identifier(row.sku, f"{field}.sku")
-    )
-    due_at = _time(row.due_at, f"{field}.due_at")
-    if not row.despatch_id:
-        return key, Expect(row.source_id, row.quantity, due_at)
-    if len(row.despatch_id) > _MOST_TEXT or not row.despatch_id.isprintable():
-        raise Invalid(
-            (f"{field}.despatch_id", f"must be at most {_MOST_TEXT} printable characters")
-        )
-    return key, Announce(row.despatch_id, row.source_id, row.quantity, due_at)
-
-
-def _promise(one: Promise) -> wire.Promise:
-    return wire.Promise(
-        site_id=one.site_id,
-        sku=one.sku,
-        on_hand=one.on_hand,
-        free=one.free,
-        safety=one.safety,
-        inbound=one.inbound,
-        available_to_promise=one.available_to_promise,
-        buffer=one.buffer,
-        ring_fenced=one.ring_fenced,
-        available_to_sell=one.available_to_sell,
-        confidence=wire.Confidence.ValueType(one.confidence),
-        updated_at=to.timestamp(one.updated_at),
-        seen_at=to.timestamp(one.seen_at),
-        version=one.version,
-        reserved=one.reserved,
-    )

@@ -12,7 +12,7 @@ from services.stock_ledger.domain.discrepancy import DISCREPANCY
 from services.stock_ledger.domain.image import Basis, Seen
 from services.stock_ledger.domain.stock_commands import Allocate, Observe, Pick, Receive
 from services.stock_ledger.domain.stock_item import STOCK, stock_key
-from services.stock_ledger.entrypoints.subscribers import GoodsSubscriber
+from services.stock_ledger.entrypoints.goods_subscriber import GoodsSubscriber
 from tests.unit.stock_ledger.ledger_in_memory import NOON, LedgerInMemory, nowhere
 
 MILK = stock_key("paris", "milk")
