@@ -28,6 +28,7 @@ from services.kernel.settings import KernelSettings
 APP_PASSWORD = "only-for-tests-0123456789"  # noqa: S105 - of a server that lives for one run
 TENANT = "demo"
 _SETTLED_WITHIN_S = 20.0
+_FIRST_LOOK_S, _LONGEST_LOOK_S = 0.01, 0.1
 _TEMPLATE = f"template_{secrets.token_hex(4)}_"
 # Databases that lie migrated on a server, to be copied: by the server's DSN, and their name.
 _TEMPLATES: set[tuple[str, str]] = set()
@@ -192,6 +193,7 @@ async def _copy(admin_dsn: str, template: str, name: str) -> None:
 
 async def eventually(condition: Callable[[], Any], within_s: float = 10.0) -> None:
     """Wait until ``condition`` (plain or async) holds; fail when it does not in time."""
+    look_s = _FIRST_LOOK_S
     async with asyncio.timeout(within_s):
         while True:
             answer = condition()
@@ -199,7 +201,9 @@ async def eventually(condition: Callable[[], Any], within_s: float = 10.0) -> No
                 answer = await answer
             if answer:
                 return
-            await asyncio.sleep(0.01)
+            # Whoever has waited for long may wait a little longer: looking takes from what works.
+            await asyncio.sleep(look_s)
+            look_s = min(look_s * 1.2, _LONGEST_LOOK_S)
 
 
 async def execute(dsn: str, query: str, *args: Any) -> Any:
