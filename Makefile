@@ -25,11 +25,11 @@ analyst: .venv/run  ## install what `oms export --format parquet` and docs/analy
 run: .venv/run  ## start everything; the first time with the demo chain and 200 orders; stay up
 	@$(BIN)/oms up --demo-orders $(or $(ORDERS),200)
 
-test: .venv/dev  ## every check and every test (about 20 minutes on two cores)
+test: .venv/dev  ## every check and every test (15 minutes of CPU, on two cores)
 	@$(MAKE) --no-print-directory $(LANES) $(QUICK) contract breaking
 	@$(MAKE) --no-print-directory $(LANES) stack-test integration e2e chaos
 
-check: .venv/dev  ## format, lint, types, architecture, unit (a minute and a half on two cores)
+check: .venv/dev  ## format, lint, types, architecture, unit (three quarters of a minute on two cores)
 	@$(MAKE) --no-print-directory $(LANES) $(QUICK)
 
 fmt: .venv/dev
