@@ -24,35 +24,31 @@ from typing import Any, override
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 from faststream.kafka import KafkaBroker
-from faststream.kafka.message import KafkaMessage
 
 from services.kernel.adapters import kafka_records as records
 from services.kernel.adapters.consumer import Consumer
 from services.kernel.adapters.database import is_outage
+from services.kernel.adapters.kafka_fetching import Fetching
+from services.kernel.adapters.kafka_hearing import (
+    by_partition,
+    consume_apart,
+    is_current,
+    raw,
+    readable,
+    undecoded,
+)
+from services.kernel.adapters.kafka_offsets import KafkaOffsets
 from services.kernel.adapters.kafka_options import KafkaOptions, subscriber_arguments
 from services.kernel.adapters.kafka_places import take_over
 from services.kernel.adapters.parking import Parked
 from services.kernel.adapters.telemetry import METRICS
 from services.kernel.adapters.watermarks import Part
-from services.kernel.application.feeds import Envelope
-from services.kernel.application.pace import Pace
 from services.kernel.application.tasks import end, heed_cancellation
 
 _log = logging.getLogger(__name__)
 
-# Reads of a feed for which somebody waits, and of others: far enough apart that what one commit or
-# several orders spread over partitions comes together, in one transaction.
-_URGENT_S, _UNHURRIED_S = 0.01, 0.1
 _FIRST_PAUSE_S = 0.05
 _LONGEST_PAUSE_S = 5.0
-_COMMIT_WITHIN_S = 5.0
-_COMMIT_EVERY_S = 5.0
-# aiokafka has one fetch under way per broker. While records of one partition wait to be handled, it
-# asks for the others after a tenth of a second, and what comes for that one then waits until the
-# broker answers. Where somebody waits for it, all is asked for together, as it is handled together;
-# unless so much came lately that the broker answers at once, while that is handled.
-_FETCH_NOT_WITHOUT_ALL_S, _FETCH_AHEAD_S = 5.0, 0.1
-_LATELY_S = 1.0
 _TELL_MESSAGES = 100
 
 type _Tell = Callable[[str, Sequence[Parked]], Awaitable[None]]
@@ -82,19 +78,14 @@ class KafkaGroup(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
         self._is_stopping = False
         self._preparing: asyncio.Task[None] | None = None
         self._redriving: asyncio.Task[None] | None = None
-        self._next_commit_s = 0.0
         self._pause_s = _FIRST_PAUSE_S
-        self._pace = Pace(_URGENT_S) if consumer.is_urgent else Pace(_UNHURRIED_S, rests=3)
-        self._is_far_behind = False
-        self._far_behind_until = 0.0
-        # Offset of the last record that had its effect, by partition held.
-        self._handled: dict[int, int] = {}
-        self._uncommitted: dict[TopicPartition, int] = {}
+        self._offsets = KafkaOffsets(lambda: self._client)
+        self._fetching = Fetching(options.batch_messages, is_urgent=consumer.is_urgent)
         self._subscriber = broker.subscriber(
             self._topic,
             listener=self,
-            parser=_raw,
-            decoder=_undecoded,
+            parser=raw,
+            decoder=undecoded,
             **subscriber_arguments(options, self._group, is_urgent=consumer.is_urgent),
         )
         self._subscriber(self._hear)
@@ -121,7 +112,7 @@ class KafkaGroup(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
 
     def is_idle(self, published: Mapping[TopicPartition, int]) -> bool:
         return not self._turn.locked() and all(
-            self._handled.get(place.partition, -1) >= offset
+            self._offsets.is_done(place, offset)
             for place, offset in published.items()
             if place.topic == self._topic
         )
@@ -137,7 +128,7 @@ class KafkaGroup(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._options.finish_s), self._turn:
                 await self._leave_word()
-                self._handled.clear()
+                self._offsets.forget()
 
     @override
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -155,13 +146,10 @@ class KafkaGroup(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
             try:
                 # A batch that is still in flight rests on the places it began with.
                 async with self._turn:
-                    self._fetch_together(self._client)
-                    had = await take_over(self._consumer, self._client, self._group, assigned)
-                    for place, offset in had.items():
-                        # An offset that the topic no longer has leads to its beginning: the
-                        # watermark passes over what was had.
-                        self._client.seek(place, offset + 1)
-                        self._handled[place.partition] = offset
+                    self._fetching.tell(self._client)
+                    self._offsets.begin(
+                        await take_over(self._consumer, self._client, self._group, assigned)
+                    )
                     self._client.resume(*assigned)
                     self._partitions.set(len(assigned))
                     self._ready.set()
@@ -176,45 +164,22 @@ class KafkaGroup(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
 
     async def _read(self, client: Any) -> tuple[records.Record, ...]:
         """Return what has come, as soon as something has; after a while, nothing."""
-        if not self._is_far_behind:
-            await self._pace.wait()
+        await self._fetching.wait()
         try:
             found = await client.getmany(
                 timeout_ms=self._options.batch_wait_ms, max_records=self._options.batch_messages
             )
         except (KafkaError, ConsumerStoppedError):
-            self._read_again()
+            self._offsets.read_again()
             raise  # FastStream pauses, or ends
         except Exception:
             _log.exception("%s holds what cannot be read at all", self._topic)
-            self._read_again()
+            self._offsets.read_again()
             await self._rest()
             return ()
         read = tuple(itertools.chain.from_iterable(found.values()))
-        self._is_far_behind = len(read) == self._options.batch_messages
-        self._fetch_together(client)
+        self._fetching.note(client, len(read))
         return read
-
-    def _fetch_together(self, client: Any) -> None:
-        if not self._consumer.is_urgent:
-            return
-        now = asyncio.get_running_loop().time()
-        if self._is_far_behind:
-            self._far_behind_until = now + _LATELY_S
-        pause_s = _FETCH_AHEAD_S if now < self._far_behind_until else _FETCH_NOT_WITHOUT_ALL_S
-        client._fetcher._prefetch_backoff = pause_s  # noqa: SLF001 - it has no option for it
-
-    def _read_again(self) -> None:
-        """Go back to what was handled: a read that fails may have moved on in some partitions.
-
-        aiokafka takes what it has of one partition after the other, and hands over nothing if one
-        of them fails.
-        """
-        with contextlib.suppress(IllegalStateError):
-            for place in self._client.assignment():
-                handled = self._handled.get(place.partition)
-                if handled is not None:
-                    self._client.seek(place, handled + 1)
 
     async def _hear(self, batch: Sequence[records.Record]) -> None:
         """Give a read its effect; the next one is not read before this returns."""
@@ -227,32 +192,16 @@ class KafkaGroup(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
                 await self._deal(
                     {
                         place: part
-                        for place, part in self._by_partition(batch).items()
-                        if await self._is_current(place, part)
+                        for place, part in by_partition(self._topic, batch).items()
+                        if await is_current(self._client, place, part)
                     }
                 )
                 await self._consumer.watermarks.note()
             except Exception:
                 _log.exception("%s goes back to what it has handled", self._group)
-                self._read_again()
+                self._offsets.read_again()
                 await self._rest()
-        self._pace.ended()
-
-    def _by_partition(
-        self, batch: Sequence[records.Record]
-    ) -> dict[TopicPartition, list[records.Record]]:
-        parts: dict[TopicPartition, list[records.Record]] = {}
-        for record in batch:
-            parts.setdefault(TopicPartition(self._topic, record.partition), []).append(record)
-        return parts
-
-    async def _is_current(self, place: TopicPartition, part: Sequence[records.Record]) -> bool:
-        """Tell whether these were read at the reader's place, not before a seek or for another."""
-        try:
-            position: int = await self._client.position(place)
-        except (IllegalStateError, KafkaError):
-            return False
-        return position > part[-1].offset
+        self._fetching.handled()
 
     async def _deal(self, parts: dict[TopicPartition, list[records.Record]]) -> None:
         """Give what lies on several partitions its effect, with one commit where that is possible.
@@ -261,16 +210,17 @@ class KafkaGroup(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
         """
         together: dict[TopicPartition, Part] = {}
         for place, part in parts.items():
-            run = self._readable(place.partition, part)
+            run = readable(self._consumer, place.partition, part)
             if run is not None:
+                self._passed_over.inc(len(part) - len(run.envelopes))
                 together[place] = run
             else:
-                await self._try(place, part, self._consume(place.partition, part))
+                await self._try(place, part, consume_apart(self._consumer, place.partition, part))
         runs = [run for run in together.values() if run.envelopes]
         places = {place: parts[place] for place in together}
         if not await self._are_done(places, runs):
             for place, part in places.items():
-                await self._try(place, part, self._consume(place.partition, part))
+                await self._try(place, part, consume_apart(self._consumer, place.partition, part))
 
     async def _are_done(
         self, parts: dict[TopicPartition, list[records.Record]], runs: Sequence[Part]
@@ -307,78 +257,15 @@ class KafkaGroup(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
 
     def _done(self, place: TopicPartition, part: Sequence[records.Record]) -> None:
         self._pause_s = _FIRST_PAUSE_S
-        last = part[-1].offset
-        self._handled[place.partition] = last
-        self._uncommitted[place] = last + 1
-
-    def _readable(self, partition: int, part: Sequence[records.Record]) -> Part | None:
-        """Return what is new on a partition; None if one of its records cannot be read."""
-        mark = self._consumer.watermarks[partition]
-        run: list[Envelope] = []
-        passed_over = 0
-        for record in part:
-            try:
-                envelope = records.envelope_of(self._consumer.topic, record)
-                records.check_step(envelope.position, mark)
-            except records.Unreadable:
-                return None
-            # A relay may repeat itself within one batch.
-            if envelope.position > mark:
-                run.append(envelope)
-                mark = envelope.position
-            else:
-                passed_over += 1
-        self._passed_over.inc(passed_over)
-        return Part(partition, run, part[-1].offset)
+        self._offsets.done(place, part[-1].offset)
 
     async def _leave_word(self) -> None:
         """Tell the broker and the database how far this is: whoever is next begins there."""
-        await self.commit()
+        await self._offsets.commit()
         try:
             await self._consumer.watermarks.note(at_once=True)
         except Exception:
             _log.exception("%s could not note how far it is", self._group)
-
-    async def commit(self) -> None:
-        """Tell the broker how far this is, for the eyes of those who watch the lag.
-
-        Whether it succeeds changes nothing, so it is done now and then, not with every batch.
-        """
-        self._next_commit_s = asyncio.get_running_loop().time() + _COMMIT_EVERY_S
-        told, self._uncommitted = self._uncommitted, {}
-        with contextlib.suppress(KafkaError, TimeoutError):
-            # One that was taken away would have the client refuse them all.
-            held = self._client.assignment()
-            if offsets := {place: offset for place, offset in told.items() if place in held}:
-                async with asyncio.timeout(_COMMIT_WITHIN_S):
-                    await self._client.commit(offsets)
-
-    async def _consume(self, partition: int, part: Sequence[records.Record]) -> None:
-        """Give one partition's records their effect; those that cannot be read are parked."""
-        consumer = self._consumer
-        mark = consumer.watermarks[partition]
-        run: list[Envelope] = []
-        offset = -1
-        for record in part:
-            try:
-                envelope = records.envelope_of(consumer.topic, record)
-                records.check_step(envelope.position, mark)
-            except records.Unreadable as reason:
-                if run:
-                    await consumer.consume(Part(partition, run, offset))
-                    run = []
-                stand_in = records.stand_in(consumer.topic, record)
-                await consumer.park_unreadable(
-                    Part(partition, [stand_in], record.offset), str(reason)
-                )
-            else:
-                # A relay may repeat itself within one batch.
-                if envelope.position > mark:
-                    run.append(envelope)
-                    mark = envelope.position
-            offset = record.offset
-        if run:
-            await consumer.consume(Part(partition, run, offset))
 
     async def _redrive(self) -> None:
         while True:
@@ -390,9 +277,9 @@ class KafkaGroup(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
                     await self._consumer.redrive()
                 except Exception:
                     _log.exception("%s could not redrive", self._group)
-                if asyncio.get_running_loop().time() >= self._next_commit_s:
-                    await self.commit()
-            self._note_lag()
+                if self._offsets.is_commit_due:
+                    await self._offsets.commit()
+            self._lag.set(self._offsets.lag())
             try:
                 if parked := await self._consumer.parking.untold(_TELL_MESSAGES):
                     await self._tell(self._consumer.group, parked)
@@ -401,43 +288,9 @@ class KafkaGroup(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka is
                 if not is_outage(error):
                     _log.warning("%s could not tell what it parked", self._group, exc_info=True)
 
-    def _note_lag(self) -> None:
-        """Say how much of what is held waits; what was never read from is not known yet."""
-        waiting = 0
-        with contextlib.suppress(IllegalStateError):
-            # A partition that was taken away while its batch was in flight is still in the list
-            # of what was handled, and asking the client for its end is an assertion that fails.
-            for place in self._client.assignment():
-                handled = self._handled.get(place.partition)
-                if handled is not None:
-                    waiting += max(0, (self._client.highwater(place) or 0) - handled - 1)
-        self._lag.set(waiting)
-
     @property
     def _client(self) -> Any:
         client = self._subscriber.consumer
         if client is None:
             raise IllegalStateError(f"{self._group} does not read")
         return client
-
-
-async def _raw(batch: Any) -> KafkaMessage:
-    """Hand the records on as they are; FastStream's own parser raises on a header not UTF-8."""
-    return KafkaMessage(raw_message=batch, body=b"", consumer=_NO_CONSUMER)
-
-
-async def _undecoded(message: KafkaMessage) -> Any:
-    return message.raw_message
-
-
-class _NoConsumer:
-    """FastStream may neither commit nor seek: that is done where the outcome is known."""
-
-    async def commit(self) -> None:
-        return None
-
-    def seek(self, **_place: Any) -> None:
-        return None
-
-
-_NO_CONSUMER: Any = _NoConsumer()
